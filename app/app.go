@@ -1,0 +1,55 @@
+// Package app is what an application is: a deterministic state machine over a
+// transaction that the framework hands it.
+package app
+
+import (
+	"github.com/quorate/quorate/crypto"
+)
+
+// StateMachine is a replicated application. Execute runs one operation, in the
+// agreed order, on every replica. It must be a function of the transaction and
+// the operation alone: no clock, randomness, goroutine, map order or I/O. What
+// it returns is the result that the client gets; an error of the application is
+// a result too. If it panics, the operation is rolled back whole and the client
+// gets a deterministic error; the replica lives.
+//
+// Execute is called by one goroutine at a time.
+type StateMachine interface {
+	Execute(tx *Tx, op []byte) []byte
+}
+
+// Querier is an optional power of a StateMachine: reads. Query runs requests
+// that the client marked read-only, in order; a write in it is refused.
+type Querier interface {
+	Query(tx *Tx, op []byte) []byte
+}
+
+// Validator is an optional power of a StateMachine: it may refuse an operation
+// before it is ordered. Validate sees no state, and may be called by many
+// goroutines at once. It saves the order from nonsense; it is no protection,
+// for a faulty primary can skip it.
+type Validator interface {
+	Validate(op []byte) error
+}
+
+// Context is what an operation may know beside the state: all of it agreed.
+type Context struct {
+	Seq    uint64           // where the batch of the operation is in the order
+	View   uint64           // in which it committed here; informative, not agreed: never decide by it
+	Time   int64            // agreed time, nanoseconds since 1970, never decreasing
+	Client crypto.PublicKey // who signed the operation
+}
+
+// Store is the state that a Tx works on. Implementations need not be safe for
+// concurrent use. Errors are of the storage, and fatal to the replica.
+type Store interface {
+	// Get returns the value of key, or ok false. The caller may not change it.
+	Get(key []byte) (value []byte, ok bool, err error)
+	// Put sets key to value; it keeps both, and the caller may not change them.
+	Put(key, value []byte) error
+	// Delete removes key, if it is there.
+	Delete(key []byte) error
+	// Scan calls yield for every key in [from, to) in ascending order of bytes,
+	// until it returns false; a nil to means no end. yield may not write.
+	Scan(from, to []byte, yield func(key, value []byte) bool) error
+}

@@ -1,0 +1,69 @@
+package core
+
+import (
+	"github.com/quorate/quorate/crypto"
+	"github.com/quorate/quorate/pbft/wire"
+)
+
+// Event is what a replica reacts to: exactly the types of this file.
+//
+//sumtype:decl
+type Event interface{ isEvent() }
+
+// Start is the first event after New, before or after a restart.
+type Start struct{ Now wire.Time }
+
+// Tick says that one tick of time has passed. Now is the wall clock, used for
+// nothing but proposing and checking the time of batches.
+type Tick struct{ Now wire.Time }
+
+// Received is a verified message from replica From, which may relay what others
+// signed; From is the replica itself for what it sent to Everyone.
+type Received struct {
+	From    wire.ReplicaID
+	Message *wire.Sealed
+}
+
+// Submitted is a verified wire.Request that came from a client directly.
+type Submitted struct{ Request *wire.Sealed }
+
+// TurnEnded says that no further event waits: a primary now packs the requests
+// that it holds into batches.
+type TurnEnded struct{}
+
+// Snapshotted says that the replica's own snapshot after Seq, a multiple of the
+// checkpoint interval, is durable and has digest State.
+type Snapshotted struct {
+	Seq   wire.Seq
+	State crypto.Digest
+}
+
+// Transferred says that the state of the stable checkpoint that a Fetch effect
+// named is installed and durable.
+type Transferred struct{ State Snapshot }
+
+// TransferFailed says that a Fetch was given up; the core asks again.
+type TransferFailed struct{ Seq wire.Seq }
+
+// Linked says that a connection to Peer came up.
+type Linked struct{ Peer wire.ReplicaID }
+
+func (Start) isEvent()          {}
+func (Tick) isEvent()           {}
+func (Received) isEvent()       {}
+func (Submitted) isEvent()      {}
+func (TurnEnded) isEvent()      {}
+func (Snapshotted) isEvent()    {}
+func (Transferred) isEvent()    {}
+func (TransferFailed) isEvent() {}
+func (Linked) isEvent()         {}
+
+// Snapshot is what the core must know of an installed state: its place in the
+// order and the replicated part of the core's own memory.
+type Snapshot struct {
+	Seq     wire.Seq
+	State   crypto.Digest // the state tree's root
+	History crypto.Digest // H(n) = hash(H(n−1) ‖ batch digest), 0 at number 0
+	Time    wire.Time     // agreed time of the last batch
+	Clients []ClientState // ascending Client
+}

@@ -1,0 +1,100 @@
+package core
+
+import (
+	"github.com/quorate/quorate/crypto"
+	"github.com/quorate/quorate/pbft/wire"
+)
+
+// Observation tells what happened: exactly the types of this file. Logs,
+// metrics and golden tests are made from observations; nothing decides by them.
+//
+//sumtype:decl
+type Observation interface{ isObservation() }
+
+// Refused says that a message from a peer was not taken, and why.
+type Refused struct {
+	Kind wire.Kind
+	From wire.ReplicaID
+	Why  string
+}
+
+// Misbehaved says that a replica lied, with the proof.
+type Misbehaved struct {
+	View     wire.View
+	Seq      wire.Seq
+	Evidence *wire.Evidence
+}
+
+// Accepted says that a pre-prepare was accepted.
+type Accepted struct {
+	View     wire.View
+	Seq      wire.Seq
+	Digest   crypto.Digest
+	Requests int
+}
+
+// BecamePrepared says that a batch has its prepared certificate.
+type BecamePrepared struct {
+	View   wire.View
+	Seq    wire.Seq
+	Digest crypto.Digest
+}
+
+// BecameCommitted says that a batch has its commit certificate.
+type BecameCommitted struct {
+	View   wire.View
+	Seq    wire.Seq
+	Digest crypto.Digest
+}
+
+// LeftView says that the replica left its view and asks for View, and why.
+type LeftView struct {
+	View wire.View
+	Why  string
+}
+
+// EnteredView says that the replica entered View by its NewView.
+type EnteredView struct {
+	View    wire.View
+	Primary wire.ReplicaID
+	Stable  wire.Seq // chosen checkpoint
+	Carried int      // numbers carried over
+}
+
+// BecameStable says that a checkpoint is stable and h is now Seq.
+type BecameStable struct {
+	Seq   wire.Seq
+	State crypto.Digest
+}
+
+// Diverged says that the replica's own state differs from a stable
+// certificate: its state is wrong, and it repairs itself.
+type Diverged struct {
+	Seq         wire.Seq
+	Own, Quorum crypto.Digest
+}
+
+// FellBehind says that the replica fetches the state of stable checkpoint Seq.
+type FellBehind struct{ Executed, Seq wire.Seq }
+
+// CaughtUp says that the state of checkpoint Seq is installed.
+type CaughtUp struct{ Seq wire.Seq }
+
+// Rejoined says that a replica that had lost its data votes again.
+type Rejoined struct {
+	Seq  wire.Seq
+	View wire.View
+}
+
+func (Refused) isObservation()         {}
+func (Misbehaved) isObservation()      {}
+func (Accepted) isObservation()        {}
+func (BecamePrepared) isObservation()  {}
+func (BecameCommitted) isObservation() {}
+func (LeftView) isObservation()        {}
+func (EnteredView) isObservation()     {}
+func (BecameStable) isObservation()    {}
+func (Diverged) isObservation()        {}
+func (FellBehind) isObservation()      {}
+func (CaughtUp) isObservation()        {}
+func (Rejoined) isObservation()        {}

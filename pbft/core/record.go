@@ -1,0 +1,63 @@
+package core
+
+import (
+	"github.com/quorate/quorate/crypto"
+	"github.com/quorate/quorate/pbft/wire"
+)
+
+// Record is what must survive a crash: exactly the types of this file. The
+// journal keeps them in order; New takes them back.
+//
+//sumtype:decl
+type Record interface{ isRecord() }
+
+// ViewRecord says in which view the replica is and whether it has entered it.
+type ViewRecord struct {
+	View   wire.View
+	Active bool
+}
+
+// AcceptedRecord is a pre-prepare that the replica sent, or accepted and is to
+// send a Prepare for, with its batch.
+type AcceptedRecord struct{ PrePrepare *wire.PrePrepare }
+
+// PreparedRecord is a prepared certificate, written before the Commit.
+type PreparedRecord struct{ Cert wire.PreparedCert }
+
+// CommittedRecord is a commit certificate. It may be lost: the protocol makes
+// it again.
+type CommittedRecord struct{ Cert wire.CommitCert }
+
+// ViewChangeRecord is the view change that the replica sends.
+type ViewChangeRecord struct{ ViewChange *wire.ViewChange }
+
+// NewViewRecord is the new view that the replica sends, or enters.
+type NewViewRecord struct{ NewView *wire.NewView }
+
+// CheckpointRecord is the snapshot that the replica promises in a Checkpoint.
+type CheckpointRecord struct {
+	Seq   wire.Seq
+	State crypto.Digest
+}
+
+// StableRecord is the certificate of the last stable checkpoint.
+type StableRecord struct{ Cert wire.CheckpointCert }
+
+// RejoinRecord says that the replica lost its data and stays silent until the
+// stable checkpoint Until, in view View or above. Open says that Until and View
+// are not known yet.
+type RejoinRecord struct {
+	Open  bool
+	Until wire.Seq
+	View  wire.View
+}
+
+func (ViewRecord) isRecord()       {}
+func (AcceptedRecord) isRecord()   {}
+func (PreparedRecord) isRecord()   {}
+func (CommittedRecord) isRecord()  {}
+func (ViewChangeRecord) isRecord() {}
+func (NewViewRecord) isRecord()    {}
+func (CheckpointRecord) isRecord() {}
+func (StableRecord) isRecord()     {}
+func (RejoinRecord) isRecord()     {}
