@@ -1,16 +1,43 @@
 package crypto
 
-// PublicKey is an ed25519 public key that ParsePublicKey accepted, or bytes
-// that claim to be one.
-type PublicKey [32]byte
+import (
+	"encoding/binary"
+	"encoding/hex"
+)
+
+// ProtocolVersion is the version of the protocol that signatures are bound to.
+const ProtocolVersion = 1
+
+// signingTag begins whatever is signed, so that no signature of ours is one in
+// another protocol that uses the same key.
+const signingTag = "quorate\x00"
+
+// signingHeaderBytes is the length of what Message puts before the body.
+const signingHeaderBytes = len(signingTag) + 1 + 1 + DigestSize + 8
 
 // Signature is an ed25519 signature.
 type Signature [64]byte
+
+// String returns the whole signature in hexadecimal.
+func (s Signature) String() string { return hex.EncodeToString(s[:]) }
 
 // Domain separates the signatures of one cluster and epoch from all others.
 type Domain struct {
 	Cluster Digest // hash of the genesis
 	Epoch   uint64
+}
+
+// Message returns the bytes that are signed for a body of this kind: the tag
+// "quorate\x00", one byte of protocol version, one byte of kind, 32 bytes of
+// cluster digest, 8 bytes of epoch (big endian), and the body. All before the
+// body has a fixed width, so no two (domain, kind, body) give the same bytes.
+func (d Domain) Message(kind byte, body []byte) []byte {
+	m := make([]byte, 0, signingHeaderBytes+len(body))
+	m = append(m, signingTag...)
+	m = append(m, ProtocolVersion, kind)
+	m = append(m, d.Cluster[:]...)
+	m = binary.BigEndian.AppendUint64(m, d.Epoch)
+	return append(m, body...)
 }
 
 // Signer signs for one key.
