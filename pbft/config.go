@@ -1,0 +1,277 @@
+package pbft
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/multiformats/go-multiaddr"
+	"github.com/pelletier/go-toml/v2"
+)
+
+// The layout of a replica's directory.
+const (
+	// ConfigFile is the name of the configuration in a replica's directory.
+	ConfigFile = "node.toml"
+	// GenesisFile is the name under which a genesis is looked for.
+	GenesisFile = "genesis.toml"
+	// KeyFile is the name of the key in a replica's directory.
+	KeyFile = "key"
+	// DataDir is the directory, in a replica's, of its journal and state.
+	DataDir = "data"
+	// FreshFile lies in DataDir from InitData to the end of the first start. A
+	// replica whose data is gone without it has forgotten what it signed.
+	FreshFile = "FRESH"
+)
+
+// Bounds of a configuration.
+const (
+	// RequestTimeoutDefault is how long the oldest request may wait before the
+	// primary is suspected, unless Config says otherwise.
+	RequestTimeoutDefault = time.Second
+	// RequestTimeoutMin keeps a tick, a hundredth of it, at a millisecond.
+	RequestTimeoutMin = 100 * time.Millisecond
+	// RequestTimeoutMax keeps a dead primary from being an outage.
+	RequestTimeoutMax = 5 * time.Minute
+
+	requestTicks   = 100      // ticks in a request timeout, as core.DefaultConfig counts them
+	configBytesMax = 64 << 10 // a configuration file is a page of text
+	listenMax      = 16       // addresses to listen on
+)
+
+var (
+	// ErrConfig is in every error about a configuration file or its values.
+	ErrConfig = errors.New("bad configuration")
+	// ErrDataMissing says that a replica's data is gone. To start it empty would
+	// make it forget what it signed, which is a Byzantine fault.
+	ErrDataMissing = errors.New("data is missing")
+)
+
+// Config is what one replica must know to start. Every field but Dir has a
+// working zero value.
+type Config struct {
+	// Dir is the replica's directory: it holds the key and the data.
+	Dir string
+	// Genesis is the path of the cluster's genesis; empty means GenesisFile in
+	// Dir.
+	Genesis string
+	// Key is the path of the key file; empty means KeyFile in Dir.
+	Key string
+	// PlainKey says that the key file is not encrypted.
+	PlainKey bool
+	// Passphrase opens the key file. It is never read from a configuration file.
+	Passphrase []byte
+	// Listen are the multiaddresses to listen on; empty means those that the
+	// genesis announces.
+	Listen []string
+	// RequestTimeout is the one knob of time: how long the oldest request may
+	// wait before the primary is suspected. All other timers derive from it.
+	// Zero means RequestTimeoutDefault. All replicas should have the same.
+	RequestTimeout time.Duration
+	// Rejoin says that the data is lost and known to be: the replica stays
+	// silent until it can hurt nobody by what it forgot. It is never read from a
+	// configuration file, for it is for one start only.
+	Rejoin bool
+	// App names the application for commands that offer several. Start ignores
+	// it.
+	App string
+	// LogLevel is for commands: debug, info, warn or error. Start ignores it.
+	LogLevel string
+}
+
+// configText is the layout of a configuration file.
+type configText struct {
+	Genesis        string       `toml:"genesis"`
+	Key            string       `toml:"key"`
+	PlainKey       bool         `toml:"plain_key"`
+	Listen         []string     `toml:"listen"`
+	RequestTimeout durationText `toml:"request_timeout"`
+	App            string       `toml:"app"`
+	LogLevel       string       `toml:"log_level"`
+}
+
+// durationText is a duration as Go writes it: "1s", "250ms".
+type durationText time.Duration
+
+// UnmarshalText parses a duration.
+func (d *durationText) UnmarshalText(text []byte) error {
+	v, err := time.ParseDuration(string(text))
+	if err != nil {
+		return fmt.Errorf("%q is no duration: write it as \"1s\" or \"250ms\"", text)
+	}
+	*d = durationText(v)
+	return nil
+}
+
+// LoadConfig reads the configuration file at path and validates it. The
+// directory of the file is the replica's, and relative paths in it are relative
+// to that directory. Unknown keys are refused. The error tells every problem,
+// with its line where it has one.
+func LoadConfig(path string) (Config, error) {
+	data, err := readBounded(path, configBytesMax)
+	if err != nil {
+		return Config{}, fmt.Errorf("%w: %w", ErrConfig, err)
+	}
+	c, err := ParseConfig(data, filepath.Dir(path))
+	if err != nil {
+		return Config{}, fmt.Errorf("%s: %w", path, err)
+	}
+	return c, nil
+}
+
+// ParseConfig is LoadConfig of a text that lies in directory dir.
+func ParseConfig(data []byte, dir string) (Config, error) {
+	var text configText
+	err := toml.NewDecoder(bytes.NewReader(data)).DisallowUnknownFields().Decode(&text)
+	var unknown *toml.StrictMissingError
+	if err != nil && !errors.As(err, &unknown) {
+		return Config{}, fmt.Errorf("%w: %w", ErrConfig, located(err))
+	}
+	c := Config{
+		Dir:            dir,
+		Genesis:        under(dir, text.Genesis),
+		Key:            under(dir, text.Key),
+		PlainKey:       text.PlainKey,
+		Listen:         text.Listen,
+		RequestTimeout: time.Duration(text.RequestTimeout),
+		App:            text.App,
+		LogLevel:       text.LogLevel,
+	}
+	problems := []error{c.Validate()}
+	if unknown != nil {
+		problems = append(problems, unknownKeys(unknown))
+	}
+	if err := errors.Join(problems...); err != nil {
+		return Config{}, err
+	}
+	return c, nil
+}
+
+// Validate reports everything that is wrong with c, at once. It reads no file.
+func (c Config) Validate() error {
+	var errs []error
+	need := func(ok bool, format string, args ...any) {
+		if !ok {
+			errs = append(errs, fmt.Errorf("%w: "+format, append([]any{ErrConfig}, args...)...))
+		}
+	}
+	need(c.Dir != "", "no directory: set Dir to where the replica keeps its key and data")
+	t := c.requestTimeout()
+	need(t >= RequestTimeoutMin && t <= RequestTimeoutMax, "request_timeout is %v, want %v to %v",
+		t, RequestTimeoutMin, RequestTimeoutMax)
+	need(len(c.Listen) <= listenMax, "listen has %d addresses, want at most %d", len(c.Listen), listenMax)
+	for i, a := range c.Listen[:min(len(c.Listen), listenMax)] {
+		_, err := multiaddr.NewMultiaddr(a)
+		need(err == nil, "listen[%d] is %q, want a multiaddress such as /ip4/127.0.0.1/tcp/7000", i, a)
+	}
+	levels := []string{"", "debug", "info", "warn", "error"}
+	need(slices.Contains(levels, c.LogLevel), "log_level is %q, want debug, info, warn or error", c.LogLevel)
+	need(!c.PlainKey || len(c.Passphrase) == 0, "a passphrase for a plain key: drop one of the two")
+	return errors.Join(errs...)
+}
+
+// GenesisPath returns where the genesis is.
+func (c Config) GenesisPath() string { return either(c.Genesis, filepath.Join(c.Dir, GenesisFile)) }
+
+// KeyPath returns where the key is.
+func (c Config) KeyPath() string { return either(c.Key, filepath.Join(c.Dir, KeyFile)) }
+
+// DataPath returns where the journal and the state are.
+func (c Config) DataPath() string { return filepath.Join(c.Dir, DataDir) }
+
+// TickInterval returns the length of the core's tick: a hundredth of the
+// request timeout.
+func (c Config) TickInterval() time.Duration { return c.requestTimeout() / requestTicks }
+
+func (c Config) requestTimeout() time.Duration {
+	if c.RequestTimeout == 0 {
+		return RequestTimeoutDefault
+	}
+	return c.RequestTimeout
+}
+
+// InitData makes the empty data directory of a replica that never ran, in the
+// replica's directory dir. It refuses to touch one that is there.
+func InitData(dir string) error {
+	data := filepath.Join(dir, DataDir)
+	if err := os.Mkdir(data, 0o700); err != nil {
+		return err
+	}
+	text := []byte("This replica has not run yet. Do not remove or copy this file: see OPERATIONS, lost data.\n")
+	return os.WriteFile(filepath.Join(data, FreshFile), text, 0o600)
+}
+
+// checkData tells whether this is the replica's first start. It refuses, with
+// ErrDataMissing, to start one that may have run and whose data is gone, unless
+// Rejoin says that this is known.
+func (c Config) checkData() (fresh bool, err error) {
+	data := c.DataPath()
+	entries, err := os.ReadDir(data)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return false, err
+	}
+	if slices.ContainsFunc(entries, func(e fs.DirEntry) bool { return e.Name() == FreshFile }) {
+		return true, nil
+	}
+	if len(entries) > 0 || c.Rejoin {
+		return false, nil
+	}
+	return false, fmt.Errorf("%w: %s is missing or empty, and a replica that forgot what it signed is a faulty one: "+
+		"restore the disk, or start with rejoin", ErrDataMissing, data)
+}
+
+// readBounded reads a file of at most limit bytes.
+func readBounded(path string, limit int64) ([]byte, error) {
+	info, err := os.Stat(path)
+	if err != nil {
+		return nil, err
+	}
+	if !info.Mode().IsRegular() {
+		return nil, fmt.Errorf("%s is no regular file", path)
+	}
+	if info.Size() > limit {
+		return nil, fmt.Errorf("%s has %d bytes, want at most %d", path, info.Size(), limit)
+	}
+	return os.ReadFile(path)
+}
+
+// located adds the line to an error of the TOML decoder.
+func located(err error) error {
+	var at *toml.DecodeError
+	if !errors.As(err, &at) {
+		return err
+	}
+	line, column := at.Position()
+	return fmt.Errorf("line %d, column %d: %w", line, column, err)
+}
+
+func unknownKeys(missing *toml.StrictMissingError) error {
+	errs := make([]error, 0, len(missing.Errors))
+	for i := range missing.Errors {
+		line, _ := missing.Errors[i].Position()
+		key := missing.Errors[i].Key()
+		errs = append(errs, fmt.Errorf("%w: line %d: unknown key %q", ErrConfig, line, strings.Join(key, ".")))
+	}
+	return errors.Join(errs...)
+}
+
+// under returns path, relative to dir where it is relative; empty stays empty.
+func under(dir, path string) string {
+	if path == "" || filepath.IsAbs(path) {
+		return path
+	}
+	return filepath.Join(dir, path)
+}
+
+func either(s, otherwise string) string {
+	if s != "" {
+		return s
+	}
+	return otherwise
+}
