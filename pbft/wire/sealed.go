@@ -1,10 +1,13 @@
 package wire
 
+import "github.com/quorate/quorate/crypto"
+
 // Sealed is a message whose every signature, nested ones too, was checked, or
 // that this process signed itself. Only this package makes one.
 type Sealed struct {
 	message Message
 	frame   []byte
+	digest  crypto.Digest
 }
 
 // Message returns the verified message. Nobody may change it.
@@ -12,3 +15,131 @@ func (s *Sealed) Message() Message { return s.message }
 
 // Frame returns the message's one encoding. Nobody may change it.
 func (s *Sealed) Frame() []byte { return s.frame }
+
+// Digest returns the digest of what the message carries, which was computed
+// once when it was sealed: that of the request for a Request, of the batch for
+// PrePrepare, BatchBody and Committed, of the view change for a ViewChange, and
+// the zero Digest for all others.
+func (s *Sealed) Digest() crypto.Digest { return s.digest }
+
+// Seal signs a message of our own with the key of its sender, and encodes it.
+// It signs a copy: m stays as it is, but the copy shares its lists and batch,
+// which may not be changed afterwards. A NewView also gets the pre-prepare
+// signature of each choice. A message of a kind without a signature of its own
+// is just encoded. A client seals its Request with its own key. For the replies
+// of a batch use SealReplies.
+//
+// Seal checks nothing: whoever receives an illegal message refuses it.
+func Seal(signer crypto.Signer, d crypto.Domain, m Message) *Sealed {
+	own := clone(m)
+	switch own := own.(type) {
+	case *NewView:
+		signChoices(signer, d, own)
+	case *Reply:
+		root, _ := own.root()
+		own.Signature = signer.Sign(d.Message(byte(KindReply), buf(nil).replyBody(own, &root)))
+		return Reseal(own)
+	}
+	if s := signatureOf(own); s != nil {
+		*s = signer.Sign(d.Message(byte(own.Kind()), make(buf, 0, frameBytes(own)).body(own)))
+	}
+	return Reseal(own)
+}
+
+// SealReplies signs all replies of one batch with one signature, over the root
+// of the Merkle tree of their leaves, and gives each its path. It works on
+// copies. All must have the same View and Sender.
+func SealReplies(signer crypto.Signer, d crypto.Domain, replies []*Reply) []*Sealed {
+	if len(replies) == 0 {
+		return nil
+	}
+	leaves := make([]crypto.Digest, len(replies))
+	for i, r := range replies {
+		leaves[i] = ReplyLeaf(r)
+	}
+	tree := crypto.NewMerkleTree(leaves)
+	root := tree.Root()
+	own := *replies[0]
+	own.Leaves = uint32(len(replies)) //nolint:gosec // a batch has far fewer operations
+	s := signer.Sign(d.Message(byte(KindReply), buf(nil).replyBody(&own, &root)))
+	sealed := make([]*Sealed, len(replies))
+	for i, r := range replies {
+		own := *r
+		own.Index, own.Leaves = uint32(i), uint32(len(replies)) //nolint:gosec // as above
+		own.Path, own.Signature = tree.Path(i), s
+		sealed[i] = Reseal(&own)
+	}
+	return sealed
+}
+
+// Reseal encodes a message that is signed already, without verifying it: only
+// for what this process verified or signed before, as its journal and its own
+// memory hold it.
+func Reseal(m Message) *Sealed {
+	return &Sealed{message: m, frame: Encode(m), digest: digestOf(m)}
+}
+
+// Reseal is the function Reseal.
+func (o *Opener) Reseal(m Message) *Sealed { return Reseal(m) }
+
+// signChoices gives nv a new list of its choices, with the pre-prepare
+// signatures of its sender.
+func signChoices(signer crypto.Signer, d crypto.Domain, nv *NewView) {
+	choices := make([]Choice, len(nv.Choices))
+	for i, c := range nv.Choices {
+		v := c.vote(nv)
+		c.Signature = signer.Sign(d.Message(byte(KindPrePrepare), buf(nil).voteBody(&v)))
+		choices[i] = c
+	}
+	nv.Choices = choices
+}
+
+// vote returns the pre-prepare that the choice is in its new view.
+func (c *Choice) vote(nv *NewView) Vote {
+	return Vote{View: nv.View, Seq: c.Seq, Digest: c.Digest, Sender: nv.Sender, Signature: c.Signature}
+}
+
+// clone returns a shallow copy of a message that has a signature to fill, and
+// m itself otherwise.
+func clone(m Message) Message {
+	switch m := m.(type) {
+	case *Request:
+		return copyOf(m)
+	case *PrePrepare:
+		return copyOf(m)
+	case *Prepare:
+		return copyOf(m)
+	case *Commit:
+		return copyOf(m)
+	case *Checkpoint:
+		return copyOf(m)
+	case *ViewChange:
+		return copyOf(m)
+	case *NewView:
+		return copyOf(m)
+	case *Reply:
+		return copyOf(m)
+	case *Status:
+		return copyOf(m)
+	case *FetchBatches:
+		return copyOf(m)
+	case *FetchCommitted:
+		return copyOf(m)
+	case *FetchViewChange:
+		return copyOf(m)
+	case *FetchPieces:
+		return copyOf(m)
+	case *Report:
+		return copyOf(m)
+	case *Refusal:
+		return copyOf(m)
+	case *BatchBody, *Committed, *StableProof, *Piece, *Evidence, *Ask, *Prepared, *CommitProof:
+		return m
+	}
+	return m
+}
+
+func copyOf[T any](m *T) *T {
+	c := *m
+	return &c
+}

@@ -1,0 +1,104 @@
+package wire
+
+import "github.com/quorate/quorate/crypto"
+
+// Tags begin what is hashed, one for each use, so that no digest of one use is
+// one of another. None is the beginning of another.
+const (
+	tagBatch      = "quorate batch 1\x00"
+	tagRequest    = "quorate request 1\x00"
+	tagViewChange = "quorate view-change 1\x00"
+	tagHistory    = "quorate history 1\x00"
+	tagReply      = "quorate reply 1\x00"
+	tagSeen       = "quorate seen 1\x00"
+)
+
+// NullBatch returns the batch that executes nothing: no requests, time 0. A new
+// view fills numbers with it for which nothing was prepared.
+func NullBatch() *Batch { return &Batch{} }
+
+// NullDigest returns the digest of NullBatch.
+func NullDigest() crypto.Digest { return NullBatch().Digest() }
+
+// IsNull tells whether m is the null batch.
+func (m *Batch) IsNull() bool { return len(m.Requests) == 0 }
+
+// Digest returns the batch's digest, over its whole encoding: time, order, and
+// every request with its signature. It is computed anew each time;
+// Sealed.Digest has it ready.
+func (m *Batch) Digest() crypto.Digest {
+	return crypto.Sum([]byte(tagBatch), make(buf, 0, m.Size()).batch(m))
+}
+
+// Digest returns the request's digest, over all but its signature: signatures
+// are not unique, and so name nothing. It is computed anew each time.
+func (m *Request) Digest() crypto.Digest {
+	return crypto.Sum([]byte(tagRequest), make(buf, 0, m.Size()).request(m))
+}
+
+// Digest returns the digest of the view change, over all but its own signature.
+// It is computed anew each time; Sealed.Digest has it ready.
+func (m *ViewChange) Digest() crypto.Digest {
+	return crypto.Sum([]byte(tagViewChange), make(buf, 0, m.size()).viewChange(m))
+}
+
+// HistoryDigest returns H(n) = hash(H(n−1) ‖ batch digest), which stands for
+// all that was executed up to n. H(0) is the zero Digest.
+func HistoryDigest(prev, batch crypto.Digest) crypto.Digest {
+	return crypto.Sum([]byte(tagHistory), prev[:], batch[:])
+}
+
+// ReplyLeaf returns the leaf of r in the Merkle tree of the replies of a batch.
+// It covers what a client relies on: whose operation, where executed, how it
+// ended, and the result; not who replies, so it is equal at correct replicas.
+func ReplyLeaf(r *Reply) crypto.Digest {
+	var room [len(ClientID{}) + 8 + 8 + 8 + 1 + countBytes]byte
+	b := append(buf(room[:0]), r.Client[:]...)
+	b = b.u64(uint64(r.Session)).u64(uint64(r.Number)).seq(r.Seq).u8(byte(r.Outcome)).count(len(r.Result))
+	return crypto.Sum([]byte(tagReply), b, r.Result)
+}
+
+// digestCovering returns the digest of a message of kind k, over the part of
+// its frame that it covers; the zero Digest for kinds without one.
+func digestCovering(k Kind, covered []byte) crypto.Digest {
+	switch k {
+	case KindRequest:
+		return crypto.Sum([]byte(tagRequest), covered)
+	case KindPrePrepare, KindBatchBody, KindCommitted:
+		return crypto.Sum([]byte(tagBatch), covered)
+	case KindViewChange:
+		return crypto.Sum([]byte(tagViewChange), covered)
+	default:
+		return crypto.Digest{}
+	}
+}
+
+// namedBatch returns the digest that the message gives for the batch it has.
+func namedBatch(m Message) (crypto.Digest, bool) {
+	switch m := m.(type) {
+	case *PrePrepare:
+		return m.Digest, true
+	case *Committed:
+		return m.Cert.Digest, true
+	default:
+		return crypto.Digest{}, false
+	}
+}
+
+// digestOf returns what Sealed.Digest promises for a message of our own, whose
+// named digests are true.
+func digestOf(m Message) crypto.Digest {
+	if d, ok := namedBatch(m); ok {
+		return d
+	}
+	switch m := m.(type) {
+	case *Request:
+		return m.Digest()
+	case *BatchBody:
+		return m.Batch.Digest()
+	case *ViewChange:
+		return m.Digest()
+	default:
+		return crypto.Digest{}
+	}
+}

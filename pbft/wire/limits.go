@@ -1,0 +1,136 @@
+package wire
+
+import "github.com/quorate/quorate/crypto"
+
+// Bounds that are the same for every cluster.
+const (
+	// NumberMax is the largest view, sequence number and request number on the
+	// wire: the receiver can add a window to it without overflow.
+	NumberMax = 1<<62 - 1
+	// StatusSlotsMax bounds Status.Slots.
+	StatusSlotsMax = 256
+	// FetchDigestsMax bounds what one FetchBatches or FetchPieces asks for.
+	FetchDigestsMax = 1024
+	// RefusalDetailBytesMax bounds Refusal.Detail.
+	RefusalDetailBytesMax = 256
+	// replyPathMax bounds Reply.Path: a tree of 2^32 leaves is no deeper.
+	replyPathMax = 32
+)
+
+// Limits bounds the variable parts of messages. Decoding checks them before it
+// allocates. All replicas of a cluster must have the same.
+type Limits struct {
+	Replicas int // n; Decode knows no others
+	// OpBytesMax bounds the operations of one request together, and so each.
+	OpBytesMax int
+	// OpsMax bounds the number of operations of a request.
+	OpsMax int
+	// BatchRequestsMax bounds the number of requests of a batch.
+	BatchRequestsMax int
+	// BatchBytesMax is what a primary fills a batch up to. The last request may
+	// pass it: RequestBytesMax on top are accepted.
+	BatchBytesMax  int
+	ResultBytesMax int // of one operation
+	PieceBytesMax  int // of a piece of the state
+	// Window bounds how far a view change or new view reaches above its stable
+	// checkpoint. It is at least the core's window.
+	Window Seq
+}
+
+// DefaultLimits returns working limits for n replicas.
+func DefaultLimits(n int) Limits {
+	return Limits{
+		Replicas: n, OpBytesMax: 256 << 10, OpsMax: 64, BatchRequestsMax: 1024, BatchBytesMax: 1 << 20,
+		ResultBytesMax: 256 << 10, PieceBytesMax: 512 << 10, Window: 1024,
+	}
+}
+
+// RequestBytesMax returns the largest Request.Size.
+func (l Limits) RequestBytesMax() int { return requestFixedBytes + l.OpsMax*countBytes + l.OpBytesMax }
+
+// batchBytesMax returns the largest Batch.Size.
+func (l Limits) batchBytesMax() int { return batchFixedBytes + l.BatchBytesMax + l.RequestBytesMax() }
+
+// FrameBytesMax returns the length of the longest legal frame of any kind.
+func (l Limits) FrameBytesMax() int {
+	longest := 0
+	for k := KindRequest; k <= KindCommitProof; k++ {
+		longest = max(longest, l.KindBytesMax(k))
+	}
+	return longest
+}
+
+// KindBytesMax returns the length of the longest legal frame of kind k, and 0
+// if there is no such kind. A transport can so refuse a frame when it has seen
+// its length and its first two bytes.
+func (l Limits) KindBytesMax(k Kind) int {
+	body := l.bodyBytesMax(k)
+	if body == 0 {
+		return 0
+	}
+	return headerBytes + body
+}
+
+// bodyBytesMax returns the length of the longest body of kind k.
+func (l Limits) bodyBytesMax(k Kind) int {
+	signers := l.Replicas * signedBytes
+	switch k {
+	case KindRequest:
+		return l.RequestBytesMax()
+	case KindPrePrepare:
+		return voteBodyBytes + signatureBytes + l.batchBytesMax()
+	case KindPrepare, KindCommit:
+		return voteBodyBytes + signatureBytes
+	case KindCheckpoint:
+		return checkpointBytes
+	case KindViewChange:
+		return l.viewChangeBytesMax()
+	case KindNewView:
+		return newViewFixedBytes + l.Replicas*refBytes + int(l.Window)*choiceBytes //nolint:gosec // a small number
+	case KindReply:
+		return replyFixedBytes + l.ResultBytesMax + replyPathMax*crypto.DigestSize
+	case KindStatus:
+		return statusFixedBytes + StatusSlotsMax*slotBytes + l.Replicas*4
+	case KindFetchBatches:
+		return countBytes + FetchDigestsMax*crypto.DigestSize + 4 + signatureBytes
+	case KindBatchBody:
+		return l.batchBytesMax()
+	case KindFetchCommitted:
+		return 8 + 8 + 4 + signatureBytes
+	case KindCommitted:
+		return commitCertFixedBytes + signers + l.batchBytesMax()
+	case KindFetchViewChange:
+		return 8 + countBytes + l.Replicas*refBytes + 4 + signatureBytes
+	case KindStableProof:
+		return checkpointCertFixedBytes + signers
+	case KindFetchPieces:
+		return fetchPiecesFixedBytes + FetchDigestsMax*crypto.DigestSize
+	case KindPiece:
+		return crypto.DigestSize + countBytes + l.PieceBytesMax
+	case KindEvidence:
+		return 1 + 4 + 2*(statementFixedBytes+l.statementBytesMax())
+	case KindAsk:
+		return 8
+	case KindReport:
+		return reportBytes
+	case KindRefusal:
+		return refusalFixedBytes + RefusalDetailBytesMax
+	case KindPrepared:
+		return preparedCertFixedBytes + signers
+	case KindCommitProof:
+		return commitCertFixedBytes + signers
+	default:
+		return 0
+	}
+}
+
+func (l Limits) viewChangeBytesMax() int {
+	signers := l.Replicas * signedBytes
+	return viewChangeFixedBytes + signers + int(l.Window)*(preparedCertFixedBytes+signers) //nolint:gosec // a small number
+}
+
+// statementBytesMax returns the length of the longest body that can be part of
+// evidence.
+func (l Limits) statementBytesMax() int {
+	return max(l.bodyBytesMax(KindViewChange), l.bodyBytesMax(KindNewView)) - signatureBytes
+}

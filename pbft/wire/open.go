@@ -1,0 +1,287 @@
+package wire
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/quorate/quorate/crypto"
+)
+
+// ErrSignature says that a signature of a message, or of something in it, does
+// not verify.
+var ErrSignature = errors.New("bad signature")
+
+// SeenCache remembers what was verified lately, so that a request which comes
+// from its client and then in a batch is verified once. It must be bounded, and
+// safe for concurrent use.
+type SeenCache interface {
+	// Seen tells whether Add was called with d and d is still remembered.
+	Seen(d crypto.Digest) bool
+	Add(d crypto.Digest)
+}
+
+// Opener turns frames into Sealed messages by verifying every signature. It
+// does not change, and many goroutines may use it at once.
+type Opener struct {
+	domain   crypto.Domain
+	keys     []crypto.PublicKey
+	lim      Limits
+	verifier crypto.Verifier
+	seen     SeenCache
+}
+
+// Opened is the outcome for one frame: exactly one of the two is set.
+type Opened struct {
+	Sealed *Sealed
+	// Err wraps ErrMalformed or ErrSignature.
+	Err error
+}
+
+// NewOpener returns an Opener for the cluster and epoch of d, whose replicas
+// have these keys. lim.Replicas is set to their number.
+func NewOpener(d crypto.Domain, keys []crypto.PublicKey, lim Limits, v crypto.Verifier) *Opener {
+	lim.Replicas = len(keys)
+	return &Opener{domain: d, keys: keys, lim: lim, verifier: v}
+}
+
+// WithSeen returns an Opener that verifies client keys and requests only if
+// cache does not know them, and tells it those that it verified.
+func (o *Opener) WithSeen(cache SeenCache) *Opener {
+	c := *o
+	c.seen = cache
+	return &c
+}
+
+// Limits returns the limits that the Opener decodes with.
+func (o *Opener) Limits() Limits { return o.lim }
+
+// Open decodes frames and verifies all of their signatures, nested ones too,
+// in one call of the Verifier, so the more frames the less each costs. The
+// result has one entry for each frame. A frame with any bad signature is
+// refused whole. The messages alias their frames, see Decode.
+func (o *Opener) Open(frames [][]byte) []Opened {
+	out := make([]Opened, len(frames))
+	c := collector{opener: o, scratch: make(buf, 0, 512)}
+	for i, frame := range frames {
+		m, d, err := decode(frame, &o.lim)
+		if err != nil {
+			out[i].Err = err
+			continue
+		}
+		c.frame = i
+		if err := c.message(m); err != nil {
+			c.forget(i)
+			out[i].Err = fmt.Errorf("%s: %w", m.Kind(), err)
+			continue
+		}
+		out[i].Sealed = &Sealed{message: m, frame: frame, digest: d}
+	}
+	c.verify(out)
+	return out
+}
+
+// OpenOne is Open for one frame.
+func (o *Opener) OpenOne(frame []byte) (*Sealed, error) {
+	out := o.Open([][]byte{frame})[0]
+	return out.Sealed, out.Err
+}
+
+// collector gathers the signatures of many frames.
+type collector struct {
+	opener  *Opener
+	frame   int // the one at work
+	checks  []crypto.Check
+	claims  []claim
+	keys    map[ClientID]bool // client keys found good in this call
+	scratch buf
+}
+
+// claim tells whose signature a check is, and of which frame.
+type claim struct {
+	frame  int
+	kind   Kind
+	sender ReplicaID
+	client bool
+	seen   crypto.Digest // of a request, for the cache
+}
+
+// forget drops what was gathered for the last frame.
+func (c *collector) forget(frame int) {
+	n := len(c.claims)
+	for n > 0 && c.claims[n-1].frame == frame {
+		n--
+	}
+	c.claims, c.checks = c.claims[:n], c.checks[:n]
+}
+
+// verify checks all signatures and refuses the frames of the bad ones.
+func (c *collector) verify(out []Opened) {
+	if len(c.checks) == 0 {
+		return
+	}
+	ok := make([]bool, len(c.checks))
+	c.opener.verifier.Verify(c.checks, ok)
+	for i, good := range ok {
+		l := &c.claims[i]
+		if good {
+			c.remember(l)
+			continue
+		}
+		o := &out[l.frame]
+		if o.Err == nil {
+			o.Err = fmt.Errorf("%s: %w: %s of %s", o.Sealed.message.Kind(), ErrSignature, l.kind, c.signer(i))
+		}
+		o.Sealed = nil
+	}
+}
+
+// signer names the signer of check i.
+func (c *collector) signer(i int) string {
+	if c.claims[i].client {
+		return fmt.Sprintf("client %x", c.checks[i].Key[:4])
+	}
+	return fmt.Sprintf("replica %d", c.claims[i].sender)
+}
+
+// remember tells the cache of a request that was verified.
+func (c *collector) remember(l *claim) {
+	if c.opener.seen != nil && l.client {
+		c.opener.seen.Add(l.seen)
+	}
+}
+
+// replica gathers a signature over body of a replica of the cluster.
+func (c *collector) replica(k Kind, sender ReplicaID, body buf, s crypto.Signature) {
+	c.checks = append(c.checks, crypto.Check{
+		Key: c.opener.keys[sender], Message: c.opener.domain.Message(byte(k), body), Signature: s,
+	})
+	c.claims = append(c.claims, claim{frame: c.frame, kind: k, sender: sender})
+}
+
+// request gathers the signature of a client.
+func (c *collector) request(m *Request) error {
+	body := c.scratch[:0].request(m)
+	c.scratch = body[:0]
+	message := c.opener.domain.Message(byte(KindRequest), body)
+	var seen crypto.Digest
+	if c.opener.seen != nil {
+		seen = crypto.Sum([]byte(tagSeen), message, m.Signature[:])
+		if c.opener.seen.Seen(seen) {
+			return nil
+		}
+	}
+	if !c.keys[m.Client] {
+		if _, err := crypto.ParsePublicKey(m.Client[:]); err != nil {
+			return fmt.Errorf("%w: client key %x: %w", ErrSignature, m.Client[:4], err)
+		}
+		if c.keys == nil {
+			c.keys = make(map[ClientID]bool)
+		}
+		c.keys[m.Client] = true
+	}
+	c.checks = append(c.checks, crypto.Check{Key: m.Client, Message: message, Signature: m.Signature})
+	c.claims = append(c.claims, claim{frame: c.frame, kind: KindRequest, client: true, seen: seen})
+	return nil
+}
+
+func (c *collector) batch(m *Batch) error {
+	for i, q := range m.Requests {
+		if err := c.request(q); err != nil {
+			return fmt.Errorf("request %d: %w", i, err)
+		}
+	}
+	return nil
+}
+
+// message gathers every signature of m.
+func (c *collector) message(m Message) error {
+	switch m := m.(type) {
+	case *Request:
+		return c.request(m)
+	case *PrePrepare:
+		c.vote(KindPrePrepare, &m.Vote)
+		return c.batch(m.Batch)
+	case *Prepare:
+		c.vote(KindPrepare, &m.Vote)
+	case *Commit:
+		c.vote(KindCommit, &m.Vote)
+	case *ViewChange:
+		c.viewChange(m)
+	case *NewView:
+		c.newView(m)
+	case *Reply:
+		root, _ := m.root()
+		c.replica(KindReply, m.Sender, c.scratch[:0].replyBody(m, &root), m.Signature)
+	case *BatchBody:
+		return c.batch(m.Batch)
+	case *Committed:
+		c.commitCert(&m.Cert)
+		return c.batch(m.Batch)
+	case *StableProof:
+		c.checkpointCert(&m.Cert)
+	case *Evidence:
+		c.replica(m.First.Kind, m.Culprit, m.First.Body, m.First.Signature)
+		c.replica(m.Second.Kind, m.Culprit, m.Second.Body, m.Second.Signature)
+	case *Prepared:
+		c.preparedCert(&m.Cert)
+	case *CommitProof:
+		c.commitCert(&m.Cert)
+	case *Piece, *Ask:
+	case *Checkpoint, *Status, *FetchBatches, *FetchCommitted, *FetchViewChange, *FetchPieces, *Report, *Refusal:
+		c.own(m)
+	}
+	return nil
+}
+
+// own gathers the signature of m's sender over all of m.
+func (c *collector) own(m Message) {
+	sender, _ := SenderOf(m)
+	c.replica(m.Kind(), sender, c.scratch[:0].body(m), *signatureOf(m))
+}
+
+func (c *collector) vote(k Kind, v *Vote) {
+	c.replica(k, v.Sender, c.scratch[:0].voteBody(v), v.Signature)
+}
+
+// votes gathers the signatures of a certificate for what v says.
+func (c *collector) votes(k Kind, v Vote, signers []Signed) {
+	for i := range signers {
+		v.Sender, v.Signature = signers[i].Sender, signers[i].Signature
+		c.vote(k, &v)
+	}
+}
+
+func (c *collector) checkpointCert(m *CheckpointCert) {
+	p := Checkpoint{Seq: m.Seq, State: m.State}
+	for i := range m.Signers {
+		p.Sender = m.Signers[i].Sender
+		c.replica(KindCheckpoint, p.Sender, c.scratch[:0].checkpoint(&p), m.Signers[i].Signature)
+	}
+}
+
+func (c *collector) preparedCert(m *PreparedCert) {
+	v := Vote{View: m.View, Seq: m.Seq, Digest: m.Digest}
+	p := Signed{Sender: m.View.Primary(len(c.opener.keys)), Signature: m.PrePrepare}
+	c.votes(KindPrePrepare, v, []Signed{p})
+	c.votes(KindPrepare, v, m.Prepares)
+}
+
+func (c *collector) commitCert(m *CommitCert) {
+	c.votes(KindCommit, Vote{View: m.View, Seq: m.Seq, Digest: m.Digest}, m.Commits)
+}
+
+func (c *collector) viewChange(m *ViewChange) {
+	c.checkpointCert(&m.Stable)
+	for i := range m.Prepared {
+		c.preparedCert(&m.Prepared[i])
+	}
+	c.own(m)
+}
+
+func (c *collector) newView(m *NewView) {
+	for i := range m.Choices {
+		v := m.Choices[i].vote(m)
+		c.vote(KindPrePrepare, &v)
+	}
+	c.own(m)
+}
