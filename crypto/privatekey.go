@@ -17,10 +17,11 @@ const SeedSize = 32
 // at most its public key. The zero PrivateKey is no key: its public key and
 // signatures are zero, and nothing accepts them.
 type PrivateKey struct {
-	// secret is the seed and then the public key. It is behind a pointer
-	// because fmt prints the unexported fields of an outer struct without
-	// calling Format; of a nested pointer it prints the address alone.
-	secret *[SeedSize + PublicKeySize]byte
+	// secret returns the seed and then the public key; it is nil in the zero
+	// key. It is a function because fmt prints the unexported fields of an outer
+	// struct without calling Format, and for some verbs follows pointers there;
+	// of a function it prints the address.
+	secret func() *[SeedSize + PublicKeySize]byte
 }
 
 // GenerateKey returns a new key from 32 bytes of random, which is
@@ -44,7 +45,7 @@ func NewPrivateKey(seed []byte) (PrivateKey, error) {
 	}
 	var secret [SeedSize + PublicKeySize]byte
 	copy(secret[:], ed25519.NewKeyFromSeed(seed))
-	return PrivateKey{secret: &secret}, nil
+	return PrivateKey{secret: func() *[SeedSize + PublicKeySize]byte { return &secret }}, nil
 }
 
 // Seed returns the secret that NewPrivateKey makes the key from.
@@ -52,7 +53,7 @@ func (k PrivateKey) Seed() [SeedSize]byte {
 	if k.secret == nil {
 		return [SeedSize]byte{}
 	}
-	return [SeedSize]byte(k.secret[:SeedSize])
+	return [SeedSize]byte(k.secret()[:SeedSize])
 }
 
 // Public returns the key that verifies the signatures.
@@ -60,7 +61,7 @@ func (k PrivateKey) Public() PublicKey {
 	if k.secret == nil {
 		return PublicKey{}
 	}
-	return PublicKey(k.secret[SeedSize:])
+	return PublicKey(k.secret()[SeedSize:])
 }
 
 // Sign returns the signature of message, which Domain.Message made. The same
@@ -69,15 +70,15 @@ func (k PrivateKey) Sign(message []byte) Signature {
 	if k.secret == nil {
 		return Signature{}
 	}
-	return Signature(ed25519.Sign(k.secret[:], message))
+	return Signature(ed25519.Sign(k.secret()[:], message))
 }
 
 // Equal tells, in constant time, whether both are the same key.
 func (k PrivateKey) Equal(other PrivateKey) bool {
 	if k.secret == nil || other.secret == nil {
-		return k.secret == other.secret
+		return k.secret == nil && other.secret == nil
 	}
-	return subtle.ConstantTimeCompare(k.secret[:], other.secret[:]) == 1
+	return subtle.ConstantTimeCompare(k.secret()[:], other.secret()[:]) == 1
 }
 
 // Format prints, whatever the verb, the beginning of the public key and
