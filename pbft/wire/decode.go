@@ -3,6 +3,7 @@ package wire
 import (
 	"errors"
 	"fmt"
+	"math"
 
 	"github.com/quorate/quorate/crypto"
 )
@@ -246,7 +247,7 @@ func (r *reader) viewChange() *ViewChange {
 }
 
 // window returns the window as the length of a list.
-func (r *reader) window() int { return int(r.lim.Window) } //nolint:gosec // a small number
+func (r *reader) window() int { return int(min(r.lim.Window, math.MaxInt32)) } //nolint:gosec // fits
 
 // newView reads a new view without its signature.
 func (r *reader) newView() *NewView {

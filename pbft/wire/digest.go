@@ -11,6 +11,7 @@ const (
 	tagHistory    = "quorate history 1\x00"
 	tagReply      = "quorate reply 1\x00"
 	tagSeen       = "quorate seen 1\x00"
+	tagKey        = "quorate client key 1\x00"
 )
 
 // NullBatch returns the batch that executes nothing: no requests, time 0. A new
@@ -85,19 +86,17 @@ func namedBatch(m Message) (crypto.Digest, bool) {
 	}
 }
 
-// digestOf returns what Sealed.Digest promises for a message of our own, whose
-// named digests are true.
-func digestOf(m Message) crypto.Digest {
+// digestOf returns what Sealed.Digest promises for a message of our own and its
+// frame. The digests that it names are true.
+func digestOf(m Message, frame []byte) crypto.Digest {
 	if d, ok := namedBatch(m); ok {
 		return d
 	}
-	switch m := m.(type) {
-	case *Request:
-		return m.Digest()
-	case *BatchBody:
-		return m.Batch.Digest()
-	case *ViewChange:
-		return m.Digest()
+	switch k := m.Kind(); k {
+	case KindRequest, KindViewChange:
+		return digestCovering(k, frame[headerBytes:len(frame)-signatureBytes])
+	case KindBatchBody:
+		return digestCovering(k, frame[headerBytes:])
 	default:
 		return crypto.Digest{}
 	}

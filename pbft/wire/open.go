@@ -11,9 +11,9 @@ import (
 // not verify.
 var ErrSignature = errors.New("bad signature")
 
-// SeenCache remembers what was verified lately, so that a request which comes
-// from its client and then in a batch is verified once. It must be bounded, and
-// safe for concurrent use.
+// SeenCache remembers what was verified lately: a request comes from its client
+// and then in a batch, a vote alone and then in certificates. It must be bounded,
+// and safe for concurrent use.
 type SeenCache interface {
 	// Seen tells whether Add was called with d and d is still remembered.
 	Seen(d crypto.Digest) bool
@@ -44,8 +44,9 @@ func NewOpener(d crypto.Domain, keys []crypto.PublicKey, lim Limits, v crypto.Ve
 	return &Opener{domain: d, keys: keys, lim: lim, verifier: v}
 }
 
-// WithSeen returns an Opener that verifies client keys and requests only if
-// cache does not know them, and tells it those that it verified.
+// WithSeen returns an Opener that verifies only the signatures and client keys
+// that cache does not know, and tells it those that it found good. One cache may
+// serve many Openers, of different domains too.
 func (o *Opener) WithSeen(cache SeenCache) *Opener {
 	c := *o
 	c.seen = cache
@@ -102,7 +103,9 @@ type claim struct {
 	kind   Kind
 	sender ReplicaID
 	client bool
-	seen   crypto.Digest // of a request, for the cache
+	// What the cache is told if the signature is good: the signature, and a
+	// client's key unless it knows that already.
+	signature, key crypto.Digest
 }
 
 // forget drops what was gathered for the last frame.
@@ -143,44 +146,70 @@ func (c *collector) signer(i int) string {
 	return fmt.Sprintf("replica %d", c.claims[i].sender)
 }
 
-// remember tells the cache of a request that was verified.
+// remember tells the cache what was verified.
 func (c *collector) remember(l *claim) {
-	if c.opener.seen != nil && l.client {
-		c.opener.seen.Add(l.seen)
+	if c.opener.seen == nil {
+		return
 	}
+	c.opener.seen.Add(l.signature)
+	if !l.key.IsZero() {
+		c.opener.seen.Add(l.key)
+	}
+}
+
+// add gathers a check, unless the cache knows its outcome.
+func (c *collector) add(k crypto.Check, l claim) {
+	if c.opener.seen != nil {
+		l.signature = crypto.Sum([]byte(tagSeen), k.Key[:], k.Message, k.Signature[:])
+		if c.opener.seen.Seen(l.signature) {
+			return
+		}
+	}
+	l.frame = c.frame
+	c.checks, c.claims = append(c.checks, k), append(c.claims, l)
 }
 
 // replica gathers a signature over body of a replica of the cluster.
 func (c *collector) replica(k Kind, sender ReplicaID, body buf, s crypto.Signature) {
-	c.checks = append(c.checks, crypto.Check{
-		Key: c.opener.keys[sender], Message: c.opener.domain.Message(byte(k), body), Signature: s,
-	})
-	c.claims = append(c.claims, claim{frame: c.frame, kind: k, sender: sender})
+	message := c.opener.domain.Message(byte(k), body)
+	c.add(crypto.Check{Key: c.opener.keys[sender], Message: message, Signature: s}, claim{kind: k, sender: sender})
 }
 
 // request gathers the signature of a client.
 func (c *collector) request(m *Request) error {
+	l := claim{kind: KindRequest, client: true}
+	if err := c.client(&m.Client, &l); err != nil {
+		return err
+	}
 	body := c.scratch[:0].request(m)
 	c.scratch = body[:0]
 	message := c.opener.domain.Message(byte(KindRequest), body)
-	var seen crypto.Digest
+	c.add(crypto.Check{Key: m.Client, Message: message, Signature: m.Signature}, l)
+	return nil
+}
+
+// client refuses keys that are no client's. It looks at each key once a call,
+// or once for as long as the cache remembers it.
+func (c *collector) client(key *ClientID, l *claim) error {
+	if c.keys[*key] {
+		return nil
+	}
+	known := false
 	if c.opener.seen != nil {
-		seen = crypto.Sum([]byte(tagSeen), message, m.Signature[:])
-		if c.opener.seen.Seen(seen) {
-			return nil
+		d := crypto.Sum([]byte(tagKey), key[:])
+		if known = c.opener.seen.Seen(d); !known {
+			l.key = d
 		}
 	}
-	if !c.keys[m.Client] {
-		if _, err := crypto.ParsePublicKey(m.Client[:]); err != nil {
-			return fmt.Errorf("%w: client key %x: %w", ErrSignature, m.Client[:4], err)
+	if !known {
+		if _, err := crypto.ParsePublicKey(key[:]); err != nil {
+			return fmt.Errorf("%w: client %x: %w", ErrSignature, key[:4], err)
 		}
-		if c.keys == nil {
-			c.keys = make(map[ClientID]bool)
-		}
-		c.keys[m.Client] = true
 	}
-	c.checks = append(c.checks, crypto.Check{Key: m.Client, Message: message, Signature: m.Signature})
-	c.claims = append(c.claims, claim{frame: c.frame, kind: KindRequest, client: true, seen: seen})
+	if c.keys == nil {
+		c.keys = make(map[ClientID]bool)
+	}
+	c.keys[*key] = true
 	return nil
 }
 

@@ -76,7 +76,8 @@ func SealReplies(signer crypto.Signer, d crypto.Domain, replies []*Reply) []*Sea
 // for what this process verified or signed before, as its journal and its own
 // memory hold it.
 func Reseal(m Message) *Sealed {
-	return &Sealed{message: m, frame: Encode(m), digest: digestOf(m)}
+	frame := Encode(m)
+	return &Sealed{message: m, frame: frame, digest: digestOf(m, frame)}
 }
 
 // Reseal is the function Reseal.
