@@ -32,34 +32,29 @@ func keyOpeners() []keyOpener {
 	}, {"plain", SavePlainKey, LoadPlainKey}}
 }
 
-// eachSort runs test for both sorts of key file with a saved key.
-func eachSort(t *testing.T, test func(t *testing.T, o keyOpener, path string)) {
+// saved returns the path of a new file with a key.
+func (o keyOpener) saved(t *testing.T) string {
 	t.Helper()
-	for _, o := range keyOpeners() {
-		t.Run(o.name, func(t *testing.T) {
-			t.Parallel()
-			path := filepath.Join(t.TempDir(), "key")
-			if err := o.save(path, testKey(t, 1)); err != nil {
-				t.Fatal(err)
-			}
-			test(t, o, path)
-		})
+	path := filepath.Join(t.TempDir(), "key")
+	if err := o.save(path, testKey(t, 1)); err != nil {
+		t.Fatal(err)
 	}
+	return path
 }
 
-func readFile(t testing.TB, path string) []byte {
-	t.Helper()
+func readFile(tb testing.TB, path string) []byte {
+	tb.Helper()
 	b, err := os.ReadFile(path)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return b
 }
 
-func writeFile(t testing.TB, path string, b []byte) {
-	t.Helper()
+func writeFile(tb testing.TB, path string, b []byte) {
+	tb.Helper()
 	if err := os.WriteFile(path, b, 0o600); err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 }
 
@@ -80,26 +75,30 @@ func requireRefused(t *testing.T, what string, load func() (PrivateKey, error), 
 
 func TestASavedKeyLoads(t *testing.T) {
 	t.Parallel()
-	eachSort(t, func(t *testing.T, o keyOpener, path string) {
-		k, err := o.load(path)
-		if err != nil || !k.Equal(testKey(t, 1)) {
-			t.Errorf("got %v and %v, want the key", k, err)
-		}
-		info, err := os.Stat(path)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if got := info.Mode(); got != 0o600 {
-			t.Errorf("got mode %v, want 0600", got)
-		}
-		if info.Size() > keyFileBytesMax/2 {
-			t.Errorf("the file has %d bytes, more than half of the bound", info.Size())
-		}
-		entries, err := os.ReadDir(filepath.Dir(path))
-		if err != nil || len(entries) != 1 {
-			t.Errorf("got %v and %v, want the key alone", entries, err)
-		}
-	})
+	for _, o := range keyOpeners() {
+		t.Run(o.name, func(t *testing.T) {
+			t.Parallel()
+			path := o.saved(t)
+			k, err := o.load(path)
+			if err != nil || !k.Equal(testKey(t, 1)) {
+				t.Errorf("got %v and %v, want the key", k, err)
+			}
+			info, err := os.Stat(path)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got := info.Mode(); got != 0o600 {
+				t.Errorf("got mode %v, want 0600", got)
+			}
+			if info.Size() > keyFileBytesMax/2 {
+				t.Errorf("the file has %d bytes, more than half of the bound", info.Size())
+			}
+			entries, err := os.ReadDir(filepath.Dir(path))
+			if err != nil || len(entries) != 1 {
+				t.Errorf("got %v and %v, want the key alone", entries, err)
+			}
+		})
+	}
 }
 
 func TestAKeySavedAtTheDefaultCostLoads(t *testing.T) {
@@ -162,59 +161,78 @@ func TestEachSortOfFileNamesTheOther(t *testing.T) {
 
 func TestEveryFlippedBitIsNoticed(t *testing.T) {
 	t.Parallel()
-	eachSort(t, func(t *testing.T, o keyOpener, path string) {
-		text := readFile(t, path)
-		for i := range 8 * len(text) {
-			text[i/8] ^= 1 << (i % 8)
-			writeFile(t, path, text)
-			requireRefused(t, fmt.Sprint("bit ", i), func() (PrivateKey, error) { return o.load(path) }, ErrKeyFile)
-			text[i/8] ^= 1 << (i % 8)
-		}
-	})
+	for _, o := range keyOpeners() {
+		t.Run(o.name, func(t *testing.T) {
+			t.Parallel()
+			path := o.saved(t)
+			text := readFile(t, path)
+			for i := range 8 * len(text) {
+				text[i/8] ^= 1 << (i % 8)
+				writeFile(t, path, text)
+				requireRefused(t, fmt.Sprint("bit ", i), func() (PrivateKey, error) { return o.load(path) }, ErrKeyFile)
+				text[i/8] ^= 1 << (i % 8)
+			}
+		})
+	}
 }
 
 // Whoever alters a file can also mend its checksum; the cipher and the public
 // key must notice then.
 func TestEveryFlippedBitIsNoticedWithoutTheChecksum(t *testing.T) {
 	t.Parallel()
-	eachSort(t, func(t *testing.T, o keyOpener, path string) {
-		text := readFile(t, path)
-		body := text[:bytes.LastIndex(text, []byte("checksum "))]
-		for i := range 8 * len(body) {
-			body[i/8] ^= 1 << (i % 8)
-			writeFile(t, path, fmt.Appendf(nil, "%schecksum %s\n", body, Sum(body)))
-			requireRefused(t, fmt.Sprint("bit ", i), func() (PrivateKey, error) { return o.load(path) },
-				ErrKeyFile, ErrPassphrase)
-			body[i/8] ^= 1 << (i % 8)
-		}
-	})
+	for _, o := range keyOpeners() {
+		t.Run(o.name, func(t *testing.T) {
+			t.Parallel()
+			path := o.saved(t)
+			text := readFile(t, path)
+			body := text[:bytes.LastIndex(text, []byte("checksum "))]
+			for i := range 8 * len(body) {
+				body[i/8] ^= 1 << (i % 8)
+				writeFile(t, path, fmt.Appendf(nil, "%schecksum %s\n", body, Sum(body)))
+				requireRefused(t, fmt.Sprint("bit ", i), func() (PrivateKey, error) { return o.load(path) },
+					ErrKeyFile, ErrPassphrase)
+				body[i/8] ^= 1 << (i % 8)
+			}
+		})
+	}
 }
 
 func TestEveryTruncationAndExtensionIsNoticed(t *testing.T) {
 	t.Parallel()
-	eachSort(t, func(t *testing.T, o keyOpener, path string) {
-		text := readFile(t, path)
-		load := func() (PrivateKey, error) { return o.load(path) }
-		for n := range text {
-			writeFile(t, path, text[:n])
-			requireRefused(t, fmt.Sprintf("first %d bytes", n), load, ErrKeyFile)
-			writeFile(t, path, text[n+1:])
-			requireRefused(t, fmt.Sprintf("without the first %d bytes", n+1), load, ErrKeyFile)
-		}
-		for _, more := range []string{"\n", " ", "\x00", string(text), strings.Repeat("x", keyFileBytesMax)} {
-			writeFile(t, path, append(bytes.Clone(text), more...))
-			requireRefused(t, fmt.Sprintf("%d bytes more", len(more)), load, ErrKeyFile)
-		}
-	})
+	for _, o := range keyOpeners() {
+		t.Run(o.name, func(t *testing.T) {
+			t.Parallel()
+			path := o.saved(t)
+			text := readFile(t, path)
+			load := func() (PrivateKey, error) { return o.load(path) }
+			for n := range text {
+				writeFile(t, path, text[:n])
+				requireRefused(t, fmt.Sprintf("first %d bytes", n), load, ErrKeyFile)
+				writeFile(t, path, text[n+1:])
+				requireRefused(t, fmt.Sprintf("without the first %d bytes", n+1), load, ErrKeyFile)
+			}
+			for _, more := range []string{"\n", " ", "\x00", string(text), strings.Repeat("x", keyFileBytesMax)} {
+				writeFile(t, path, append(bytes.Clone(text), more...))
+				requireRefused(t, fmt.Sprintf("%d bytes more", len(more)), load, ErrKeyFile)
+			}
+		})
+	}
 }
 
 func TestAHostileFileCannotAskForMuch(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "key")
 	for _, cost := range []kdfCost{
-		{1 << 31, 8, 1}, {kdfTimeMax + 1, 8, 1}, {0, 8, 1},
-		{1, 100 << 20, 1}, {1, kdfMemoryKiBMax + 1, 1}, {1, 0, 1},
-		{1, 8, 255}, {1, 8, kdfThreadsMax + 1}, {1, 8, 256}, {1, 8, 0},
+		{1 << 31, 8, 1},
+		{kdfTimeMax + 1, 8, 1},
+		{0, 8, 1},
+		{1, 100 << 20, 1},
+		{1, kdfMemoryKiBMax + 1, 1},
+		{1, 0, 1},
+		{1, 8, 255},
+		{1, 8, kdfThreadsMax + 1},
+		{1, 8, 256},
+		{1, 8, 0},
 	} {
 		f := keyFile{encrypted: true, public: testKey(t, 1).Public(), cost: cost}
 		writeFile(t, path, f.encode())
@@ -253,54 +271,62 @@ func TestANewerVersionIsToldFromGarbage(t *testing.T) {
 
 func TestOnlyAPrivateRegularFileIsRead(t *testing.T) {
 	t.Parallel()
-	eachSort(t, func(t *testing.T, o keyOpener, path string) {
-		for _, mode := range []fs.FileMode{0o640, 0o620, 0o610, 0o604, 0o602, 0o601, 0o644, 0o666, 0o777} {
-			if err := os.Chmod(path, mode); err != nil {
+	for _, o := range keyOpeners() {
+		t.Run(o.name, func(t *testing.T) {
+			t.Parallel()
+			path := o.saved(t)
+			for _, mode := range []fs.FileMode{0o640, 0o620, 0o610, 0o604, 0o602, 0o601, 0o644, 0o666, 0o777} {
+				if err := os.Chmod(path, mode); err != nil {
+					t.Fatal(err)
+				}
+				requireRefused(t, mode.String(), func() (PrivateKey, error) { return o.load(path) }, ErrKeyFileUnsafe)
+			}
+			for _, mode := range []fs.FileMode{0o600, 0o700, 0o400} {
+				if err := os.Chmod(path, mode); err != nil {
+					t.Fatal(err)
+				}
+				if _, err := o.load(path); err != nil {
+					t.Errorf("mode %v: %v", mode, err)
+				}
+			}
+			link := filepath.Join(t.TempDir(), "link")
+			if err := os.Symlink(path, link); err != nil {
 				t.Fatal(err)
 			}
-			requireRefused(t, mode.String(), func() (PrivateKey, error) { return o.load(path) }, ErrKeyFileUnsafe)
-		}
-		for _, mode := range []fs.FileMode{0o600, 0o700, 0o400} {
-			if err := os.Chmod(path, mode); err != nil {
-				t.Fatal(err)
-			}
-			if _, err := o.load(path); err != nil {
-				t.Errorf("mode %v: %v", mode, err)
-			}
-		}
-		link := filepath.Join(t.TempDir(), "link")
-		if err := os.Symlink(path, link); err != nil {
-			t.Fatal(err)
-		}
-		requireRefused(t, "symbolic link", func() (PrivateKey, error) { return o.load(link) }, ErrKeyFileUnsafe)
-		dir := filepath.Dir(path)
-		requireRefused(t, "directory", func() (PrivateKey, error) { return o.load(dir) }, ErrKeyFileUnsafe)
-		requireRefused(t, "device", func() (PrivateKey, error) { return o.load(os.DevNull) }, ErrKeyFileUnsafe)
-		requireRefused(t, "nothing", func() (PrivateKey, error) { return o.load(path + "x") }, fs.ErrNotExist)
-	})
+			requireRefused(t, "symbolic link", func() (PrivateKey, error) { return o.load(link) }, ErrKeyFileUnsafe)
+			dir := filepath.Dir(path)
+			requireRefused(t, "directory", func() (PrivateKey, error) { return o.load(dir) }, ErrKeyFileUnsafe)
+			requireRefused(t, "device", func() (PrivateKey, error) { return o.load(os.DevNull) }, ErrKeyFileUnsafe)
+			requireRefused(t, "nothing", func() (PrivateKey, error) { return o.load(path + "x") }, fs.ErrNotExist)
+		})
+	}
 }
 
 func TestSavingNeverReplacesAFile(t *testing.T) {
 	t.Parallel()
-	eachSort(t, func(t *testing.T, o keyOpener, path string) {
-		before := readFile(t, path)
-		dangling := filepath.Join(filepath.Dir(path), "dangling")
-		if err := os.Symlink("nowhere", dangling); err != nil {
-			t.Fatal(err)
-		}
-		for _, taken := range []string{path, dangling, t.TempDir()} {
-			if err := o.save(taken, testKey(t, 2)); !errors.Is(err, fs.ErrExist) {
-				t.Errorf("%s: got %v, want %v", taken, err, fs.ErrExist)
+	for _, o := range keyOpeners() {
+		t.Run(o.name, func(t *testing.T) {
+			t.Parallel()
+			path := o.saved(t)
+			before := readFile(t, path)
+			dangling := filepath.Join(filepath.Dir(path), "dangling")
+			if err := os.Symlink("nowhere", dangling); err != nil {
+				t.Fatal(err)
 			}
-		}
-		if diff := cmp.Diff(string(before), string(readFile(t, path))); diff != "" {
-			t.Errorf("the file changed:\n%s", diff)
-		}
-		left, err := filepath.Glob(filepath.Join(filepath.Dir(path), ".quorate-key-*"))
-		if err != nil || len(left) != 0 {
-			t.Errorf("left behind: %v, %v", left, err)
-		}
-	})
+			for _, taken := range []string{path, dangling, t.TempDir()} {
+				if err := o.save(taken, testKey(t, 2)); !errors.Is(err, fs.ErrExist) {
+					t.Errorf("%s: got %v, want %v", taken, err, fs.ErrExist)
+				}
+			}
+			if diff := cmp.Diff(string(before), string(readFile(t, path))); diff != "" {
+				t.Errorf("the file changed:\n%s", diff)
+			}
+			left, err := filepath.Glob(filepath.Join(filepath.Dir(path), ".quorate-key-*"))
+			if err != nil || len(left) != 0 {
+				t.Errorf("left behind: %v, %v", left, err)
+			}
+		})
+	}
 }
 
 func TestSavingSaysWhatIsMissing(t *testing.T) {

@@ -150,7 +150,7 @@ func TestPrintingShowsNothingOfAPrivateKey(t *testing.T) {
 		list   []PrivateKey
 	}
 	values := []any{k, &k, []PrivateKey{k}, holder{k, k, []PrivateKey{k}}, map[string]PrivateKey{"k": k}}
-	decimal := strings.Trim(fmt.Sprint(seed[:3]), "[]")
+	decimal := fmt.Sprintf("%d %d %d", seed[0], seed[1], seed[2])
 	for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%q", "%x", "%X", "%d"} {
 		for i, value := range values {
 			got := strings.ToLower(fmt.Sprintf(verb, value))

@@ -25,7 +25,7 @@ func readKeyFile(path string) (text []byte, err error) {
 	if !named.Mode().IsRegular() {
 		return nil, fmt.Errorf("%w: %s is a %s, want a regular file", ErrKeyFileUnsafe, path, kindOf(named.Mode()))
 	}
-	file, err := os.Open(path) //nolint:gosec // the path is the operator's
+	file, err := os.Open(path)
 	if err != nil {
 		return nil, fmt.Errorf("crypto: key file: %w", err)
 	}
@@ -38,7 +38,7 @@ func readKeyFile(path string) (text []byte, err error) {
 		return nil, fmt.Errorf("%w: %s was replaced while it was opened", ErrKeyFileUnsafe, path)
 	}
 	if perm := opened.Mode().Perm(); perm&keyFileOpen != 0 {
-		return nil, fmt.Errorf("%w: %s has mode %04o and is open to others: chmod 600 it, and make a new key if they read it",
+		return nil, fmt.Errorf("%w: %s has mode %04o, open to others: make it 0600, or a new key if it was read",
 			ErrKeyFileUnsafe, path, perm)
 	}
 	text, err = io.ReadAll(io.LimitReader(file, keyFileBytesMax+1))
@@ -96,7 +96,7 @@ func writeDurably(file *os.File, text []byte) error {
 
 // syncDir has the disk take the names in dir.
 func syncDir(dir string) error {
-	d, err := os.Open(dir) //nolint:gosec // the path is the operator's
+	d, err := os.Open(dir)
 	if err != nil {
 		return err
 	}

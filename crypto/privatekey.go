@@ -84,5 +84,5 @@ func (k PrivateKey) Equal(other PrivateKey) bool {
 // Format prints, whatever the verb, the beginning of the public key and
 // nothing of the private one.
 func (k PrivateKey) Format(f fmt.State, _ rune) {
-	_, _ = io.WriteString(f, "private key of "+k.Public().Short()) //nolint:errcheck // Formatter cannot report it
+	_, _ = io.WriteString(f, "private key of "+k.Public().Short())
 }

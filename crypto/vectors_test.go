@@ -78,8 +78,8 @@ func (f field) encode(y *big.Int, sign uint) [32]byte {
 // smallOrderEncodings returns every 32 bytes that decode, by the lenient rule
 // of ZIP-215, to one of the eight points of small order: L times a point kills
 // all of it but that.
-func (f field) smallOrderEncodings(t testing.TB) [][32]byte {
-	t.Helper()
+func (f field) smallOrderEncodings(tb testing.TB) [][32]byte {
+	tb.Helper()
 	var generator affine // of the group of eight
 	for y := int64(2); ; y++ {
 		a, ok := f.lift(big.NewInt(y))
@@ -170,32 +170,32 @@ type torsionSigner struct {
 	nonceT curve.EdwardsPoint
 }
 
-func newTorsionSigner(t testing.TB, seed uint64, keyT, nonceT [32]byte) *torsionSigner {
-	t.Helper()
-	s := &torsionSigner{secret: *hashScalar(t, "secret", binary.BigEndian.AppendUint64(nil, seed))}
+func newTorsionSigner(tb testing.TB, seed uint64, keyT, nonceT [32]byte) *torsionSigner {
+	tb.Helper()
+	s := &torsionSigner{secret: *hashScalar(tb, "secret", binary.BigEndian.AppendUint64(nil, seed))}
 	for _, p := range []struct {
 		encoding curve.CompressedEdwardsY
 		point    *curve.EdwardsPoint
 	}{{keyT, &s.keyT}, {nonceT, &s.nonceT}} {
 		if _, err := p.point.SetCompressedY(&p.encoding); err != nil {
-			t.Fatal(err)
+			tb.Fatal(err)
 		}
 	}
 	return s
 }
 
 // sign returns the check of a signature that is valid but for the torsion.
-func (s *torsionSigner) sign(t testing.TB, message []byte) Check {
-	t.Helper()
+func (s *torsionSigner) sign(tb testing.TB, message []byte) Check {
+	tb.Helper()
 	public := s.point(&s.secret, &s.keyT)
-	r := hashScalar(t, "nonce", message)
+	r := hashScalar(tb, "nonce", message)
 	nonce := s.point(r, &s.nonceT)
-	k := hashScalar(t, "", nonce[:], public[:], message)
+	k := hashScalar(tb, "", nonce[:], public[:], message)
 	k.Add(k.Mul(k, &s.secret), r)
 	c := Check{Key: PublicKey(public), Message: message}
 	copy(c.Signature[:32], nonce[:])
 	if err := k.ToBytes(c.Signature[32:]); err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return c
 }
@@ -210,8 +210,8 @@ func (*torsionSigner) point(n *scalar.Scalar, torsion *curve.EdwardsPoint) curve
 	return c
 }
 
-func hashScalar(t testing.TB, label string, parts ...[]byte) *scalar.Scalar {
-	t.Helper()
+func hashScalar(tb testing.TB, label string, parts ...[]byte) *scalar.Scalar {
+	tb.Helper()
 	h := sha512.New()
 	h.Write([]byte(label))
 	for _, p := range parts {
@@ -219,7 +219,7 @@ func hashScalar(t testing.TB, label string, parts ...[]byte) *scalar.Scalar {
 	}
 	s, err := scalar.NewFromBytesModOrderWide(h.Sum(nil))
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return s
 }

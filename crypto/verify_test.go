@@ -14,19 +14,19 @@ import (
 )
 
 // testKey returns the i-th of a fixed sequence of keys.
-func testKey(t testing.TB, i uint64) PrivateKey {
-	t.Helper()
+func testKey(tb testing.TB, i uint64) PrivateKey {
+	tb.Helper()
 	seed := Sum([]byte("test key"), binary.BigEndian.AppendUint64(nil, i))
 	k, err := NewPrivateKey(seed[:])
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return k
 }
 
-func signedCheck(t testing.TB, key uint64, message string) Check {
-	t.Helper()
-	k := testKey(t, key)
+func signedCheck(tb testing.TB, key uint64, message string) Check {
+	tb.Helper()
+	k := testKey(tb, key)
 	return Check{Key: k.Public(), Message: []byte(message), Signature: k.Sign([]byte(message))}
 }
 
@@ -72,13 +72,13 @@ func requireAgreement(t rapid.TB, v *BatchVerifier, checks []Check) {
 }
 
 // edges returns checks from the corners of the encoding, and what they are.
-func edges(t testing.TB) (checks []Check, names []string) {
-	t.Helper()
+func edges(tb testing.TB) (checks []Check, names []string) {
+	tb.Helper()
 	f := newField()
 	add := func(name string, c Check) {
 		checks, names = append(checks, c), append(names, name)
 	}
-	small := f.smallOrderEncodings(t)
+	small := f.smallOrderEncodings(tb)
 	message := []byte("quorate")
 	for _, a := range small {
 		for _, r := range small {
@@ -91,9 +91,9 @@ func edges(t testing.TB) (checks []Check, names []string) {
 	}
 	for i, a := range small {
 		r := small[(5*i+3)%len(small)]
-		add("torsion", newTorsionSigner(t, uint64(i), a, r).sign(t, message))
+		add("torsion", newTorsionSigner(tb, uint64(i), a, r).sign(tb, message))
 	}
-	good := signedCheck(t, 1, "m")
+	good := signedCheck(tb, 1, "m")
 	highS := good
 	highS.Signature = f.plusOrder(good.Signature)
 	add("S + L", highS)
@@ -147,7 +147,8 @@ func TestBothImplementationsAgreeOnEveryEdge(t *testing.T) {
 }
 
 // drawCheck draws a check of any kind, most of them valid.
-func drawCheck(t *rapid.T, tb testing.TB, edge []Check) Check {
+func drawCheck(tb testing.TB, t *rapid.T, edge []Check) Check {
+	tb.Helper()
 	switch rapid.IntRange(0, 9).Draw(t, "kind") {
 	case 0:
 		return rapid.SampledFrom(edge).Draw(t, "edge")
@@ -178,7 +179,7 @@ func TestBatchAndSingleAlwaysAgree(t *testing.T) {
 		n := rapid.SampledFrom([]int{0, 1, 2, 3, 5, 8, 17, 40}).Draw(rt, "n")
 		checks := make([]Check, n)
 		for i := range checks {
-			checks[i] = drawCheck(rt, t, edge)
+			checks[i] = drawCheck(t, rt, edge)
 		}
 		requireAgreement(rt, v, checks)
 	})
