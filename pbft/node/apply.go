@@ -1,0 +1,284 @@
+package node
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/quorate/quorate/app"
+	"github.com/quorate/quorate/crypto"
+	"github.com/quorate/quorate/pbft/core"
+	"github.com/quorate/quorate/pbft/wire"
+)
+
+// failuresMax bounds Applied.Failures: they are for a log.
+const failuresMax = 16
+
+// Applier executes committed batches: it runs the operations on the state, and
+// keeps with it, so that it is in every checkpoint, what the core must remember
+// of clients, the results that clients have not acknowledged, and its own place
+// in the order. It starts no goroutine and reads no clock: equal executions on
+// equal states give equal states and replies.
+//
+// It is owned by one goroutine, which is also the only one to change the State.
+// Load comes first, at the start and after every transfer.
+type Applier struct {
+	state   State
+	machine app.StateMachine
+	domain  crypto.Domain
+	// resultBytesMax bounds a result; an operation with a larger one is rolled
+	// back.
+	resultBytesMax int
+
+	meta   meta
+	loaded bool
+	broken error // the first error of the state: nothing works any more
+}
+
+// Applied is what the execution of one batch gave.
+type Applied struct {
+	Seq wire.Seq
+	// Replies answer the operations of the batch, in order. They lack what
+	// SealReplies adds.
+	Replies []*wire.Reply
+	// Outputs are what the operations emitted, in order.
+	Outputs []Output
+	// Failures are the first operations that were rolled back, for a log.
+	Failures []Failure
+}
+
+// Output is something that an operation emitted to the outside world. Outputs
+// are numbered from 1, without gaps, alike on all replicas. After a restart, a
+// replica may deliver again what it delivered since its last checkpoint; after a
+// transfer it may skip some.
+type Output struct {
+	Number  uint64
+	Seq     wire.Seq
+	Payload []byte
+}
+
+// Failure says that an operation was rolled back, and why. Detail says for
+// FailurePanic what the application panicked with and where, on this replica.
+type Failure struct {
+	Client  wire.ClientID
+	Session wire.Session
+	Number  wire.Number
+	Outcome wire.Outcome
+	Detail  string
+}
+
+// NewApplier returns an Applier for the machine and the state of a replica of
+// the cluster that domain names. resultBytesMax is that of the cluster's
+// wire.Limits.
+func NewApplier(state State, machine app.StateMachine, domain crypto.Domain, resultBytesMax int) *Applier {
+	return &Applier{state: state, machine: machine, domain: domain, resultBytesMax: resultBytesMax}
+}
+
+// Seq returns the number of the last batch applied.
+func (a *Applier) Seq() wire.Seq { return a.meta.seq }
+
+// Apply executes one batch, which must be the next. After an error, which is of
+// the state or of its driver, the replica must stop: Apply answers nothing but
+// this error from then on. A checkpoint that ex asks for is the driver's to take.
+func (a *Applier) Apply(ex core.Execution) (Applied, error) {
+	if a.broken != nil {
+		return Applied{}, a.broken
+	}
+	if err := a.refuse(&ex); err != nil {
+		return Applied{}, fmt.Errorf("node: apply batch %d: %w", ex.Seq, err)
+	}
+	run := running{Applier: a, ex: &ex, next: a.meta, applied: Applied{Seq: ex.Seq}}
+	if err := run.all(); err != nil {
+		a.broken = fmt.Errorf("node: apply batch %d: %w", ex.Seq, err)
+		return Applied{}, a.broken
+	}
+	a.meta = run.next
+	return run.applied, nil
+}
+
+// refuse tells what is wrong with ex, before anything changes.
+func (a *Applier) refuse(ex *core.Execution) error {
+	if !a.loaded {
+		return errors.New("the state was not loaded")
+	}
+	if ex.Seq != a.meta.seq+1 {
+		return fmt.Errorf("the last batch was %d", a.meta.seq)
+	}
+	for i, o := range ex.Orders {
+		if o.Request == nil || o.Index < 0 || o.Index >= len(o.Request.Ops) {
+			return fmt.Errorf("order %d names no operation", i)
+		}
+	}
+	return nil
+}
+
+// Answer returns the kept result of an operation, and whether there is one. The
+// Reply lacks what SealReplies adds.
+func (a *Applier) Answer(q core.Answer) (*wire.Reply, bool, error) {
+	kept, ok, err := a.result(resultKey(q.Client, q.Session, q.Number))
+	if err != nil || !ok {
+		return nil, false, err
+	}
+	return &wire.Reply{
+		Seq: kept.seq, Client: q.Client, Session: q.Session, Number: q.Number,
+		Outcome: kept.outcome, Result: kept.result,
+	}, true, nil
+}
+
+func (a *Applier) result(key []byte) (record, bool, error) {
+	value, ok, err := a.state.Get(key)
+	if err != nil || !ok {
+		return record{}, false, err
+	}
+	kept, err := decodeRecord(value)
+	if err != nil {
+		return record{}, false, fmt.Errorf("kept result %x: %w", key, err)
+	}
+	return kept, true, nil
+}
+
+// running is the execution of one batch.
+type running struct {
+	*Applier
+	ex      *core.Execution
+	next    meta // after it
+	applied Applied
+}
+
+func (r *running) all() error {
+	for _, o := range r.ex.Orders {
+		if err := r.order(o); err != nil {
+			return err
+		}
+	}
+	for i := range r.ex.Clients {
+		if err := r.client(&r.ex.Clients[i]); err != nil {
+			return err
+		}
+	}
+	r.next.seq, r.next.history, r.next.time = r.ex.Seq, r.ex.History, r.ex.Time
+	r.next.domain = r.domain
+	return r.state.Put(metaKey(), r.next.encode())
+}
+
+// order carries out one order and replies.
+func (r *running) order(o core.Order) error {
+	kept, err := r.settle(o)
+	if err != nil {
+		return fmt.Errorf("operation %d of client %x: %w", o.Number(), o.Request.Client[:4], err)
+	}
+	r.applied.Replies = append(r.applied.Replies, &wire.Reply{
+		Seq: kept.seq, Client: o.Request.Client, Session: o.Request.Session, Number: o.Number(),
+		Outcome: kept.outcome, Result: kept.result,
+	})
+	return nil
+}
+
+// settle returns how the operation ended: now, earlier, or not at all.
+func (r *running) settle(o core.Order) (record, error) {
+	key := resultKey(o.Request.Client, o.Request.Session, o.Number())
+	if o.Run {
+		kept, err := r.execute(o)
+		if err != nil {
+			return record{}, err
+		}
+		return kept, r.state.Put(key, kept.encode())
+	}
+	if o.Outcome == wire.OutcomeForgotten {
+		kept, ok, err := r.result(key)
+		if ok || err != nil {
+			return kept, err
+		}
+	}
+	return record{outcome: o.Outcome}, nil
+}
+
+// execute runs one operation in its own transaction.
+func (r *running) execute(o core.Order) (record, error) {
+	tx := app.NewTx(r.state, []byte(AppPrefix), app.Context{
+		Seq: uint64(r.ex.Seq), View: uint64(r.ex.View), Time: int64(r.ex.Time), Client: o.Request.Client,
+	}, o.Request.ReadOnly)
+	result, failure, err := app.Run(r.machine, tx, o.Request.Ops[o.Index])
+	if err != nil {
+		return record{}, err
+	}
+	if failure == nil && len(result) > r.resultBytesMax {
+		text := fmt.Sprintf("the result has %d bytes, at most %d are possible", len(result), r.resultBytesMax)
+		return r.rolledBack(o, wire.OutcomeTooLarge, text, text), nil
+	}
+	if failure != nil {
+		outcome := wire.OutcomePanicked
+		if failure.Kind == app.FailureReadOnly {
+			outcome = wire.OutcomeReadOnly
+		}
+		return r.rolledBack(o, outcome, failure.Text, failure.Text+": "+failure.Detail), nil
+	}
+	if err := tx.Commit(); err != nil {
+		return record{}, err
+	}
+	for _, payload := range tx.Outputs() {
+		r.next.outputs++
+		r.applied.Outputs = append(r.applied.Outputs, Output{r.next.outputs, r.ex.Seq, payload})
+	}
+	return record{seq: r.ex.Seq, outcome: wire.OutcomeOK, result: result}, nil
+}
+
+// rolledBack returns the result of an operation that changed nothing.
+func (r *running) rolledBack(o core.Order, outcome wire.Outcome, text, detail string) record {
+	if len(r.applied.Failures) < failuresMax {
+		r.applied.Failures = append(r.applied.Failures, Failure{
+			Client: o.Request.Client, Session: o.Request.Session, Number: o.Number(), Outcome: outcome, Detail: detail,
+		})
+	}
+	return record{seq: r.ex.Seq, outcome: outcome, result: []byte(text[:min(len(text), r.resultBytesMax)])}
+}
+
+// client stores the state of a client, and drops the results that it needs no
+// more: of older sessions, and those that it acknowledged.
+func (r *running) client(s *core.ClientState) error {
+	key, value := clientKey(s.Client), encodeClient(s)
+	old, known, err := r.state.Get(key)
+	if err != nil {
+		return err
+	}
+	if known && string(old) == string(value) {
+		return nil
+	}
+	// An unknown client can have results, too: those of this very batch.
+	if !known || sessionAndLow(old) != sessionAndLow(value) {
+		if err := r.drop(s); err != nil {
+			return fmt.Errorf("results of client %x: %w", s.Client[:4], err)
+		}
+	}
+	return r.state.Put(key, value)
+}
+
+// drop deletes the results of s that are needed no more. They are one range of
+// keys, and at most two windows full: one of an older session and one of this.
+func (r *running) drop(s *core.ClientState) error {
+	var gone [][]byte
+	to := append(resultKey(s.Client, s.Session, s.Low), 0) // the key after it
+	err := r.state.Scan(resultsKey(s.Client), to, func(key, _ []byte) bool {
+		gone = append(gone, append([]byte{}, key...))
+		return true
+	})
+	if err != nil {
+		return err
+	}
+	for _, key := range gone {
+		if err := r.state.Delete(key); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// SealReplies completes the replies of one batch, or of some Answers, as replica
+// id in view, and signs them all with one signature.
+func SealReplies(
+	signer crypto.Signer, d crypto.Domain, view wire.View, id wire.ReplicaID, replies []*wire.Reply,
+) []*wire.Sealed {
+	for _, r := range replies {
+		r.View, r.Sender = view, id
+	}
+	return wire.SealReplies(signer, d, replies)
+}

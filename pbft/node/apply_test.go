@@ -1,0 +1,415 @@
+package node_test
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
+
+	"github.com/quorate/quorate/app"
+	"github.com/quorate/quorate/crypto"
+	"github.com/quorate/quorate/pbft/core"
+	"github.com/quorate/quorate/pbft/node"
+	"github.com/quorate/quorate/pbft/wire"
+)
+
+// memoryState is a State in memory, without checkpoints.
+type memoryState struct {
+	app.Memory
+	node.State // what a test does not need panics
+	last       wire.Seq
+	fails      error // of every write
+}
+
+func (s *memoryState) Get(key []byte) ([]byte, bool, error) { return s.Memory.Get(key) }
+
+func (s *memoryState) Put(key, value []byte) error {
+	if s.fails != nil {
+		return s.fails
+	}
+	return s.Memory.Put(key, value)
+}
+
+func (s *memoryState) Delete(key []byte) error { return s.Memory.Delete(key) }
+
+func (s *memoryState) Scan(from, to []byte, yield func(key, value []byte) bool) error {
+	return s.Memory.Scan(from, to, yield)
+}
+
+func (s *memoryState) Last() (wire.Seq, crypto.Digest) { return s.last, s.root() }
+
+// root is a digest of the whole content.
+func (s *memoryState) root() crypto.Digest {
+	var parts [][]byte
+	_ = s.Memory.Scan(nil, nil, func(key, value []byte) bool {
+		parts = append(parts, fmt.Appendf(nil, "%x=%x;", key, value))
+		return true
+	})
+	return crypto.Sum(parts...)
+}
+
+// keys returns how many keys begin with prefix.
+func (s *memoryState) keys(prefix string) int {
+	n := 0
+	_ = s.Memory.Scan(nil, nil, func(key, _ []byte) bool {
+		if bytes.HasPrefix(key, []byte(prefix)) {
+			n++
+		}
+		return true
+	})
+	return n
+}
+
+// lister appends every operation to a list and emits it. Some are special.
+type lister struct{}
+
+func (lister) Execute(tx *app.Tx, op []byte) []byte {
+	n := tx.Uint64("n") + 1
+	tx.PutUint64("n", n)
+	tx.Put(fmt.Sprintf("op %04d", n), fmt.Appendf(nil, "%s at %d by %x", op, tx.Time().UnixNano(), tx.Client()))
+	tx.Emit(op)
+	switch string(op) {
+	case "panic":
+		var none []int
+		none[len(op)] = 1
+	case "long":
+		return make([]byte, 101)
+	case "limit":
+		tx.Put(strings.Repeat("k", app.KeyBytesMax+1), nil)
+	}
+	return fmt.Append(nil, n)
+}
+
+func (lister) Query(tx *app.Tx, op []byte) []byte {
+	if string(op) == "write" {
+		tx.Delete("n")
+	}
+	return fmt.Append(nil, tx.Uint64("n"))
+}
+
+const resultBytesMax = 100
+
+func applyDomain() crypto.Domain { return crypto.Domain{Cluster: crypto.Sum([]byte("test")), Epoch: 3} }
+
+// fakeCore stands for the core: it knows what every client did and makes
+// executions of it.
+type fakeCore struct {
+	t       *testing.T
+	seq     wire.Seq
+	history crypto.Digest
+	clients map[wire.ClientID]core.ClientState
+}
+
+func newFakeCore(t *testing.T) *fakeCore {
+	t.Helper()
+	return &fakeCore{t: t, clients: map[wire.ClientID]core.ClientState{}}
+}
+
+// requestOf is one client's, by the client's first byte.
+func requestOf(client byte, session wire.Session, number wire.Number, ops ...string) *wire.Request {
+	r := &wire.Request{Client: wire.ClientID{client, 1, 2}, Session: session, Number: number}
+	for _, op := range ops {
+		r.Ops = append(r.Ops, []byte(op))
+	}
+	return r
+}
+
+// batch makes the next execution, with the rules of the core: RIFL's windows.
+func (c *fakeCore) batch(requests ...*wire.Request) core.Execution {
+	c.t.Helper()
+	c.seq++
+	c.history = crypto.Sum(c.history[:])
+	ex := core.Execution{Seq: c.seq, View: 2, History: c.history, Time: wire.Time(1000 * c.seq)}
+	touched := map[wire.ClientID]bool{}
+	for _, q := range requests {
+		s := c.clients[q.Client]
+		if q.Session > s.Session {
+			s = core.ClientState{Client: q.Client, Session: q.Session}
+		}
+		if q.Session == s.Session && q.Acked > s.Low {
+			raise(&s, q.Acked)
+		}
+		for i := range q.Ops {
+			ex.Orders = append(ex.Orders, orderOf(&s, q, i))
+		}
+		c.clients[q.Client] = s
+		touched[q.Client] = true
+	}
+	for b := range 256 {
+		if id := (wire.ClientID{byte(b), 1, 2}); touched[id] {
+			ex.Clients = append(ex.Clients, c.clients[id])
+		}
+	}
+	return ex
+}
+
+// raise acknowledges up to a number; tests stay within the first word.
+func raise(s *core.ClientState, acked wire.Number) {
+	s.Done[0] >>= acked - s.Low
+	s.Low = acked
+}
+
+func orderOf(s *core.ClientState, q *wire.Request, i int) core.Order {
+	o := core.Order{Request: q, Index: i}
+	at := uint64(o.Number() - s.Low - 1)
+	switch {
+	case q.Session < s.Session:
+		o.Outcome = wire.OutcomeSessionOld
+	case o.Number() <= s.Low || (at < core.ClientWindowMax && s.Done[at/64]>>(at%64)&1 == 1):
+		o.Outcome = wire.OutcomeForgotten
+	case at >= core.ClientWindowMax:
+		o.Outcome = wire.OutcomeWindow
+	default:
+		o.Run = true
+		s.Done[at/64] |= 1 << (at % 64)
+	}
+	return o
+}
+
+func newApplier(t *testing.T, state node.State) *node.Applier {
+	t.Helper()
+	a := node.NewApplier(state, lister{}, applyDomain(), resultBytesMax)
+	if _, err := a.Load(); err != nil {
+		t.Fatal(err)
+	}
+	return a
+}
+
+func applyBatch(t *testing.T, a *node.Applier, ex core.Execution) node.Applied {
+	t.Helper()
+	applied, err := a.Apply(ex)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return applied
+}
+
+// brief is what a client gets, as text: number, outcome, place and result.
+func brief(replies []*wire.Reply) []string {
+	var out []string
+	for _, r := range replies {
+		out = append(out, fmt.Sprintf("%d:%d@%d %s", r.Number, r.Outcome, r.Seq, r.Result))
+	}
+	return out
+}
+
+func wantEqual(t *testing.T, what string, got, want any) {
+	t.Helper()
+	if diff := cmp.Diff(got, want, cmpopts.EquateEmpty()); diff != "" {
+		t.Errorf("%s (-got +want):\n%s", what, diff)
+	}
+}
+
+func TestFailedOperationsAreRolledBackAmongTheirNeighbours(t *testing.T) {
+	state, c := &memoryState{}, newFakeCore(t)
+	a := newApplier(t, state)
+	applied := applyBatch(t, a, c.batch(requestOf(1, 1, 1, "x", "panic", "y", "long", "limit", "z")))
+	wantEqual(t, "replies", brief(applied.Replies), []string{
+		"1:0@1 1", "2:1@1 the operation panicked and was rolled back", "3:0@1 2",
+		"4:7@1 the result has 101 bytes, at most 100 are possible",
+		"5:1@1 a key has 513 bytes, at most 512 are possible", "6:0@1 3",
+	})
+	wantEqual(t, "outputs", applied.Outputs, []node.Output{
+		{Number: 1, Seq: 1, Payload: []byte("x")},
+		{Number: 2, Seq: 1, Payload: []byte("y")},
+		{Number: 3, Seq: 1, Payload: []byte("z")},
+	})
+	if got := state.keys("a"); got != 4 {
+		t.Errorf("the application has %d keys, want 4", got)
+	}
+	if len(applied.Failures) != 3 || !strings.Contains(applied.Failures[0].Detail, "out of range") {
+		t.Errorf("got failures %+v, want 3, the first of a out of range", applied.Failures)
+	}
+	again := applyBatch(t, a, c.batch(requestOf(2, 1, 1, "x")))
+	wantEqual(t, "next output", again.Outputs, []node.Output{{Number: 4, Seq: 2, Payload: []byte("x")}})
+}
+
+func TestReadOnlyOperationsAreQueries(t *testing.T) {
+	state, c := &memoryState{}, newFakeCore(t)
+	a := newApplier(t, state)
+	read := requestOf(2, 1, 1, "n", "write", "n")
+	read.ReadOnly = true
+	applied := applyBatch(t, a, c.batch(requestOf(1, 1, 1, "x"), read))
+	wantEqual(t, "replies", brief(applied.Replies), []string{
+		"1:0@1 1", "1:0@1 1", "2:5@1 a read-only operation cannot write", "3:0@1 1",
+	})
+}
+
+func TestDuplicatesAreAnsweredFromTheTable(t *testing.T) {
+	state, c := &memoryState{}, newFakeCore(t)
+	a := newApplier(t, state)
+	first := applyBatch(t, a, c.batch(requestOf(1, 1, 1, "x", "panic"), requestOf(1, 1, 1, "x")))
+	wantEqual(t, "a duplicate in the batch", brief(first.Replies), []string{
+		"1:0@1 1", "2:1@1 the operation panicked and was rolled back", "1:0@1 1",
+	})
+	second := applyBatch(t, a, c.batch(requestOf(1, 1, 1, "x", "panic", "y")))
+	wantEqual(t, "a duplicate later", brief(second.Replies), []string{
+		"1:0@1 1", "2:1@1 the operation panicked and was rolled back", "3:0@2 2",
+	})
+	for number, want := range map[wire.Number]*wire.Reply{1: first.Replies[0], 2: first.Replies[1], 4: nil} {
+		got, ok, err := a.Answer(core.Answer{Client: wire.ClientID{1, 1, 2}, Session: 1, Number: number})
+		if err != nil || ok != (want != nil) {
+			t.Errorf("answer %d: got %v, %v", number, ok, err)
+		}
+		wantEqual(t, "answer", got, want)
+	}
+}
+
+func TestOrdersThatDoNotRunAnswerTheirOutcome(t *testing.T) {
+	state, c := &memoryState{}, newFakeCore(t)
+	a := newApplier(t, state)
+	applyBatch(t, a, c.batch(requestOf(1, 5, 1, "x")))
+	before := state.keys("")
+	applied := applyBatch(t, a, c.batch(requestOf(1, 4, 1, "old"), requestOf(1, 5, 9000, "far")))
+	wantEqual(t, "replies", brief(applied.Replies), []string{"1:2@0 ", "9000:6@0 "})
+	if got := state.keys(""); got != before {
+		t.Errorf("got %d keys, want %d as before", got, before)
+	}
+}
+
+func TestAcknowledgedResultsAreForgotten(t *testing.T) {
+	state, c := &memoryState{}, newFakeCore(t)
+	a := newApplier(t, state)
+	applyBatch(t, a, c.batch(requestOf(1, 1, 1, "a", "b", "c"), requestOf(2, 1, 1, "other")))
+	if got := state.keys("r"); got != 4 {
+		t.Fatalf("got %d results, want 4", got)
+	}
+	ack := requestOf(1, 1, 4, "d")
+	ack.Acked = 3
+	applyBatch(t, a, c.batch(ack))
+	if got := state.keys("r"); got != 2 {
+		t.Errorf("got %d results, want 2: d and another client's", got)
+	}
+	applied := applyBatch(t, a, c.batch(requestOf(1, 1, 2, "b"), requestOf(1, 1, 4, "d")))
+	wantEqual(t, "replies", brief(applied.Replies), []string{"2:4@0 ", "4:0@2 5"})
+}
+
+// TestNothingStaysOfWhatOneBatchEnds acknowledges, and begins a new session, in
+// the very batch that executes; also for clients not known before it.
+func TestNothingStaysOfWhatOneBatchEnds(t *testing.T) {
+	for _, known := range []bool{false, true} {
+		state, c := &memoryState{}, newFakeCore(t)
+		a := newApplier(t, state)
+		first := wire.Number(1)
+		if known {
+			applyBatch(t, a, c.batch(requestOf(1, 1, 1, "x"), requestOf(2, 1, 1, "x")))
+			first = 2
+		}
+		ack := requestOf(1, 1, first+1, "y")
+		ack.Acked = first
+		applyBatch(t, a, c.batch(requestOf(1, 1, first, "a"), ack, requestOf(2, 1, first, "b"), requestOf(2, 2, 1, "c")))
+		if got := state.keys("r"); got != 2 {
+			t.Errorf("known %v: got %d results, want 2", known, got)
+		}
+		for _, q := range []core.Answer{
+			{Client: wire.ClientID{1, 1, 2}, Session: 1, Number: first + 1},
+			{Client: wire.ClientID{2, 1, 2}, Session: 2, Number: 1},
+		} {
+			if _, ok, err := a.Answer(q); err != nil || !ok {
+				t.Errorf("known %v: %v is gone (%v)", known, q, err)
+			}
+		}
+	}
+}
+
+func TestLoadReturnsWhatWasApplied(t *testing.T) {
+	state, c := &memoryState{}, newFakeCore(t)
+	a := node.NewApplier(state, lister{}, applyDomain(), resultBytesMax)
+	snapshot, err := a.Load()
+	if err != nil {
+		t.Fatal(err)
+	}
+	wantEqual(t, "genesis", snapshot, core.Snapshot{State: state.root()})
+	applyBatch(t, a, c.batch(requestOf(9, 1, 1, "x"), requestOf(3, 7, 1, "y")))
+	applyBatch(t, a, c.batch())
+	state.last = 2
+	want := core.Snapshot{
+		Seq: 2, State: state.root(), History: c.history, Time: 2000,
+		Clients: []core.ClientState{c.clients[wire.ClientID{3, 1, 2}], c.clients[wire.ClientID{9, 1, 2}]},
+	}
+	b := node.NewApplier(state, lister{}, applyDomain(), resultBytesMax)
+	got, err := b.Load()
+	if err != nil {
+		t.Fatal(err)
+	}
+	wantEqual(t, "snapshot", got, want)
+	if b.Seq() != 2 {
+		t.Errorf("got batch %d, want 2", b.Seq())
+	}
+	applied := applyBatch(t, b, c.batch(requestOf(9, 1, 1, "x", "z")))
+	wantEqual(t, "replies after loading", brief(applied.Replies), []string{"1:0@1 1", "2:0@3 3"})
+	wantEqual(t, "outputs after loading", applied.Outputs, []node.Output{{Number: 3, Seq: 3, Payload: []byte("z")}})
+}
+
+func TestLoadRefusesAStateThatIsNotOurs(t *testing.T) {
+	for name, test := range map[string]struct {
+		spoil func(s *memoryState)
+		want  string
+	}{
+		"other number":   {func(s *memoryState) { s.last = 2 }, "content is of number 1"},
+		"no meta":        {func(s *memoryState) { _ = s.Delete([]byte("smeta")) }, "does not say its place"},
+		"rest of a life": {func(s *memoryState) { _ = s.Delete([]byte("smeta")); s.last = 0 }, "is not empty"},
+		"short meta":     {func(s *memoryState) { _ = s.Put([]byte("smeta"), []byte{1}) }, "has 1 bytes"},
+		"short client":   {func(s *memoryState) { _ = s.Put([]byte("cx"), []byte{1}) }, "client record"},
+	} {
+		state, c := &memoryState{}, newFakeCore(t)
+		applyBatch(t, newApplier(t, state), c.batch(requestOf(1, 1, 1, "x")))
+		state.last = 1
+		test.spoil(state)
+		a := node.NewApplier(state, lister{}, applyDomain(), resultBytesMax)
+		if _, err := a.Load(); err == nil || !strings.Contains(err.Error(), test.want) {
+			t.Errorf("%s: got %v, want %q", name, err, test.want)
+		}
+		if _, err := a.Apply(c.batch()); err == nil {
+			t.Errorf("%s: applied a batch to it", name)
+		}
+	}
+	state, c := &memoryState{}, newFakeCore(t)
+	applyBatch(t, newApplier(t, state), c.batch())
+	state.last = 1
+	foreign := node.NewApplier(state, lister{}, crypto.Domain{Cluster: applyDomain().Cluster}, resultBytesMax)
+	if _, err := foreign.Load(); err == nil || !strings.Contains(err.Error(), "epoch 0") {
+		t.Errorf("got %v, want a complaint about the epoch", err)
+	}
+}
+
+func TestApplyTakesOnlyTheNextBatch(t *testing.T) {
+	c := newFakeCore(t)
+	a := newApplier(t, &memoryState{})
+	one, two := c.batch(), c.batch()
+	if _, err := a.Apply(two); err == nil {
+		t.Error("batch 2 was applied first")
+	}
+	applyBatch(t, a, one)
+	if _, err := a.Apply(one); err == nil {
+		t.Error("batch 1 was applied twice")
+	}
+	bad := two
+	bad.Orders = []core.Order{{Request: requestOf(1, 1, 1), Run: true}}
+	if _, err := a.Apply(bad); err == nil {
+		t.Error("an order without its operation was taken")
+	}
+	applyBatch(t, a, two)
+}
+
+func TestAfterAnErrorOfTheStateNothingWorks(t *testing.T) {
+	state, c := &memoryState{}, newFakeCore(t)
+	a := newApplier(t, state)
+	state.fails = errors.New("disk")
+	one := c.batch(requestOf(1, 1, 1, "x"))
+	if _, err := a.Apply(one); !errors.Is(err, state.fails) {
+		t.Errorf("got %v, want the state's error", err)
+	}
+	disk := state.fails
+	state.fails = nil
+	if _, err := a.Apply(one); !errors.Is(err, disk) {
+		t.Errorf("got %v, want the state's error again", err)
+	}
+	if _, err := a.Load(); !errors.Is(err, disk) {
+		t.Errorf("got %v, want the state's error again", err)
+	}
+}
