@@ -21,6 +21,13 @@ type ViewRecord struct {
 // send a Prepare for, with its batch.
 type AcceptedRecord struct{ PrePrepare *wire.PrePrepare }
 
+// BatchRecord is a batch that the replica holds and has not voted for: one that
+// came with its commit certificate.
+type BatchRecord struct {
+	Seq   wire.Seq
+	Batch *wire.Batch
+}
+
 // PreparedRecord is a prepared certificate, written before the Commit.
 type PreparedRecord struct{ Cert wire.PreparedCert }
 
@@ -45,15 +52,17 @@ type StableRecord struct{ Cert wire.CheckpointCert }
 
 // RejoinRecord says that the replica lost its data and stays silent until the
 // stable checkpoint Until, in view View or above. Open says that Until and View
-// are not known yet.
+// are not known yet, Over that the silence has ended.
 type RejoinRecord struct {
 	Open  bool
+	Over  bool
 	Until wire.Seq
 	View  wire.View
 }
 
 func (ViewRecord) isRecord()       {}
 func (AcceptedRecord) isRecord()   {}
+func (BatchRecord) isRecord()      {}
 func (PreparedRecord) isRecord()   {}
 func (CommittedRecord) isRecord()  {}
 func (ViewChangeRecord) isRecord() {}

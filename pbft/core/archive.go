@@ -1,0 +1,59 @@
+package core
+
+import (
+	"github.com/quorate/quorate/crypto"
+	"github.com/quorate/quorate/pbft/wire"
+)
+
+// archive keeps committed batches with their certificates below the low
+// watermark, consecutive and bounded in bytes, for replicas that are behind.
+type archive struct {
+	entries []*wire.Committed // ascending, without gaps
+	bytes   int
+}
+
+// add archives a collected slot, if it committed here.
+func (a *archive) add(s *slot, bytesMax int) {
+	if s.committed == nil {
+		a.clear()
+		return
+	}
+	batch := s.body(s.committed.Digest)
+	if batch == nil {
+		a.clear()
+		return
+	}
+	if n := len(a.entries); n > 0 && a.entries[n-1].Cert.Seq+1 != s.seq {
+		a.clear()
+	}
+	a.entries = append(a.entries, &wire.Committed{Cert: *s.committed, Batch: batch})
+	a.bytes += batch.Size()
+	for a.bytes > bytesMax && len(a.entries) > 1 {
+		a.bytes -= a.entries[0].Batch.Size()
+		a.entries[0] = nil
+		a.entries = a.entries[1:]
+	}
+}
+
+func (a *archive) clear() { *a = archive{} }
+
+// at returns the archived batch of seq, or nil.
+func (a *archive) at(seq wire.Seq) *wire.Committed {
+	if len(a.entries) == 0 || seq < a.entries[0].Cert.Seq {
+		return nil
+	}
+	if i := seq - a.entries[0].Cert.Seq; i < wire.Seq(len(a.entries)) {
+		return a.entries[i]
+	}
+	return nil
+}
+
+// body returns an archived batch by digest, or nil.
+func (a *archive) body(digest crypto.Digest) *wire.Batch {
+	for _, e := range a.entries {
+		if e.Cert.Digest == digest {
+			return e.Batch
+		}
+	}
+	return nil
+}

@@ -1,0 +1,388 @@
+package core
+
+import (
+	"maps"
+	"slices"
+
+	"github.com/quorate/quorate/crypto"
+	"github.com/quorate/quorate/pbft/wire"
+)
+
+// Bounds of one answer to a peer, and of how often it is answered.
+const (
+	statusSlotsMax    = 64
+	answerVotesMax    = 32
+	answerBatchesMax  = 64
+	answerBytesMax    = 1 << 20
+	answersPerStatus  = 4  // answers of each kind that one status interval allows a peer
+	transferTriesMax  = 2  // rounds over all peers before a transfer, when batches do not come
+	aheadWindowsMax   = 2  // windows behind a stable checkpoint beyond which batches are not tried
+	fetchedBodiesMax  = 16 // batches asked for at once
+	fetchedBatchesMax = 64
+)
+
+// peer is what the replica remembers of another one.
+type peer struct {
+	executed wire.Seq // as it last claimed
+	answered answered
+}
+
+// answered counts the answers given to a peer in the current status interval:
+// without it, small questions would make large answers.
+type answered struct {
+	since                              uint64
+	status, committed, bodies, changes int
+}
+
+// catchingUp is the state of fetching committed batches.
+type catchingUp struct {
+	movedAt uint64 // the tick of the last execution, or of the last question
+	tries   int    // questions without progress
+	at      wire.Seq
+	asked   wire.ReplicaID
+	until   wire.Seq // the last number asked for
+	active  bool     // others are provably ahead, and nothing comes by itself
+}
+
+// sendStatus tells where this replica stands.
+func (r *Replica) sendStatus(to wire.ReplicaID, fx *Effects) {
+	st := &wire.Status{
+		View: r.view, Active: r.active, Stable: r.low, Executed: r.executed, Sender: r.id,
+	}
+	if !r.active {
+		st.ViewChanges = r.change.holders(r.view)
+	}
+	seqs := r.numbers()
+	for _, seq := range seqs {
+		if seq <= r.executed || len(st.Slots) == statusSlotsMax {
+			continue
+		}
+		s := r.slots[seq]
+		st.Slots = append(st.Slots, wire.SlotStatus{
+			Seq:            seq,
+			HavePrePrepare: s.proposal != nil && s.proposal.Batch != nil,
+			HavePrepared:   s.promised,
+			HaveCommitted:  s.committed != nil,
+		})
+	}
+	fx.Send = append(fx.Send, Send{To: to, Message: st})
+}
+
+// onStatus answers with what the sender lacks and is small, and remembers how
+// far it claims to be. An active primary's Status is its heartbeat.
+func (r *Replica) onStatus(st *wire.Status, fx *Effects) {
+	if st.Sender == r.id {
+		return
+	}
+	p := &r.peers[st.Sender]
+	p.executed = st.Executed
+	r.hearStatus(st, fx)
+	if st.Sender == r.primary() && st.View == r.view && st.Active && r.active {
+		r.change.heard = r.tick
+	}
+	if !r.mayAnswer(st.Sender, func(a *answered) *int { return &a.status }) {
+		return
+	}
+	r.answerView(st, fx)
+	if st.Stable < r.low {
+		fx.Send = append(fx.Send, Send{To: st.Sender, Message: &wire.StableProof{Cert: r.stable}})
+	}
+	for _, seq := range slices.Sorted(maps.Keys(r.snapshots)) {
+		if seq > st.Stable && seq > r.low {
+			r.tell(st.Sender, &wire.Checkpoint{Seq: seq, State: r.snapshots[seq], Sender: r.id}, fx)
+		}
+	}
+	if st.View == r.view && st.Active && r.active {
+		r.answerVotes(st, fx)
+	}
+}
+
+// answerView helps a peer to this replica's view.
+func (r *Replica) answerView(st *wire.Status, fx *Effects) {
+	switch {
+	case st.View > r.view || st.View == r.view && st.Active:
+	case r.active && r.change.entered != nil:
+		fx.Send = append(fx.Send, Send{To: st.Sender, Sealed: r.change.entered})
+	case !r.active:
+		if r.change.own != nil && (st.View < r.view || !slices.Contains(st.ViewChanges, r.id)) {
+			r.tell(st.Sender, r.change.own, fx)
+		}
+		if r.change.ownNewView != nil && r.change.ownNewView.View == r.view {
+			r.tell(st.Sender, r.change.ownNewView, fx)
+		}
+	}
+	r.returnViewChange(st, fx)
+}
+
+// returnViewChange gives a replica that asks for less than it once did its own
+// view change back: one that lost its data learns which views it has left.
+func (r *Replica) returnViewChange(st *wire.Status, fx *Effects) {
+	held := r.change.votes[st.Sender]
+	if held == nil || held.message.View <= st.View {
+		return
+	}
+	fx.Send = append(fx.Send, Send{To: st.Sender, Sealed: held.sealed})
+}
+
+// answerVotes sends this replica's own votes that a peer in the same view
+// lacks.
+func (r *Replica) answerVotes(st *wire.Status, fx *Effects) {
+	lacks := map[wire.Seq]wire.SlotStatus{}
+	for _, s := range st.Slots {
+		lacks[s.Seq] = s
+	}
+	sent := 0
+	for _, seq := range r.numbers() {
+		if seq <= st.Executed || sent >= answerVotesMax {
+			continue
+		}
+		sent += r.answerSlot(st.Sender, r.slots[seq], lacks[seq], fx)
+	}
+}
+
+func (r *Replica) answerSlot(to wire.ReplicaID, s *slot, has wire.SlotStatus, fx *Effects) int {
+	if s.proposal == nil || !s.voted {
+		return 0
+	}
+	v := wire.Vote{View: r.view, Seq: s.seq, Digest: s.proposal.Digest, Sender: r.id}
+	sent := 0
+	if r.primary() == r.id && !has.HavePrePrepare {
+		r.tell(to, &wire.PrePrepare{Vote: v, Batch: s.proposal.Batch}, fx)
+		sent++
+	}
+	if r.primary() != r.id && !has.HavePrepared {
+		r.tell(to, &wire.Prepare{Vote: v}, fx)
+		sent++
+	}
+	if s.promised && !has.HaveCommitted {
+		r.tell(to, &wire.Commit{Vote: v}, fx)
+		sent++
+	}
+	return sent
+}
+
+// mayAnswer limits how often a peer is answered.
+func (r *Replica) mayAnswer(to wire.ReplicaID, which func(*answered) *int) bool {
+	a := &r.peers[to].answered
+	if r.tick-a.since >= uint64(r.cfg.StatusTicks) { //nolint:gosec // Validate: positive
+		*a = answered{since: r.tick}
+	}
+	n := which(a)
+	*n++
+	return *n <= answersPerStatus
+}
+
+// known returns how far at least one correct replica has executed: what f+1
+// claim to have reached.
+func (r *Replica) known() wire.Seq {
+	claims := make([]wire.Seq, 0, len(r.peers))
+	for i, p := range r.peers {
+		if wire.ReplicaID(i) != r.id { //nolint:gosec // i < n
+			claims = append(claims, p.executed)
+		}
+	}
+	slices.Sort(claims)
+	reached := wire.Seq(0)
+	if k := len(claims) - r.q.Weak(); k >= 0 {
+		reached = claims[k]
+	}
+	if r.ahead != nil {
+		reached = max(reached, r.ahead.Seq)
+	}
+	return reached
+}
+
+// maybeCatchUp asks for committed batches when others are ahead and nothing
+// comes by itself, and for the state when batches do not come.
+func (r *Replica) maybeCatchUp(fx *Effects) {
+	c := &r.catchUp
+	if c.at != r.executed {
+		c.at, c.movedAt, c.tries = r.executed, r.tick, 0
+	}
+	if r.transfer != nil {
+		r.maybeRetarget(fx)
+		return
+	}
+	if r.known() <= r.executed {
+		c.active = false
+		return
+	}
+	if r.tick-c.movedAt < uint64(r.cfg.CatchUpTicks) { //nolint:gosec // Validate: positive
+		return
+	}
+	c.active = true
+	r.askBatches(fx)
+}
+
+// maybeRetarget follows a cluster that has moved on by a window while this
+// replica fetches.
+func (r *Replica) maybeRetarget(fx *Effects) {
+	if r.ahead != nil && r.ahead.Seq >= r.transfer.Seq+r.cfg.Window {
+		r.fetch(r.ahead, fx)
+	}
+}
+
+func (r *Replica) askBatches(fx *Effects) {
+	c := &r.catchUp
+	c.movedAt = r.tick
+	if r.ahead != nil && r.ahead.Seq > r.executed &&
+		(c.tries >= transferTriesMax*len(r.peers) || r.ahead.Seq > r.executed+aheadWindowsMax*r.cfg.Window) {
+		r.fetch(r.ahead, fx)
+		return
+	}
+	c.tries++
+	c.until = max(min(r.known(), r.executed+fetchedBatchesMax), r.executed+1)
+	for range r.peers {
+		c.asked = (c.asked + 1) % wire.ReplicaID(len(r.peers)) //nolint:gosec // n is small
+		ahead := r.peers[c.asked].executed > r.executed || r.ahead != nil
+		if c.asked != r.id && ahead {
+			fx.Send = append(fx.Send, Send{To: c.asked, Message: &wire.FetchCommitted{
+				First: r.executed + 1, Last: c.until, Sender: r.id,
+			}})
+			return
+		}
+	}
+}
+
+func (r *Replica) onFetchCommitted(m *wire.FetchCommitted, fx *Effects) {
+	if m.Sender == r.id || !r.mayAnswer(m.Sender, func(a *answered) *int { return &a.committed }) {
+		return
+	}
+	bytes := 0
+	for seq := m.First; seq <= m.Last && seq-m.First < answerBatchesMax && bytes < answerBytesMax; seq++ {
+		entry := r.committedAt(seq)
+		if entry == nil {
+			break
+		}
+		bytes += entry.Batch.Size()
+		fx.Send = append(fx.Send, Send{To: m.Sender, Message: entry})
+	}
+	if bytes == 0 && m.First <= r.low {
+		fx.Send = append(fx.Send, Send{To: m.Sender, Message: &wire.StableProof{Cert: r.stable}})
+	}
+}
+
+// committedAt returns the committed batch of seq with its certificate, or nil.
+func (r *Replica) committedAt(seq wire.Seq) *wire.Committed {
+	if seq <= r.low {
+		return r.archive.at(seq)
+	}
+	s := r.slots[seq]
+	if s == nil || s.committed == nil {
+		return nil
+	}
+	if batch := s.body(s.committed.Digest); batch != nil {
+		return &wire.Committed{Cert: *s.committed, Batch: batch}
+	}
+	return nil
+}
+
+// onCommitted takes a batch that proves itself, of any view.
+func (r *Replica) onCommitted(from wire.ReplicaID, m *wire.Committed, fx *Effects) {
+	seq := m.Cert.Seq
+	if seq <= r.low || seq <= r.executed || seq > r.executed+r.cfg.Window || r.transfer != nil {
+		return
+	}
+	if len(m.Cert.Commits) < r.q.Strong() {
+		fx.observe(Refused{wire.KindCommitted, from, "its certificate has too few commits"})
+		return
+	}
+	s := r.slot(seq)
+	if s.committed != nil {
+		return
+	}
+	// The batch goes to the journal with its certificate, unless it is there
+	// as a proposal already.
+	if s.body(m.Cert.Digest) == nil {
+		fx.persist(BatchRecord{seq, m.Batch})
+	}
+	s.committed = &m.Cert
+	s.keep(m.Cert.Digest, m.Batch)
+	s.committed = nil
+	r.commit(s, &m.Cert, fx)
+	r.fillBody(s, fx)
+	if r.catchUp.active && r.executed >= r.catchUp.until && r.known() > r.executed {
+		r.askBatches(fx)
+	}
+}
+
+func (r *Replica) onStableProof(from wire.ReplicaID, cert *wire.CheckpointCert, fx *Effects) {
+	if cert.Seq <= r.low {
+		return
+	}
+	if !r.provenBy(cert) {
+		fx.observe(Refused{wire.KindStableProof, from, "it does not prove a stable checkpoint"})
+		return
+	}
+	r.learn(cert, fx)
+}
+
+// refetch asks for the batches that a new view carried over and that are not
+// here.
+func (r *Replica) refetch(fx *Effects) {
+	if r.change.bodiesMissing == 0 || r.tick%uint64(r.cfg.CatchUpTicks) != 0 { //nolint:gosec // Validate: positive
+		return
+	}
+	r.askBodies(fx)
+}
+
+func (r *Replica) askBodies(fx *Effects) {
+	var digests []crypto.Digest
+	for _, seq := range r.numbers() {
+		s := r.slots[seq]
+		if s.proposal != nil && s.proposal.Batch == nil && len(digests) < fetchedBodiesMax {
+			digests = append(digests, s.proposal.Digest)
+		}
+	}
+	if len(digests) > 0 {
+		fx.Send = append(fx.Send, Send{To: Everyone, Message: &wire.FetchBatches{Digests: digests, Sender: r.id}})
+	}
+}
+
+func (r *Replica) onFetchBatches(m *wire.FetchBatches, fx *Effects) {
+	if m.Sender == r.id || !r.mayAnswer(m.Sender, func(a *answered) *int { return &a.bodies }) {
+		return
+	}
+	bytes := 0
+	for i, digest := range m.Digests {
+		if i == fetchedBodiesMax || bytes > answerBytesMax {
+			return
+		}
+		if batch := r.findBody(digest); batch != nil {
+			bytes += batch.Size()
+			fx.Send = append(fx.Send, Send{To: m.Sender, Message: &wire.BatchBody{Batch: batch}})
+		}
+	}
+}
+
+func (r *Replica) findBody(digest crypto.Digest) *wire.Batch {
+	for _, seq := range r.numbers() {
+		if batch := r.slots[seq].body(digest); batch != nil {
+			return batch
+		}
+	}
+	return r.archive.body(digest)
+}
+
+// onBatchBody takes a batch that a carried-over number waits for.
+func (r *Replica) onBatchBody(digest crypto.Digest, batch *wire.Batch, fx *Effects) {
+	for _, seq := range r.numbers() {
+		s := r.slots[seq]
+		if s != nil && s.proposal != nil && s.proposal.Batch == nil && s.proposal.Digest == digest {
+			s.keep(digest, batch)
+			r.fillBody(s, fx)
+		}
+	}
+}
+
+// fillBody completes a carried-over proposal whose batch has come.
+func (r *Replica) fillBody(s *slot, fx *Effects) {
+	if r.slots[s.seq] != s || s.proposal == nil || s.proposal.Batch != nil {
+		return
+	}
+	if batch := s.body(s.proposal.Digest); batch != nil {
+		s.proposal = &wire.PrePrepare{Vote: s.proposal.Vote, Batch: batch}
+		r.countMissing()
+		r.accept(s, fx)
+	}
+}

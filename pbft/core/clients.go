@@ -1,0 +1,152 @@
+package core
+
+import (
+	"cmp"
+	"slices"
+
+	"github.com/quorate/quorate/pbft/wire"
+)
+
+// clientTable is the replicated memory of what each client had executed. It is
+// part of the state digest, through Execution.Clients. The windows are RIFL's
+// (Lee et al., SOSP '15): any number in (Low, Low+ClientWindowMax] executes at
+// most once, in any order.
+type clientTable struct {
+	max     int
+	clients map[wire.ClientID]*ClientState
+}
+
+func newClientTable(limit int, states []ClientState) clientTable {
+	t := clientTable{limit, make(map[wire.ClientID]*ClientState, len(states))}
+	for _, s := range states {
+		t.clients[s.Client] = &s
+	}
+	return t
+}
+
+// done tells whether number n was executed, or given up.
+func (s *ClientState) done(n wire.Number) bool {
+	if n <= s.Low {
+		return true
+	}
+	i := n - s.Low - 1
+	return i < ClientWindowMax && s.Done[i/64]>>(i%64)&1 == 1
+}
+
+func (s *ClientState) mark(n wire.Number) {
+	i := n - s.Low - 1
+	s.Done[i/64] |= 1 << (i % 64)
+}
+
+// raise moves the low watermark up to acked.
+func (s *ClientState) raise(acked wire.Number) {
+	if acked <= s.Low {
+		return
+	}
+	by := acked - s.Low
+	s.Low = acked
+	var moved [ClientWindowMax / 64]uint64
+	for i := range wire.Number(ClientWindowMax) {
+		if j := i + by; by < ClientWindowMax && j < ClientWindowMax && s.Done[j/64]>>(j%64)&1 == 1 {
+			moved[i/64] |= 1 << (i % 64)
+		}
+	}
+	s.Done = moved
+}
+
+// verdict tells what would happen to operation n of a session now, and changes
+// nothing.
+func (t *clientTable) verdict(client wire.ClientID, session wire.Session, n wire.Number) (wire.Outcome, bool) {
+	s, known := t.clients[client]
+	switch {
+	case !known && len(t.clients) >= t.max:
+		return wire.OutcomeNoRoom, false
+	case !known || session > s.Session:
+		if n > ClientWindowMax {
+			return wire.OutcomeWindow, false
+		}
+		return wire.OutcomeOK, true
+	case session < s.Session:
+		return wire.OutcomeSessionOld, false
+	case s.done(n):
+		return wire.OutcomeForgotten, false
+	case n > s.Low+ClientWindowMax:
+		return wire.OutcomeWindow, false
+	default:
+		return wire.OutcomeOK, true
+	}
+}
+
+// settled tells whether executing req could change nothing any more.
+func (t *clientTable) settled(req *wire.Request) bool {
+	s, known := t.clients[req.Client]
+	if !known || req.Session > s.Session {
+		return false
+	}
+	if req.Session < s.Session {
+		return true
+	}
+	for i := range req.Ops {
+		if !s.done(req.Number + wire.Number(i)) { //nolint:gosec // an index is small
+			return false
+		}
+	}
+	return true
+}
+
+// take decides, at its place in the order, what happens to each operation of
+// req, and remembers it.
+func (t *clientTable) take(req *wire.Request, orders []Order) []Order {
+	if s := t.session(req); s != nil {
+		s.raise(min(req.Acked, req.Number-1))
+	}
+	for i := range req.Ops {
+		n := req.Number + wire.Number(i) //nolint:gosec // an index is small
+		outcome, run := t.verdict(req.Client, req.Session, n)
+		if run {
+			t.clients[req.Client].mark(n)
+		}
+		orders = append(orders, Order{req, i, run, outcome})
+	}
+	return orders
+}
+
+// session returns the state of req's session, begun anew if req opens it, or
+// nil if req is of no current session.
+func (t *clientTable) session(req *wire.Request) *ClientState {
+	s, known := t.clients[req.Client]
+	switch {
+	case !known && len(t.clients) >= t.max:
+		return nil
+	case !known:
+		s = &ClientState{Client: req.Client, Session: req.Session}
+		t.clients[req.Client] = s
+	case req.Session < s.Session:
+		return nil
+	case req.Session > s.Session:
+		*s = ClientState{Client: req.Client, Session: req.Session}
+	}
+	return s
+}
+
+// states returns the states of the clients that batch touches, ascending.
+func (t *clientTable) states(batch *wire.Batch) []ClientState {
+	var ids []wire.ClientID
+	for _, req := range batch.Requests {
+		ids = append(ids, req.Client)
+	}
+	slices.SortFunc(ids, func(a, b wire.ClientID) int { return slices.Compare(a[:], b[:]) })
+	ids = slices.Compact(ids)
+	var out []ClientState
+	for _, id := range ids {
+		if s, known := t.clients[id]; known {
+			out = append(out, *s)
+		}
+	}
+	return out
+}
+
+// compareNumbers orders requests of one client.
+func compareNumbers(a, b *wire.Request) int {
+	return cmp.Or(cmp.Compare(a.Session, b.Session), cmp.Compare(a.Number, b.Number))
+}

@@ -1,0 +1,45 @@
+package core
+
+import (
+	"github.com/quorate/quorate/pbft/wire"
+)
+
+// execute hands over every committed batch that is next, in order (I5). It
+// waits while the own snapshots fall a window behind, so that what is handed
+// over and not applied is bounded.
+func (r *Replica) execute(fx *Effects) {
+	for r.transfer == nil && r.executed < r.taken+r.cfg.Window {
+		s := r.slots[r.executed+1]
+		if s == nil || s.committed == nil {
+			return
+		}
+		batch := s.body(s.committed.Digest)
+		if batch == nil {
+			return
+		}
+		r.run(s.committed, batch, fx)
+	}
+}
+
+// run executes one batch: it decides what happens to each operation, exactly
+// once, and raises the agreed time above the last one's.
+func (r *Replica) run(cert *wire.CommitCert, batch *wire.Batch, fx *Effects) {
+	assert(cert.Seq == r.executed+1, "(I5) executing %d after %d", cert.Seq, r.executed)
+	r.executed = cert.Seq
+	r.history = wire.HistoryDigest(r.history, cert.Digest)
+	if len(batch.Requests) > 0 {
+		r.time = max(batch.Time, r.time+1)
+	}
+	var orders []Order
+	for _, req := range batch.Requests {
+		orders = r.clients.take(req, orders)
+		digest := req.Digest()
+		r.pool.remove(digest)
+		delete(r.placed, digest)
+	}
+	r.change.executed(r.tick)
+	fx.Execute = append(fx.Execute, Execution{
+		Seq: cert.Seq, View: cert.View, Digest: cert.Digest, History: r.history, Time: r.time,
+		Orders: orders, Clients: r.clients.states(batch), Checkpoint: cert.Seq%r.cfg.Interval == 0,
+	})
+}

@@ -1,0 +1,75 @@
+package core
+
+import (
+	"github.com/quorate/quorate/pbft/wire"
+)
+
+// rejoining is the state of a replica whose kept data is missing. It may have
+// voted on anything, and stays silent: it follows, executes and serves, but
+// signs no vote, until a stable checkpoint above everything that it may have
+// voted on, in a view not below any that it may have asked for.
+//
+// Its old votes were inside its old window: at most a window above a checkpoint
+// that q replicas had executed. Of the q others whose certified checkpoints it
+// collects, one correct had executed that too, and no replica executes more than
+// a window above its stable checkpoint: so two windows above the highest
+// certified checkpoint bound everything.
+type rejoining struct {
+	closed bool // until is known
+	until  wire.Seq
+	floor  wire.View // the highest view that it is seen to have asked for
+	heard  []wire.ReplicaID
+	top    wire.Seq
+}
+
+// hearStatus collects how far the others are, while that is unknown.
+func (r *Replica) hearStatus(st *wire.Status, fx *Effects) {
+	j := r.rejoin
+	if j == nil || j.closed {
+		return
+	}
+	// A claim above what is proven here counts only after its proof came.
+	if st.Stable > max(r.low, r.aheadSeq()) {
+		return
+	}
+	for _, id := range j.heard {
+		if id == st.Sender {
+			return
+		}
+	}
+	j.heard = append(j.heard, st.Sender)
+	j.top = max(j.top, r.low, r.aheadSeq())
+	if len(j.heard) >= min(r.q.Strong(), r.q.Replicas()-1) {
+		j.closed, j.until = true, j.top+2*r.cfg.Window
+		fx.persist(RejoinRecord{Until: j.until, View: j.floor})
+	}
+}
+
+// hearView notes that the replica once asked for view.
+func (j *rejoining) hearView(view wire.View, fx *Effects) {
+	if view <= j.floor {
+		return
+	}
+	j.floor = view
+	if j.closed {
+		fx.persist(RejoinRecord{Until: j.until, View: j.floor})
+	}
+}
+
+func (r *Replica) aheadSeq() wire.Seq {
+	if r.ahead == nil {
+		return 0
+	}
+	return r.ahead.Seq
+}
+
+// maybeRejoined ends the silence.
+func (r *Replica) maybeRejoined(fx *Effects) {
+	j := r.rejoin
+	if j == nil || !j.closed || r.low < j.until || !r.active || r.view < j.floor {
+		return
+	}
+	r.rejoin = nil
+	fx.persist(RejoinRecord{Until: j.until, View: j.floor, Over: true})
+	fx.observe(Rejoined{r.low, r.view})
+}

@@ -1,0 +1,256 @@
+package core
+
+import (
+	"slices"
+
+	"github.com/quorate/quorate/crypto"
+	"github.com/quorate/quorate/pbft/wire"
+)
+
+// Bounds of all waiting requests together. A client beyond its own share, or a
+// replica beyond these, refuses; the client asks again.
+const (
+	poolRequestsMax = 1 << 16
+	poolBytesMax    = 64 << 20
+)
+
+// pending is a request that is known and not executed.
+type pending struct {
+	sealed   *wire.Sealed // nil for one known only from a batch
+	req      *wire.Request
+	digest   crypto.Digest
+	since    uint64 // the tick at which it became known
+	proposed bool   // in a batch of the current view
+	gone     bool
+}
+
+// line is the queue of one client.
+type line struct {
+	client   wire.ClientID
+	requests []*pending // in order of arrival
+	bytes    int
+}
+
+// pool holds the requests that wait, fairly: batches take from the clients in
+// turn. arrivals keeps the order in which they came, for the oldest.
+type pool struct {
+	byDigest map[crypto.Digest]*pending
+	lines    map[wire.ClientID]*line
+	turn     []*line // clients with requests; the next to be served first
+	arrivals []*pending
+	bytes    int
+}
+
+func newPool() pool {
+	return pool{byDigest: map[crypto.Digest]*pending{}, lines: map[wire.ClientID]*line{}}
+}
+
+// full tells whether the pool must refuse req.
+func (p *pool) full(req *wire.Request, cfg *Config) bool {
+	size := req.Size()
+	if len(p.byDigest) >= poolRequestsMax || p.bytes+size > poolBytesMax {
+		return true
+	}
+	l := p.lines[req.Client]
+	return l != nil && (len(l.requests) >= cfg.QueueRequestsMax || l.bytes+size > cfg.QueueBytesMax)
+}
+
+// add takes a request that is not in the pool.
+func (p *pool) add(sealed *wire.Sealed, req *wire.Request, tick uint64) {
+	one := &pending{sealed: sealed, req: req, digest: sealed.Digest(), since: tick}
+	l := p.lines[req.Client]
+	if l == nil {
+		l = &line{client: req.Client}
+		p.lines[req.Client] = l
+		p.turn = append(p.turn, l)
+	}
+	l.requests = append(l.requests, one)
+	l.bytes += req.Size()
+	p.bytes += req.Size()
+	p.byDigest[one.digest] = one
+	p.arrivals = append(p.arrivals, one)
+}
+
+// remove forgets a request, if it is there.
+func (p *pool) remove(digest crypto.Digest) {
+	one, ok := p.byDigest[digest]
+	if !ok {
+		return
+	}
+	one.gone = true
+	delete(p.byDigest, digest)
+	p.bytes -= one.req.Size()
+	l := p.lines[one.req.Client]
+	l.bytes -= one.req.Size()
+	l.requests = slices.DeleteFunc(l.requests, func(o *pending) bool { return o == one })
+	if len(l.requests) == 0 {
+		delete(p.lines, l.client)
+		p.turn = slices.DeleteFunc(p.turn, func(o *line) bool { return o == l })
+	}
+	p.trim()
+}
+
+// trim drops what is gone from the head of arrivals, and from all of it when
+// most of it is.
+func (p *pool) trim() {
+	i := 0
+	for i < len(p.arrivals) && p.arrivals[i].gone {
+		i++
+	}
+	p.arrivals = p.arrivals[i:]
+	if len(p.arrivals) > 64 && len(p.arrivals) > 4*len(p.byDigest) {
+		p.arrivals = slices.DeleteFunc(slices.Clone(p.arrivals), func(o *pending) bool { return o.gone })
+	}
+}
+
+// oldest returns the request that has waited longest and could still change
+// something, or nil.
+func (p *pool) oldest(t *clientTable) *pending {
+	for len(p.arrivals) > 0 {
+		one := p.arrivals[0]
+		if !one.gone && !t.settled(one.req) {
+			return one
+		}
+		p.remove(one.digest)
+		p.trim()
+	}
+	return nil
+}
+
+// take returns requests for one batch, from the clients in turn, and marks
+// them as proposed. It returns none when nothing waits.
+func (p *pool) take(cfg *Config, t *clientTable) []*wire.Request {
+	var out []*wire.Request
+	var stale []crypto.Digest
+	bytes := 0
+	for idle := 0; idle < len(p.turn) && len(out) < cfg.BatchRequestsMax; {
+		l := p.turn[0]
+		p.turn = append(p.turn[1:], l)
+		one := l.next()
+		if one == nil {
+			idle++
+			continue
+		}
+		if t.settled(one.req) {
+			one.proposed = true
+			stale = append(stale, one.digest)
+			continue
+		}
+		if bytes += one.req.Size(); bytes > cfg.BatchBytesMax && len(out) > 0 {
+			break
+		}
+		one.proposed = true
+		out = append(out, one.req)
+		idle = 0
+	}
+	for _, d := range stale {
+		p.remove(d)
+	}
+	return out
+}
+
+// next returns the client's first request that is in no batch.
+func (l *line) next() *pending {
+	for _, one := range l.requests {
+		if !one.proposed {
+			return one
+		}
+	}
+	return nil
+}
+
+// unpropose makes every request available to a new view's batches.
+func (p *pool) unpropose() {
+	for _, one := range p.arrivals {
+		one.proposed = false
+	}
+}
+
+// markProposed says that a request is in the order of the current view already.
+func (p *pool) markProposed(digest crypto.Digest) {
+	if one, ok := p.byDigest[digest]; ok {
+		one.proposed = true
+	}
+}
+
+// onSubmitted takes a request that a client sent to this replica itself.
+func (r *Replica) onSubmitted(sealed *wire.Sealed, fx *Effects) {
+	req, ok := sealed.Message().(*wire.Request)
+	if !ok {
+		return
+	}
+	if reason := r.refuseRequest(sealed, req); reason != 0 {
+		fx.Refuse = append(fx.Refuse, wire.Refusal{
+			Client: req.Client, Session: req.Session, Number: req.Number, Reason: reason, Sender: r.id,
+		})
+		return
+	}
+	if r.clients.settled(req) {
+		r.answer(req, fx)
+		return
+	}
+	r.admit(sealed, req)
+	if primary := r.primary(); primary != r.id && r.active {
+		fx.Send = append(fx.Send, Send{To: primary, Sealed: sealed})
+	}
+}
+
+// onForwarded takes a request that another replica passed on.
+func (r *Replica) onForwarded(sealed *wire.Sealed, req *wire.Request) {
+	if r.refuseRequest(sealed, req) == 0 && !r.clients.settled(req) {
+		r.admit(sealed, req)
+	}
+}
+
+func (r *Replica) admit(sealed *wire.Sealed, req *wire.Request) {
+	if _, known := r.pool.byDigest[sealed.Digest()]; !known {
+		r.pool.add(sealed, req, r.tick)
+	}
+}
+
+// refuseRequest tells why a request is not admitted; 0 says that it is.
+func (r *Replica) refuseRequest(sealed *wire.Sealed, req *wire.Request) wire.RefusalReason {
+	s, known := r.clients.clients[req.Client]
+	switch {
+	case known && req.Session < s.Session:
+		return wire.RefusalSessionOld
+	case req.Size() > r.cfg.BatchBytesMax:
+		return wire.RefusalInvalid
+	case known && r.clients.settled(req):
+		return 0
+	case r.rejoin != nil || r.transfer != nil:
+		return wire.RefusalRejoining
+	}
+	if _, waits := r.pool.byDigest[sealed.Digest()]; !waits && r.pool.full(req, &r.cfg) {
+		return wire.RefusalOverload
+	}
+	return 0
+}
+
+// answer asks for the kept results of an executed request.
+func (r *Replica) answer(req *wire.Request, fx *Effects) {
+	for i := range req.Ops {
+		n := req.Number + wire.Number(i) //nolint:gosec // an index is small
+		fx.Answer = append(fx.Answer, Answer{req.Client, req.Session, n})
+	}
+}
+
+// reforward passes the oldest waiting requests on to the primary again, for
+// what was sent to it may be lost, or have found it full.
+func (r *Replica) reforward(fx *Effects) {
+	const most = 64
+	every := uint64(max(1, r.cfg.RequestTicks/2))
+	if !r.active || r.primary() == r.id || r.tick%every != 0 {
+		return
+	}
+	sent := 0
+	for _, one := range r.pool.arrivals {
+		if sent == most {
+			return
+		}
+		if !one.gone && !one.proposed && one.sealed != nil && r.tick-one.since >= every {
+			fx.Send = append(fx.Send, Send{To: r.primary(), Sealed: one.sealed})
+			sent++
+		}
+	}
+}

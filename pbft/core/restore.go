@@ -1,0 +1,211 @@
+package core
+
+import (
+	"maps"
+	"slices"
+
+	"github.com/quorate/quorate/crypto"
+	"github.com/quorate/quorate/pbft/wire"
+)
+
+// restore takes one record of the journal, in order.
+func (r *Replica) restore(rec Record) {
+	switch rec := rec.(type) {
+	case ViewRecord:
+		r.restoreView(rec)
+	case AcceptedRecord:
+		r.restoreAccepted(rec.PrePrepare)
+	case BatchRecord:
+		if rec.Seq > r.low {
+			r.slot(rec.Seq).keep(rec.Batch.Digest(), rec.Batch)
+		}
+	case PreparedRecord:
+		r.restorePrepared(rec.Cert)
+	case CommittedRecord:
+		if rec.Cert.Seq > r.low {
+			r.slot(rec.Cert.Seq).committed = &rec.Cert
+		}
+	case ViewChangeRecord:
+		r.change.own = rec.ViewChange
+	case NewViewRecord:
+		r.restoreNewView(rec.NewView)
+	case CheckpointRecord:
+		if rec.Seq > r.low {
+			r.snapshots[rec.Seq] = rec.State
+		}
+	case StableRecord:
+		r.settle(&rec.Cert)
+	case RejoinRecord:
+		r.rejoin = nil
+		if !rec.Over {
+			r.rejoin = &rejoining{closed: !rec.Open, until: rec.Until, floor: rec.View}
+		}
+	}
+}
+
+// restoreView repeats goTo.
+func (r *Replica) restoreView(rec ViewRecord) {
+	if rec.View < r.view || rec.View == r.view && rec.Active == r.active {
+		return
+	}
+	kept := r.change.newView
+	r.goTo(rec.View, rec.Active)
+	if rec.Active && kept != nil && kept.View == rec.View {
+		r.change.newView, r.change.chosen = kept, kept.Stable
+		r.next = max(r.low, kept.Stable+wire.Seq(len(kept.Choices))) + 1
+		r.adoptChoices()
+	}
+}
+
+func (r *Replica) restoreNewView(nv *wire.NewView) {
+	if nv.View < r.view {
+		return
+	}
+	r.change.newView = nv
+	if nv.Sender == r.id {
+		r.change.ownNewView = nv
+	}
+}
+
+// restoreAccepted repeats propose and accept.
+func (r *Replica) restoreAccepted(pp *wire.PrePrepare) {
+	if pp.Seq <= r.low {
+		return
+	}
+	s := r.slot(pp.Seq)
+	if pp.View == r.view && r.active {
+		s.proposal, s.voted = pp, true
+		r.next = max(r.next, pp.Seq+1)
+		r.place(pp)
+	}
+	s.keep(pp.Digest, pp.Batch)
+}
+
+func (r *Replica) restorePrepared(cert wire.PreparedCert) {
+	if cert.Seq <= r.low {
+		return
+	}
+	s := r.slot(cert.Seq)
+	s.prepared = &cert
+	s.promised = cert.View == r.view && r.active
+}
+
+// settleRestored makes what was restored fit together. A snapshot may be newer
+// than the last record, for the journal trails it, or older than the stable
+// checkpoint, for it may have been lost.
+func (r *Replica) settleRestored() {
+	if r.active {
+		r.change.own = nil
+		r.countMissing()
+	} else {
+		r.change.newView = nil
+	}
+	maps.DeleteFunc(r.snapshots, func(seq wire.Seq, _ crypto.Digest) bool { return seq > r.executed || seq <= r.low })
+	if r.low > r.executed {
+		r.ahead = &r.stable
+	}
+}
+
+// onStart begins, or goes on where the records ended: votes that were recorded
+// and perhaps not sent are sent again, to everyone, for the own vote counts
+// only when it comes back.
+func (r *Replica) onStart(ev Start, fx *Effects) {
+	r.now = ev.Now
+	c := &r.change
+	c.since, c.heard, c.patient = r.tick, r.tick, r.tick
+	if r.rejoin != nil && !r.rejoin.closed {
+		fx.persist(RejoinRecord{Open: true})
+	}
+	for _, seq := range slices.Sorted(maps.Keys(r.snapshots)) {
+		fx.persist(CheckpointRecord{seq, r.snapshots[seq]})
+		r.say(&wire.Checkpoint{Seq: seq, State: r.snapshots[seq], Sender: r.id}, fx)
+	}
+	if r.active {
+		r.resumeVotes(fx)
+		r.adopt(fx)
+	} else {
+		r.resumeChange(fx)
+	}
+	r.execute(fx)
+	r.sendStatus(Everyone, fx)
+}
+
+// resumeChange asks again for the view that was asked for.
+func (r *Replica) resumeChange(fx *Effects) {
+	c := &r.change
+	if c.own == nil || c.own.View != r.view {
+		// The records end between leaving the old view and asking for this one.
+		c.own = &wire.ViewChange{View: r.view, Stable: r.stable, Prepared: r.preparedAbove(), Sender: r.id}
+		fx.persist(ViewChangeRecord{c.own})
+	}
+	r.say(c.own, fx)
+	if c.ownNewView != nil && c.ownNewView.View == r.view {
+		r.say(c.ownNewView, fx)
+	}
+}
+
+// resumeVotes sends the votes of the current view again.
+func (r *Replica) resumeVotes(fx *Effects) {
+	for _, seq := range r.numbers() {
+		s := r.slots[seq]
+		s.since = r.tick
+		if s.proposal == nil || !s.voted {
+			continue
+		}
+		v := wire.Vote{View: r.view, Seq: seq, Digest: s.proposal.Digest, Sender: r.id}
+		switch {
+		case r.primary() == r.id && isZero(s.proposal.Signature):
+			r.say(&wire.PrePrepare{Vote: v, Batch: s.proposal.Batch}, fx)
+		case r.primary() != r.id:
+			r.say(&wire.Prepare{Vote: v}, fx)
+		}
+		if s.promised {
+			r.say(&wire.Commit{Vote: v}, fx)
+		}
+	}
+}
+
+// Base returns the records that a journal needs in order to forget everything
+// before them: what New would restore to this replica's present memory.
+func (r *Replica) Base() []Record {
+	base := []Record{StableRecord{r.stable}}
+	if j := r.rejoin; j != nil {
+		base = append(base, RejoinRecord{Open: !j.closed, Until: j.until, View: j.floor})
+	}
+	for _, seq := range slices.Sorted(maps.Keys(r.snapshots)) {
+		base = append(base, CheckpointRecord{seq, r.snapshots[seq]})
+	}
+	seqs := r.numbers()
+	for _, seq := range seqs {
+		for _, b := range r.slots[seq].bodies {
+			base = append(base, BatchRecord{seq, b.batch})
+		}
+	}
+	if r.change.newView != nil {
+		base = append(base, NewViewRecord{r.change.newView})
+	} else if nv := r.change.ownNewView; nv != nil && nv.View == r.view {
+		base = append(base, NewViewRecord{nv})
+	}
+	base = append(base, ViewRecord{r.view, r.active})
+	if r.change.own != nil {
+		base = append(base, ViewChangeRecord{r.change.own})
+	}
+	for _, seq := range seqs {
+		base = append(base, r.slots[seq].base()...)
+	}
+	return base
+}
+
+func (s *slot) base() []Record {
+	var base []Record
+	if s.proposal != nil && s.voted {
+		base = append(base, AcceptedRecord{s.proposal})
+	}
+	if s.prepared != nil {
+		base = append(base, PreparedRecord{*s.prepared})
+	}
+	if s.committed != nil {
+		base = append(base, CommittedRecord{*s.committed})
+	}
+	return base
+}

@@ -1,0 +1,145 @@
+package core
+
+import (
+	"slices"
+
+	"github.com/quorate/quorate/crypto"
+	"github.com/quorate/quorate/pbft/wire"
+)
+
+// bodiesMax bounds the batches that a slot keeps for one number: the prepared
+// one, the one of the current view, and those of recent views that never
+// prepared here but may be chosen by a new view.
+const bodiesMax = 4
+
+// slot is what a replica knows of one sequence number.
+type slot struct {
+	seq wire.Seq
+
+	// Of the current view, forgotten when the view is left.
+	proposal *wire.PrePrepare // Batch is nil while its body is being fetched
+	since    uint64           // the tick at which proposal came
+	prepares ballot           // of backups, by sender
+	commits  ballot
+	voted    bool // holds the batch and has sent Prepare (a backup), or proposed it (the primary)
+	promised bool // has sent Commit: prepared is of the current view
+
+	// Lasting over views.
+	prepared  *wire.PreparedCert // of the highest view
+	committed *wire.CommitCert
+	bodies    []body // the newest last
+}
+
+type body struct {
+	digest crypto.Digest
+	batch  *wire.Batch
+}
+
+// body returns the batch with this digest, or nil.
+func (s *slot) body(digest crypto.Digest) *wire.Batch {
+	for _, b := range s.bodies {
+		if b.digest == digest {
+			return b.batch
+		}
+	}
+	if digest == wire.NullDigest() {
+		return wire.NullBatch()
+	}
+	return nil
+}
+
+// keep remembers a batch. When there are too many it forgets the oldest that
+// neither the prepared certificate nor the current view refers to.
+func (s *slot) keep(digest crypto.Digest, batch *wire.Batch) {
+	if s.body(digest) != nil {
+		return
+	}
+	s.bodies = append(s.bodies, body{digest, batch})
+	for i := 0; len(s.bodies) > bodiesMax && i < len(s.bodies); {
+		if s.needs(s.bodies[i].digest) {
+			i++
+			continue
+		}
+		s.bodies = slices.Delete(s.bodies, i, i+1)
+	}
+}
+
+func (s *slot) needs(digest crypto.Digest) bool {
+	return s.prepared != nil && s.prepared.Digest == digest ||
+		s.committed != nil && s.committed.Digest == digest ||
+		s.proposal != nil && s.proposal.Digest == digest
+}
+
+// forgetView drops what was of the view that is left.
+func (s *slot) forgetView() {
+	s.proposal, s.voted, s.promised = nil, false, false
+	s.prepares, s.commits = ballot{}, ballot{}
+}
+
+// vote is one replica's choice in a ballot.
+type vote struct {
+	cast      bool
+	digest    crypto.Digest
+	signature crypto.Signature
+}
+
+// ballot counts one vote of each replica; the first counts.
+type ballot struct{ votes []vote }
+
+// add records v and returns the earlier vote of its sender, if it differs.
+func (b *ballot) add(n int, sender wire.ReplicaID, v vote) (conflict vote, ok bool) {
+	if b.votes == nil {
+		b.votes = make([]vote, n)
+	}
+	v.cast = true
+	switch old := b.votes[sender]; {
+	case !old.cast:
+		b.votes[sender] = v
+		return vote{}, true
+	case old.digest != v.digest:
+		return old, false
+	default:
+		return vote{}, true
+	}
+}
+
+// of returns the vote of sender.
+func (b *ballot) of(sender wire.ReplicaID) vote {
+	if b.votes == nil {
+		return vote{}
+	}
+	return b.votes[sender]
+}
+
+// count returns how many voted for digest.
+func (b *ballot) count(digest crypto.Digest) int {
+	n := 0
+	for _, v := range b.votes {
+		if v.cast && v.digest == digest {
+			n++
+		}
+	}
+	return n
+}
+
+// winner returns a digest with at least k votes, or ok false. There is at most
+// one when k is a strong quorum.
+func (b *ballot) winner(k int) (crypto.Digest, bool) {
+	for _, v := range b.votes {
+		if v.cast && b.count(v.digest) >= k {
+			return v.digest, true
+		}
+	}
+	return crypto.Digest{}, false
+}
+
+// signers returns k votes for digest as a certificate's, in ascending order.
+func (b *ballot) signers(digest crypto.Digest, k int) []wire.Signed {
+	out := make([]wire.Signed, 0, k)
+	for i, v := range b.votes {
+		if v.cast && v.digest == digest && len(out) < k {
+			out = append(out, wire.Signed{Sender: wire.ReplicaID(i), Signature: v.signature}) //nolint:gosec // i < n
+		}
+	}
+	return out
+}

@@ -1,0 +1,84 @@
+package core
+
+import (
+	"fmt"
+)
+
+// onTick lets time pass: retransmission, catching up, and suspicion.
+func (r *Replica) onTick(ev Tick, fx *Effects) {
+	r.tick++
+	r.now = ev.Now
+	if r.tick%uint64(r.cfg.StatusTicks) == 0 { //nolint:gosec // Validate: positive
+		r.sendStatus(Everyone, fx)
+	}
+	r.maybeCatchUp(fx)
+	r.refetch(fx)
+	if r.tick%uint64(r.cfg.CatchUpTicks) == 0 { //nolint:gosec // Validate: positive
+		r.askViewChanges(fx)
+	}
+	r.reforward(fx)
+	r.watch(fx)
+}
+
+// patience returns base, doubled for every view in a row that did not work,
+// with a little jitter.
+func (r *Replica) patience(base int) uint64 {
+	return uint64(base)<<r.change.backoff + r.change.jitter //nolint:gosec // Validate: positive, and at most 16 doublings
+}
+
+// watch suspects a primary: in its view, when the oldest known request has
+// waited too long, whatever else was executed meanwhile, or when an idle one is
+// silent; between views, when no new view comes.
+func (r *Replica) watch(fx *Effects) {
+	if r.rejoin != nil {
+		return
+	}
+	c := &r.change
+	if !r.active {
+		if c.quorum != 0 && r.tick-c.quorum >= r.patience(r.cfg.RequestTicks) {
+			r.leave(r.view+1, "no new view came", fx)
+		}
+		return
+	}
+	r.calm()
+	if r.primary() == r.id || r.transfer != nil || r.catchUp.active {
+		return // it cannot judge: it leads, or is itself behind
+	}
+	if s := r.slots[r.executed+1]; s != nil && s.committed != nil {
+		return // what is next has its certificate: it waits for this replica's own snapshots
+	}
+	since, what, waits := r.oldest()
+	switch {
+	case waits && r.tick-max(since, c.since) >= r.patience(r.cfg.RequestTicks):
+		r.leave(r.view+1, what, fx)
+	case !waits && r.tick-max(c.heard, c.since) >= r.patience(r.cfg.HeartbeatTicks):
+		r.leave(r.view+1, "the primary is silent", fx)
+	}
+}
+
+// oldest returns since when the oldest known work waits.
+func (r *Replica) oldest() (since uint64, what string, waits bool) {
+	if one := r.pool.oldest(&r.clients); one != nil {
+		since, what, waits = one.since, "a request waited too long", true
+	}
+	for seq := r.executed + 1; seq <= r.high(); seq++ {
+		s := r.slots[seq]
+		if s == nil || s.proposal == nil {
+			continue
+		}
+		if !waits || s.since < since {
+			since, what, waits = s.since, fmt.Sprintf("number %d waited too long", seq), true
+		}
+		break // numbers are proposed in ascending order
+	}
+	return since, what, waits
+}
+
+// calm takes a doubling back after a long enough quiet time in a view.
+func (r *Replica) calm() {
+	c := &r.change
+	if c.backoff > 0 && r.tick-c.patient >= 4*r.patience(r.cfg.RequestTicks) {
+		c.backoff--
+		c.patient = r.tick
+	}
+}
