@@ -36,28 +36,31 @@ func (tx *Tx) Scan(from, to string) iter.Seq2[string, []byte] {
 
 // Prefix returns the keys that begin with prefix, with their values; as Scan.
 func (tx *Tx) Prefix(prefix string) iter.Seq2[string, []byte] {
-	return tx.Scan(prefix, string(prefixEnd([]byte(prefix))))
+	return tx.Scan(prefix, PrefixEnd(prefix))
 }
 
-// prefixEnd returns the first key after all those that begin with prefix, or nil
-// if there is none.
-func prefixEnd(prefix []byte) []byte {
-	for i := len(prefix) - 1; i >= 0; i-- {
-		if prefix[i] < 0xff {
-			end := slices.Clone(prefix[:i+1])
+// PrefixEnd returns the first key after all those that begin with prefix, or ""
+// if there is none: with prefix, the range of Scan.
+func PrefixEnd(prefix string) string {
+	end := []byte(prefix)
+	for i := len(end) - 1; i >= 0; i-- {
+		if end[i] < 0xff {
 			end[i]++
-			return end
+			return string(end[:i+1])
 		}
 	}
-	return nil
+	return ""
 }
 
-// endOf returns the store's key for the end of a range.
+// endOf returns the store's key for the end of a range, nil for none.
 func (tx *Tx) endOf(to string) []byte {
-	if to == "" {
-		return prefixEnd(tx.prefix)
+	if to != "" {
+		return slices.Concat(tx.prefix, []byte(to))
 	}
-	return slices.Concat(tx.prefix, []byte(to))
+	if end := PrefixEnd(string(tx.prefix)); end != "" {
+		return []byte(end)
+	}
+	return nil
 }
 
 // entry is a key and its value, or that it was deleted.
