@@ -1,6 +1,10 @@
 package wire
 
-import "github.com/quorate/quorate/crypto"
+import (
+	"slices"
+
+	"github.com/quorate/quorate/crypto"
+)
 
 // Sealed is a message whose every signature, nested ones too, was checked, or
 // that this process signed itself. Only this package makes one.
@@ -86,13 +90,11 @@ func (o *Opener) Reseal(m Message) *Sealed { return Reseal(m) }
 // signChoices gives nv a new list of its choices, with the pre-prepare
 // signatures of its sender.
 func signChoices(signer crypto.Signer, d crypto.Domain, nv *NewView) {
-	choices := make([]Choice, len(nv.Choices))
-	for i, c := range nv.Choices {
-		v := c.vote(nv)
-		c.Signature = signer.Sign(d.Message(byte(KindPrePrepare), buf(nil).voteBody(&v)))
-		choices[i] = c
+	nv.Choices = slices.Clone(nv.Choices)
+	for i := range nv.Choices {
+		v := nv.Choices[i].vote(nv)
+		nv.Choices[i].Signature = signer.Sign(d.Message(byte(KindPrePrepare), buf(nil).voteBody(&v)))
 	}
-	nv.Choices = choices
 }
 
 // vote returns the pre-prepare that the choice is in its new view.
