@@ -1,0 +1,185 @@
+package network
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"os"
+	"time"
+
+	"github.com/libp2p/go-libp2p/core/host"
+	"github.com/libp2p/go-libp2p/core/network"
+	"github.com/libp2p/go-libp2p/core/peer"
+	mstream "github.com/multiformats/go-multistream"
+
+	"github.com/quorate/quorate/network/internal/outbox"
+	"github.com/quorate/quorate/pbft/wire"
+)
+
+// courier keeps one stream to one peer: it opens it, sends what its queue
+// holds, and opens it anew whenever it breaks, for ever. One goroutine runs it.
+type courier struct {
+	host     host.Host
+	peer     peer.ID
+	who      wire.ReplicaID
+	hello    hello
+	timeouts Timeouts
+	queue    *outbox.Queue
+	faults   *ledger
+	// read reads what comes back, until the stream ends, and says why it did.
+	read func(network.Stream) error
+	// state tells that the stream is up, or why it is not.
+	state func(up bool, err error)
+}
+
+// run ends when ctx does. After the loss of a steady stream it tries again at
+// once, and then after pauses that double, with jitter.
+func (c *courier) run(ctx context.Context) {
+	pause := backoff{min: c.timeouts.RedialMin, max: c.timeouts.RedialMax}
+	for ctx.Err() == nil {
+		if c.once(ctx) >= steadyLinkTime {
+			pause.reset()
+		}
+		pause.wait(ctx)
+	}
+}
+
+// once opens the stream and uses it until it breaks, and returns for how long it
+// was up.
+func (c *courier) once(ctx context.Context) time.Duration {
+	s, err := c.open(ctx)
+	if err != nil {
+		c.faults.mismatch(c.who, err)
+		if ctx.Err() == nil {
+			c.state(false, err)
+		}
+		return 0
+	}
+	since := time.Now()
+	c.state(true, nil)
+	err = c.exchange(ctx, s)
+	c.faults.stream(c.who, err)
+	c.state(false, err)
+	return time.Since(since)
+}
+
+// open connects, if there is no connection, agrees on the protocol and says
+// hello.
+func (c *courier) open(ctx context.Context) (network.Stream, error) {
+	dial, cancel := context.WithTimeout(dialContext(ctx), c.timeouts.Dial)
+	defer cancel()
+	s, err := c.host.Network().NewStream(dial, c.peer)
+	if err != nil {
+		return nil, fmt.Errorf("connect to replica %d: %w", c.who, err)
+	}
+	stop := context.AfterFunc(ctx, func() { _ = s.Reset() })
+	defer stop()
+	err = c.greet(s)
+	if err == nil {
+		return s, nil
+	}
+	_ = s.Reset()
+	if errors.Is(err, os.ErrDeadlineExceeded) {
+		// The other end of this connection may be gone without a word; the next
+		// attempt shall not use it again.
+		_ = s.Conn().Close()
+	}
+	return nil, fmt.Errorf("open a stream to replica %d: %w", c.who, err)
+}
+
+func (c *courier) greet(s network.Stream) error {
+	if err := s.SetDeadline(time.Now().Add(c.timeouts.Handshake)); err != nil {
+		return err
+	}
+	id := protocolOf(c.hello.class)
+	if err := s.SetProtocol(id); err != nil {
+		return err
+	}
+	if err := mstream.SelectProtoOrFail(id, s); err != nil {
+		return err
+	}
+	if _, err := s.Write(c.hello.encode()); err != nil {
+		return err
+	}
+	a, err := readAnswer(s)
+	if err != nil {
+		return err
+	}
+	if err := a.err(c.hello); err != nil {
+		return err
+	}
+	return s.SetDeadline(time.Time{})
+}
+
+// exchange writes and reads until the stream ends or ctx does, and says why.
+func (c *courier) exchange(ctx context.Context, s network.Stream) error {
+	stop := context.AfterFunc(ctx, func() { _ = s.Reset() })
+	defer stop()
+	ended := make(chan struct{})
+	var readErr error
+	go func() {
+		defer close(ended)
+		readErr = c.read(s)
+	}()
+	err := newFrameWriter(s, c.timeouts.Write).pump(c.queue, ended)
+	_ = s.Reset()
+	<-ended
+	if err == nil {
+		err = readErr // the reader ended first
+	}
+	return err
+}
+
+// watch waits for the end of a stream on which nothing may come back.
+func watch(s network.Stream) error {
+	var one [1]byte
+	_, err := io.ReadFull(s, one[:])
+	switch {
+	case err == nil:
+		return errUnexpected
+	case errors.Is(err, io.EOF):
+		return errStreamEnded
+	default:
+		return err
+	}
+}
+
+// stream reports a fault if err, with which a stream ended, is one.
+func (l *ledger) stream(who wire.ReplicaID, err error) {
+	switch {
+	case errors.Is(err, errFrameSize):
+		l.add(who, FaultFrameSize, err.Error())
+	case errors.Is(err, errFrameSlow):
+		l.add(who, FaultFrameSlow, err.Error())
+	case errors.Is(err, errNotReading):
+		l.add(who, FaultNotReading, err.Error())
+	case errors.Is(err, errUnexpected):
+		l.add(who, FaultUnexpected, err.Error())
+	}
+}
+
+// backoff is the pause before the next attempt: none for the first, then from
+// min on doubling up to max, each between a half and the whole of it.
+type backoff struct {
+	min, max time.Duration
+	next     time.Duration
+}
+
+func (b *backoff) reset() { b.next = 0 }
+
+func (b *backoff) wait(ctx context.Context) {
+	pause := b.next
+	b.next = min(max(2*b.next, b.min), b.max)
+	if pause == 0 {
+		return
+	}
+	pause = pause/2 + rand.N(pause/2+1) //nolint:gosec // jitter needs no secrecy
+	timer := time.NewTimer(pause)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-ctx.Done():
+	}
+}
