@@ -11,11 +11,13 @@ import (
 
 // Transport carries frames between replicas, and to and from clients. Frames
 // may be lost, when a queue is full or a link is down; they are not reordered
-// within a class of one link, nor changed.
+// within a class of one link, nor changed. Send and Answer may be called by many
+// goroutines at once, before Run and after it too: then they return false.
 type Transport interface {
 	// Run serves until ctx is done, and then ends everything that it started.
-	// It calls in's functions from many goroutines; a function that blocks
-	// stops reading from that one stream only.
+	// It calls in's functions from many goroutines, but the frames of one stream
+	// from one; a function that blocks stops reading from that one stream only.
+	// A frame belongs to who is given it: the transport may not use it again.
 	Run(ctx context.Context, in Inbound) error
 	// Send queues frame for peer to, on the stream of its kind's class, and
 	// returns false if the queue was full or there is no such peer. It never

@@ -1,3 +1,23 @@
 // Package node drives one replica: it owns the goroutines, the clock and the
-// pools around the deterministic core.
+// queues around the deterministic core.
+//
+//	Transport → lanes → verify (pool) → step (owns core.Replica) → settle (owns Journal: one flush for all that waits) → Transport
+//	                       │              └→ apply (owns State and Applier) → replies
+//	                       ├→ respond (reports, refusals)
+//	                       └→ serve (pieces of the state, for others)
+//
+// One goroutine owns each mutable thing. Each stage's file says in its header
+// whether the stage is sequential or parallel, what bounds its queue, and what
+// happens when that is full. All goroutines start in Run and end before it
+// returns.
+//
+// Invariants, which comments cite:
+//
+//	(D1) A Send leaves the process only after a flush that covers every record of
+//	     the same turn and of all turns before it.
+//	(D2) After a failed Append, Flush or Rebase nothing leaves the process.
+//	(D3) Nothing that step calls waits for another stage, but for a free turn
+//	     when all of them are full and wait for the disk.
+//	(D4) settle waits for nothing but the disk, and apply for nothing but the
+//	     state: both hand over through queues that are never full by construction.
 package node

@@ -1,0 +1,181 @@
+package node
+
+// Stage apply is sequential: one goroutine owns the State's content and the
+// Applier. It executes what the core hands over, in order, answers clients with
+// one signature for each batch, and takes checkpoints. When the core wants the
+// state of others it stops executing and fetches (transfer.go).
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/quorate/quorate/crypto"
+	"github.com/quorate/quorate/pbft/core"
+	"github.com/quorate/quorate/pbft/wire"
+)
+
+// failuresPerSecond and failuresBurst bound the log lines about operations that
+// panicked: clients can make any number of them.
+const (
+	failuresPerSecond = 1
+	failuresBurst     = 10
+)
+
+// applying is the state of the apply goroutine.
+type applying struct {
+	n        *Node
+	applier  *Applier
+	transfer *transfer // nil while executing
+	// epoch counts the contents that were fetched: a snapshot of an earlier one
+	// is not of this content.
+	epoch uint64
+	// unconfirmed says that a fetched state was installed and nothing executed on
+	// it since, so that the core may not know of it.
+	unconfirmed bool
+	failures    bucket
+}
+
+func (n *Node) apply(ctx context.Context) error {
+	a := &applying{n: n, applier: n.applier, failures: newBucket(failuresPerSecond, failuresBurst)}
+	defer n.pieces.close()
+	for ctx.Err() == nil {
+		began := time.Now()
+		worked, err := a.work(began)
+		if err != nil {
+			n.log.Errorf("the state failed, the replica stops: check the disk, then restart err=%q", err)
+			return err
+		}
+		if worked {
+			n.applyBusy.worked(began)
+			continue
+		}
+		a.wait(ctx)
+	}
+	return nil
+}
+
+// wait waits until there may be work. A transfer looks at its deadlines.
+func (a *applying) wait(ctx context.Context) {
+	var deadline <-chan time.Time
+	if a.transfer != nil {
+		timer := time.NewTimer(transferPoll)
+		defer timer.Stop()
+		deadline = timer.C
+	}
+	select {
+	case <-ctx.Done():
+	case <-a.n.work.wake:
+	case <-a.n.pieces.wake:
+	case <-deadline:
+	}
+}
+
+// work does the next piece of work and tells whether there was any.
+func (a *applying) work(now time.Time) (bool, error) {
+	w := a.n.work
+	if target := w.takeTarget(); target != nil {
+		return true, a.begin(*target, now)
+	}
+	answers := w.takeAnswers()
+	if a.transfer != nil {
+		return a.advance(now) // and answers nothing: the content may be wrong
+	}
+	snapshots := w.takeSnapshots()
+	a.snapshotted(snapshots)
+	if err := a.answer(answers); err != nil {
+		return true, err
+	}
+	ex, ok := w.takeExecution()
+	if !ok {
+		return len(answers)+len(snapshots) > 0, nil
+	}
+	return true, a.execute(ex)
+}
+
+// execute applies one batch, and asks for the checkpoint after it.
+func (a *applying) execute(ex core.Execution) error {
+	n := a.n
+	applied, err := a.applier.Apply(ex)
+	if err != nil {
+		return err
+	}
+	a.unconfirmed = false
+	a.reply(max(ex.View, n.standing.Load().view), applied.Replies)
+	if n.cfg.Output != nil {
+		for _, out := range applied.Outputs {
+			n.cfg.Output(out)
+		}
+	}
+	a.report(applied)
+	if ex.Checkpoint {
+		a.checkpoint(ex.Seq)
+	}
+	return nil
+}
+
+// checkpoint freezes the content. The snapshot is finished in the background.
+func (a *applying) checkpoint(seq wire.Seq) {
+	n, epoch := a.n, a.epoch
+	n.cfg.State.Checkpoint(seq, func(root crypto.Digest, err error) {
+		if err != nil {
+			n.fail(fmt.Errorf("checkpoint %d: %w", seq, err))
+			return
+		}
+		n.work.snapshot(snapshot{epoch, seq, root})
+	})
+}
+
+// snapshotted tells the core of finished snapshots of this content.
+func (a *applying) snapshotted(snapshots []snapshot) {
+	for _, s := range snapshots {
+		if s.epoch == a.epoch {
+			a.n.own.put(core.Snapshotted{Seq: s.seq, State: s.root})
+		}
+	}
+}
+
+// answer sends clients results again.
+func (a *applying) answer(answers []core.Answer) error {
+	var replies []*wire.Reply
+	for _, q := range answers {
+		reply, ok, err := a.applier.Answer(q)
+		if err != nil {
+			return fmt.Errorf("kept result: %w", err)
+		}
+		if ok {
+			replies = append(replies, reply)
+		}
+	}
+	a.reply(a.n.standing.Load().view, replies)
+	return nil
+}
+
+// reply signs the replies whose clients are connected here, all with one
+// signature, and sends them.
+func (a *applying) reply(view wire.View, replies []*wire.Reply) {
+	n := a.n
+	var here []*wire.Reply
+	for _, r := range replies {
+		if n.clients.known(r.Client) {
+			here = append(here, r)
+		}
+	}
+	if len(here) == 0 {
+		return
+	}
+	for i, sealed := range SealReplies(n.cfg.Signer, n.cfg.Domain, view, n.self, here) {
+		n.clients.send(here[i].Client, sealed.Frame())
+	}
+}
+
+// report logs operations that made the application panic: its author should
+// know.
+func (a *applying) report(applied Applied) {
+	for _, f := range applied.Failures {
+		if f.Outcome == wire.OutcomePanicked && a.failures.take(time.Now(), 1) {
+			a.n.log.Warnf("an operation panicked and was rolled back: correct the application seq=%d client=%x number=%d why=%q",
+				applied.Seq, f.Client[:4], f.Number, f.Detail)
+		}
+	}
+}

@@ -1,0 +1,73 @@
+package node
+
+import (
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/quorate/quorate/app"
+	"github.com/quorate/quorate/crypto"
+	"github.com/quorate/quorate/pbft/core"
+	"github.com/quorate/quorate/pbft/wire"
+)
+
+// TickDefault is the time between two ticks of the core unless Config says
+// otherwise; core.DefaultConfig counts in such ticks.
+const TickDefault = 10 * time.Millisecond
+
+// Config is what a Node is made of. Whoever opened the Journal and the State
+// closes them, after Run has returned.
+type Config struct {
+	Core   core.Config
+	Domain crypto.Domain
+	// Keys are the public keys of the replicas, in the order of their numbers.
+	Keys     []crypto.PublicKey
+	Signer   crypto.Signer // of Keys[Core.ID]; used by many goroutines at once
+	Limits   wire.Limits
+	Verifier crypto.Verifier
+
+	Machine   app.StateMachine
+	Transport Transport
+	Journal   Journal
+	State     State
+	// Records are what the journal held when it was opened.
+	Records []core.Record
+	// Rejoin says that the kept data is missing and the replica may have voted
+	// on anything.
+	Rejoin bool
+
+	// Tick is the time between two ticks of the core; 0 means TickDefault.
+	Tick time.Duration
+	// Observe, if set, is told what happened, in order, by one goroutine. What
+	// it cannot keep up with is dropped, except for misbehaviour and changes of
+	// view (see observe.go).
+	Observe func(core.Observation)
+	// Output, if set, takes what executed batches emit, in order, on the
+	// goroutine that executes: while it runs, nothing executes.
+	Output func(Output)
+}
+
+// Validate reports everything that is wrong with c, at once.
+func (c Config) Validate() error {
+	errs := []error{c.Core.Validate()}
+	need := func(ok bool, format string, args ...any) {
+		if !ok {
+			errs = append(errs, fmt.Errorf(format, args...))
+		}
+	}
+	n := c.Core.Quorum.Replicas()
+	need(len(c.Keys) == n, "there are %d keys for %d replicas", len(c.Keys), n)
+	need(c.Limits.Replicas == n, "limits are for %d replicas, not %d", c.Limits.Replicas, n)
+	need(c.Limits.Window >= c.Core.Window, "limits allow a window of %d, the core has %d", c.Limits.Window, c.Core.Window)
+	need(c.Tick >= 0, "tick is %v, want more than 0", c.Tick)
+	need(c.Signer != nil, "no signer")
+	need(c.Verifier != nil, "no verifier")
+	need(c.Machine != nil, "no state machine")
+	need(c.Transport != nil, "no transport")
+	need(c.Journal != nil, "no journal")
+	need(c.State != nil, "no state")
+	if c.Signer != nil && int(c.Core.ID) < len(c.Keys) {
+		need(c.Signer.Public() == c.Keys[c.Core.ID], "the signer's key is not that of replica %d", c.Core.ID)
+	}
+	return errors.Join(errs...)
+}

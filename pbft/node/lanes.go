@@ -1,0 +1,259 @@
+package node
+
+import (
+	"context"
+	"sync"
+
+	"github.com/quorate/quorate/pbft/wire"
+)
+
+// Bounds of the lanes, the queues between the transport and the verifiers.
+const (
+	// laneFramesMax bounds the frames of one stream of a peer that wait: some
+	// rounds of votes for a whole window.
+	laneFramesMax = 1024
+	// laneBytesMax bounds their bytes: a few of the largest proposals. One frame
+	// is let in whatever its size.
+	laneBytesMax = 4 << 20
+	// clientFramesMax and clientBytesMax bound what one client connection has
+	// waiting: as much as its window of operations needs.
+	clientFramesMax = 256
+	clientBytesMax  = 1 << 20
+	// clientsBytesMax bounds what all client connections together have waiting.
+	// Beyond it frames of clients are dropped; clients send again.
+	clientsBytesMax = 64 << 20
+	// batchFramesMax and batchBytesMax bound what one worker verifies at once:
+	// larger batches of signatures gain little, and delay the first of them.
+	batchFramesMax = 128
+	batchBytesMax  = 4 << 20
+	// shareFramesMax is what a lane may take of a batch while others wait.
+	shareFramesMax = 32
+)
+
+// source is where a frame came from: a peer's number or a client connection's.
+type source struct {
+	client bool
+	id     uint64
+}
+
+func peerSource(id wire.ReplicaID) source { return source{id: uint64(id)} }
+
+// peer returns the number of the peer that the source is.
+func (s source) peer() wire.ReplicaID { return wire.ReplicaID(s.id) } //nolint:gosec // peerSource made it from one
+
+// lane is the queue of one stream: of a peer and class, or of a client
+// connection. While a worker holds frames of it, no other takes any: so the
+// order within a stream is kept, and one source costs at most one worker.
+type lane struct {
+	from    source
+	class   wire.Class
+	frames  [][]byte
+	bytes   int
+	held    bool          // by a worker
+	waiting int           // readers blocked in put
+	room    chan struct{} // a token for one of them
+}
+
+type laneKey struct {
+	from  source
+	class wire.Class
+}
+
+func (l *lane) full() bool {
+	if len(l.frames) == 0 {
+		return false
+	}
+	if l.from.client {
+		return len(l.frames) >= clientFramesMax || l.bytes >= clientBytesMax
+	}
+	return len(l.frames) >= laneFramesMax || l.bytes >= laneBytesMax
+}
+
+// lanes hold the frames that wait to be verified. A full lane blocks the reader
+// of its stream and nobody else.
+type lanes struct {
+	suspect func(source) bool // its frames share no batch with others'
+	wake    chan struct{}     // tokens for workers that wait
+	mu      struct {
+		sync.Mutex
+		lanes       map[laneKey]*lane
+		peers       []*lane // with frames and not held, the longest waiting first
+		clients     []*lane
+		clientBytes int
+		clientsNext bool // whose turn it is
+	}
+}
+
+func newLanes(workers int, suspect func(source) bool) *lanes {
+	q := &lanes{suspect: suspect, wake: make(chan struct{}, workers)}
+	q.mu.lanes = make(map[laneKey]*lane)
+	return q
+}
+
+// put queues a frame, and waits while its lane is full. It returns false if the
+// frame was dropped: ctx is done, or all clients together have too much.
+func (q *lanes) put(ctx context.Context, key laneKey, frame []byte) bool {
+	q.mu.Lock()
+	l := q.mu.lanes[key]
+	if l == nil {
+		l = &lane{from: key.from, class: key.class, room: make(chan struct{}, 1)}
+		q.mu.lanes[key] = l
+	}
+	for l.full() {
+		l.waiting++
+		q.mu.Unlock()
+		done := false
+		select {
+		case <-l.room:
+		case <-ctx.Done():
+			done = true
+		}
+		q.mu.Lock()
+		l.waiting--
+		if done {
+			q.drop(l)
+			q.mu.Unlock()
+			return false
+		}
+	}
+	ok := q.add(l, frame)
+	if l.waiting > 0 && !l.full() {
+		token(l.room)
+	}
+	q.drop(l)
+	q.mu.Unlock()
+	token(q.wake)
+	return ok
+}
+
+// add appends frame to l. It needs the lock.
+func (q *lanes) add(l *lane, frame []byte) bool {
+	if l.from.client {
+		if q.mu.clientBytes+len(frame) > clientsBytesMax {
+			return false
+		}
+		q.mu.clientBytes += len(frame)
+	}
+	l.frames = append(l.frames, frame)
+	l.bytes += len(frame)
+	if len(l.frames) == 1 && !l.held {
+		q.list(l)
+	}
+	return true
+}
+
+// list queues l for the workers. It needs the lock.
+func (q *lanes) list(l *lane) {
+	if l.from.client {
+		q.mu.clients = append(q.mu.clients, l)
+	} else {
+		q.mu.peers = append(q.mu.peers, l)
+	}
+}
+
+// drop forgets an idle lane, so that those of clients that left cost nothing.
+// It needs the lock.
+func (q *lanes) drop(l *lane) {
+	if len(l.frames) == 0 && !l.held && l.waiting == 0 {
+		delete(q.mu.lanes, laneKey{l.from, l.class})
+	}
+}
+
+// frames is what a worker verifies at once.
+type frames struct {
+	frames [][]byte
+	from   []source // of each frame
+	lanes  []*lane  // to release
+	bytes  int
+}
+
+func (b *frames) full() bool { return len(b.frames) >= batchFramesMax || b.bytes >= batchBytesMax }
+
+// take fills b with frames of lanes that no worker holds, which the caller then
+// holds, and returns false if there are none. Peers and clients take turns and
+// share no batch, nor does a suspect with anyone: one bad signature makes its
+// whole batch dear.
+func (q *lanes) take(b *frames) bool {
+	*b = frames{b.frames[:0], b.from[:0], b.lanes[:0], 0}
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	list := &q.mu.peers
+	if len(q.mu.clients) > 0 && (q.mu.clientsNext || len(q.mu.peers) == 0) {
+		list = &q.mu.clients
+	}
+	q.mu.clientsNext = list == &q.mu.peers
+	*list = q.fill(b, *list)
+	if len(q.mu.peers)+len(q.mu.clients) > 0 {
+		token(q.wake)
+	}
+	return len(b.frames) > 0
+}
+
+// fill takes from the lanes of a list in turn and returns those left. It needs
+// the lock.
+func (q *lanes) fill(b *frames, list []*lane) []*lane {
+	left := list[:0]
+	for i, l := range list {
+		alone := q.suspect(l.from)
+		if b.full() || alone && i > 0 {
+			left = append(left, l)
+			continue
+		}
+		share := batchFramesMax
+		if len(list) > 1 && !alone {
+			share = shareFramesMax
+		}
+		q.move(b, l, share)
+		if alone {
+			left = append(left, list[i+1:]...)
+			break
+		}
+	}
+	clear(list[len(left):])
+	return left
+}
+
+// move takes up to share frames of l into b. It needs the lock.
+func (q *lanes) move(b *frames, l *lane, share int) {
+	took := 0
+	for took < len(l.frames) && took < share && !b.full() {
+		frame := l.frames[took]
+		b.frames, b.from = append(b.frames, frame), append(b.from, l.from)
+		b.bytes += len(frame)
+		l.bytes -= len(frame)
+		if l.from.client {
+			q.mu.clientBytes -= len(frame)
+		}
+		took++
+	}
+	l.frames = append(l.frames[:0:0], l.frames[took:]...)
+	l.held = true
+	b.lanes = append(b.lanes, l)
+	if l.waiting > 0 {
+		token(l.room)
+	}
+}
+
+// release gives back the lanes of b, whose frames were passed on.
+func (q *lanes) release(b *frames) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	for _, l := range b.lanes {
+		l.held = false
+		if len(l.frames) > 0 {
+			q.list(l)
+		}
+		q.drop(l)
+	}
+	if len(q.mu.peers)+len(q.mu.clients) > 0 {
+		token(q.wake)
+	}
+}
+
+// token puts a token into c unless it is full.
+func token(c chan struct{}) {
+	select {
+	case c <- struct{}{}:
+	default:
+	}
+}

@@ -1,0 +1,212 @@
+package node
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"runtime"
+	"sync/atomic"
+	"time"
+
+	logging "github.com/ipfs/go-log/v2"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/quorate/quorate/crypto"
+	"github.com/quorate/quorate/pbft/core"
+	"github.com/quorate/quorate/pbft/wire"
+)
+
+// Node runs one replica. Make it with New, and call Run once.
+type Node struct {
+	cfg      Config
+	self     wire.ReplicaID
+	replicas int
+	tick     time.Duration
+	log      *logging.ZapEventLogger
+	ran      atomic.Bool
+
+	engine  engine   // step's
+	applier *Applier // apply's
+	opener  *wire.Opener
+
+	penalties *penalties
+	clients   *clients
+	outlet    *outlet
+
+	lanes     *lanes            // receive → verify
+	verified  chan []core.Event // verify → step
+	own       *own              // settle, apply, receive → step
+	turns     chan *turn        // step → settle
+	free      chan *turn        // settle → step
+	work      *work             // step → apply
+	pieces    *pieces           // verify → apply
+	serving   *serving          // verify, step → serve
+	responses chan response     // verify, step → respond
+	watcher   *watcher          // step → watch
+	failed    chan error        // the first failure in a background goroutine of the State
+
+	standing     atomic.Pointer[standing] // published by step
+	journalBytes atomic.Int64             // published by settle
+	journalLimit atomic.Int64             // at which the journal is rebased
+
+	stepBusy, settleBusy, applyBusy meter
+}
+
+// standing is where the replica stands.
+type standing struct {
+	view        wire.View
+	active      bool
+	executed    wire.Seq
+	stable      wire.Seq
+	stableState crypto.Digest
+}
+
+// New returns a Node that stands where the State's newest snapshot and the
+// journal's records left it. It starts nothing.
+func New(cfg Config) (*Node, error) {
+	if err := cfg.Validate(); err != nil {
+		return nil, fmt.Errorf("node: %w", err)
+	}
+	applier := NewApplier(cfg.State, cfg.Machine, cfg.Domain, cfg.Limits.ResultBytesMax)
+	state, err := applier.Load()
+	if err != nil {
+		return nil, err
+	}
+	replica, err := core.New(cfg.Core, core.Restored{Snapshot: state, Records: cfg.Records, Rejoin: cfg.Rejoin})
+	if err != nil {
+		return nil, fmt.Errorf("node: %w", err)
+	}
+	return newNode(cfg, replica, applier), nil
+}
+
+// newNode builds the stages around an engine.
+func newNode(cfg Config, e engine, applier *Applier) *Node {
+	n := &Node{
+		cfg: cfg, self: cfg.Core.ID, replicas: cfg.Core.Quorum.Replicas(), tick: cfg.Tick,
+		log: logging.Logger("pbft/node"), engine: e, applier: applier,
+		verified: make(chan []core.Event, verifiedMax), own: newOwn(),
+		turns: make(chan *turn, turnsMax), free: make(chan *turn, turnsMax),
+		work: newWork(), pieces: newPieces(), responses: make(chan response, responsesMax),
+		failed: make(chan error, 1),
+	}
+	if n.tick == 0 {
+		n.tick = TickDefault
+	}
+	n.opener = wire.NewOpener(cfg.Domain, cfg.Keys, cfg.Limits, cfg.Verifier).WithSeen(newSeenCache(seenMax))
+	n.penalties = newPenalties(n.logPenalty)
+	n.lanes = newLanes(runtime.GOMAXPROCS(0), n.penalties.suspect)
+	n.outlet = &outlet{
+		transport: cfg.Transport, self: n.self, replicas: wire.ReplicaID(n.replicas), //nolint:gosec // a cluster is small
+	}
+	n.clients = newClients(n.outlet.answer)
+	n.serving = newServing(n)
+	n.watcher = newWatcher(cfg.Observe != nil || n.log.LevelEnabled(logging.LevelDebug))
+	n.journalBytes.Store(cfg.Journal.Size())
+	n.journalLimit.Store(journalBytesMax)
+	for range turnsMax {
+		n.free <- &turn{}
+	}
+	n.publish()
+	return n
+}
+
+// errEnded says that the transport ended by itself.
+var errEnded = errors.New("the transport ended")
+
+// Run serves until ctx is done, and then returns nil; or until the journal, the
+// state or the transport fails, and then returns why. Everything that it started
+// has ended when it returns. The journal and the state are still open.
+func (n *Node) Run(ctx context.Context) error {
+	if n.ran.Swap(true) {
+		return errors.New("node: Run was called before")
+	}
+	g, ctx := errgroup.WithContext(ctx)
+	g.Go(func() error { return n.step(ctx) })
+	g.Go(func() error { return n.settle(ctx) })
+	g.Go(func() error { return n.apply(ctx) })
+	g.Go(func() error { return n.serving.run(ctx) })
+	g.Go(func() error { return n.responding(ctx) })
+	g.Go(func() error { return n.watch(ctx) })
+	g.Go(func() error { return n.await(ctx) })
+	for range runtime.GOMAXPROCS(0) {
+		g.Go(func() error { return n.verify(ctx) })
+	}
+	g.Go(func() error {
+		err := n.cfg.Transport.Run(ctx, n.inbound(ctx))
+		if err == nil && ctx.Err() == nil {
+			err = errEnded
+		}
+		if err != nil && ctx.Err() != nil {
+			return nil //nolint:nilerr // it was told to end
+		}
+		return err
+	})
+	err := g.Wait()
+	n.outlet.shut()
+	if err != nil {
+		return fmt.Errorf("node: replica %d: %w", n.self, err)
+	}
+	return nil
+}
+
+// await ends Run when a background goroutine of the State fails.
+func (n *Node) await(ctx context.Context) error {
+	select {
+	case err := <-n.failed:
+		n.log.Errorf("the state failed, the replica stops: check the disk, then restart err=%q", err)
+		return err
+	case <-ctx.Done():
+		return nil
+	}
+}
+
+// fail ends Run with err, unless it has ended or is ending.
+func (n *Node) fail(err error) {
+	select {
+	case n.failed <- err:
+	default:
+	}
+}
+
+// publish makes known where the core stands. Step calls it.
+func (n *Node) publish() {
+	cert := n.engine.Stable()
+	s := standing{
+		view: n.engine.View(), active: n.engine.Active(), executed: n.engine.Executed(),
+		stable: cert.Seq, stableState: cert.State,
+	}
+	if old := n.standing.Load(); old == nil || *old != s {
+		n.standing.Store(&s)
+	}
+}
+
+// Report tells where the replica stands: unsigned, and without a nonce. Any
+// goroutine may call it.
+func (n *Node) Report() wire.Report {
+	s := n.standing.Load()
+	seq, root := n.cfg.State.Last()
+	return wire.Report{
+		View: s.view, Active: s.active, Executed: s.executed, Stable: s.stable, StableState: s.stableState,
+		Checkpoint: seq, State: root, Sender: n.self,
+	}
+}
+
+// Busy are the shares of time, 0 to 1, that the sequential stages work: the one
+// figure that tells whether the replica is healthy. One near 1 is what limits it.
+type Busy struct{ Step, Settle, Apply float64 }
+
+// BusyShares returns the shares of the last second or so. Any goroutine may call
+// it.
+func (n *Node) BusyShares() Busy {
+	return Busy{n.stepBusy.share(), n.settleBusy.share(), n.applyBusy.share()}
+}
+
+// logPenalty logs the bad frames of a peer, with the one word for misbehaviour.
+// Anyone may be a client, so theirs are for those who look.
+func (n *Node) logPenalty(s source, kind wire.Kind, why string, more int) {
+	if s.client {
+		n.log.Debugf("bad frame conn=%d kind=%q why=%q more=%d", s.id, kind, why, more)
+		return
+	}
+	n.log.Warnf("MISBEHAVIOUR peer=%d kind=%q why=%q more=%d", s.id, kind, why, more)
+}

@@ -1,0 +1,110 @@
+package node
+
+import (
+	"sync"
+	"time"
+
+	"github.com/quorate/quorate/pbft/wire"
+)
+
+const (
+	// penaltyBurst and penaltiesPerSecond bound the bad frames that a source has
+	// looked at: enough that no accident counts, too few to cost more than a
+	// thousandth of a core.
+	penaltyBurst       = 64
+	penaltiesPerSecond = 10
+	// penaltySilence is the time between two log lines about one source.
+	penaltySilence = 10 * time.Second
+	// suspectsMax bounds the sources kept in mind: every peer, and as many
+	// client connections as can do any harm at once.
+	suspectsMax = 4096
+)
+
+// penalties count the bad frames of each source. Links are authenticated, so a
+// bad frame is its sender's own doing: a source that sends many is read slowly,
+// and verified apart from others. Any goroutine may call its methods.
+type penalties struct {
+	report func(s source, kind wire.Kind, why string, more int)
+	mu     struct {
+		sync.Mutex
+		of map[source]*penalty
+	}
+}
+
+type penalty struct {
+	credit bucket
+	logged time.Time
+	more   int // since the last line
+}
+
+func newPenalties(report func(s source, kind wire.Kind, why string, more int)) *penalties {
+	p := &penalties{report: report}
+	p.mu.of = make(map[source]*penalty)
+	return p
+}
+
+// add notes a bad frame of kind from s.
+func (p *penalties) add(s source, kind wire.Kind, why string) {
+	now := time.Now()
+	p.mu.Lock()
+	of := p.mu.of[s]
+	if of == nil {
+		p.makeRoom()
+		of = &penalty{credit: newBucket(penaltiesPerSecond, penaltyBurst)}
+		p.mu.of[s] = of
+	}
+	of.credit.charge(now, 1)
+	if !of.logged.IsZero() && now.Sub(of.logged) < penaltySilence {
+		of.more++
+		p.mu.Unlock()
+		return
+	}
+	more := of.more
+	of.logged, of.more = now, 0
+	p.mu.Unlock()
+	p.report(s, kind, why, more)
+}
+
+// makeRoom forgets any one client connection if too many sources are known. It
+// needs the lock.
+func (p *penalties) makeRoom() {
+	if len(p.mu.of) < suspectsMax {
+		return
+	}
+	for s := range p.mu.of {
+		if s.client {
+			delete(p.mu.of, s)
+			return
+		}
+	}
+}
+
+// wait returns how long s must not be read.
+func (p *penalties) wait(s source) time.Duration {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	of := p.mu.of[s]
+	if of == nil {
+		return 0
+	}
+	return of.credit.wait(time.Now())
+}
+
+// suspect tells whether s has sent a bad frame of late.
+func (p *penalties) suspect(s source) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	of := p.mu.of[s]
+	if of == nil {
+		return false
+	}
+	of.credit.fill(time.Now())
+	return of.credit.tokens < of.credit.burst
+}
+
+// forget drops what is known of s, which is gone.
+func (p *penalties) forget(s source) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	delete(p.mu.of, s)
+}

@@ -1,0 +1,215 @@
+package node
+
+// Stage serve is sequential: it sends pieces of the state to peers that fetch it,
+// in turn, at a bounded rate for each, and collects old snapshots. It is apart
+// from apply so that reading for others holds up no execution.
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"github.com/quorate/quorate/pbft/wire"
+)
+
+const (
+	// servedAsksMax bounds the questions of one peer that wait: twice what a
+	// correct one has open. Others are dropped, and asked again.
+	servedAsksMax = 2 * asksMax
+	// servedBytesPerSecond and servedBurstBytes bound what one peer is sent, so
+	// that a peer that only fetches takes neither disk nor network from the order.
+	servedBytesPerSecond = 32 << 20
+	servedBurstBytes     = 4 << 20
+	// pieceCostBytes is what a piece costs beside its bytes: a read, or a look for
+	// one that is not there.
+	pieceCostBytes = 1024
+	// servePause is how long a peer whose queue is full is left alone.
+	servePause = 20 * time.Millisecond
+	// serveTriesMax bounds the tries for one piece before its question is dropped.
+	serveTriesMax = 100
+	// leaseIdle is how long a snapshot is kept for a peer that asked for it, after
+	// its last question, and leaseMax how long for a peer that asks without end:
+	// a busy cluster would collect it before a laggard has it, and a liar would
+	// keep it for ever.
+	leaseIdle = 30 * time.Second
+	leaseMax  = 5 * time.Minute
+)
+
+// serving is what waits for stage serve. ask and collect may be called by any
+// goroutine; they never block.
+type serving struct {
+	n    *Node
+	wake chan struct{}
+	mu   struct {
+		sync.Mutex
+		asks   [][]*wire.FetchPieces // by peer
+		stable wire.Seq
+	}
+
+	// The rest is the goroutine's own.
+	peers     []served
+	collected wire.Seq
+}
+
+// served is what stage serve knows of one peer.
+type served struct {
+	rate    bucket
+	current *wire.FetchPieces
+	at      int // the next digest of current
+	tries   int
+	resume  time.Time
+	lease   lease
+}
+
+// lease keeps a snapshot for a peer.
+type lease struct {
+	seq         wire.Seq
+	since, last time.Time
+}
+
+func newServing(n *Node) *serving {
+	s := &serving{n: n, wake: make(chan struct{}, 1), peers: make([]served, n.replicas)}
+	s.mu.asks = make([][]*wire.FetchPieces, n.replicas)
+	for i := range s.peers {
+		s.peers[i].rate = newBucket(servedBytesPerSecond, servedBurstBytes)
+	}
+	return s
+}
+
+// ask queues a question of a peer, if there is room for it.
+func (s *serving) ask(from wire.ReplicaID, m *wire.FetchPieces) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if len(s.mu.asks[from]) < servedAsksMax {
+		s.mu.asks[from] = append(s.mu.asks[from], m)
+		token(s.wake)
+	}
+}
+
+// collect says that the checkpoint seq is stable.
+func (s *serving) collect(seq wire.Seq) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if seq > s.mu.stable {
+		s.mu.stable = seq
+		token(s.wake)
+	}
+}
+
+func (s *serving) run(ctx context.Context) error {
+	for {
+		now := time.Now()
+		s.collectOld(now)
+		due, later := s.round(now)
+		if due {
+			if ctx.Err() != nil {
+				return nil
+			}
+			continue
+		}
+		var timer <-chan time.Time
+		if later > 0 {
+			t := time.NewTimer(later)
+			timer = t.C
+			defer t.Stop()
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-s.wake:
+		case <-timer:
+		}
+	}
+}
+
+// round sends each peer one piece. It tells whether there is more to do now, or
+// else when there will be; 0 means not before someone asks.
+func (s *serving) round(now time.Time) (due bool, later time.Duration) {
+	if s.held() {
+		later = leaseIdle / 4 // to collect when leases end
+	}
+	for i := range s.peers {
+		p := &s.peers[i]
+		if p.current == nil && !s.nextAsk(wire.ReplicaID(i), now) { //nolint:gosec // i is below the number of replicas
+			continue
+		}
+		wait := max(p.resume.Sub(now), p.rate.wait(now))
+		if wait <= 0 {
+			s.serveOne(wire.ReplicaID(i), now) //nolint:gosec // as above
+			due = true
+		} else if later == 0 || wait < later {
+			later = wait
+		}
+	}
+	return due, later
+}
+
+// nextAsk takes up the next question of a peer.
+func (s *serving) nextAsk(from wire.ReplicaID, now time.Time) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	asks := s.mu.asks[from]
+	if len(asks) == 0 {
+		return false
+	}
+	s.mu.asks[from] = asks[1:]
+	p := &s.peers[from]
+	p.current, p.at, p.tries = asks[0], 0, 0
+	if len(p.current.Digests) > askDigestsMax {
+		p.current = nil // no correct replica asks for so much
+		return false
+	}
+	if now.Sub(p.lease.last) >= leaseIdle {
+		p.lease.since = now
+	}
+	p.lease.seq, p.lease.last = p.current.Seq, now
+	return true
+}
+
+// serveOne sends one piece, or says that it is not here.
+func (s *serving) serveOne(to wire.ReplicaID, now time.Time) {
+	p := &s.peers[to]
+	data, ok := s.n.cfg.State.Piece(p.current.Digests[p.at])
+	if !ok || len(data) > s.n.cfg.Limits.PieceBytesMax {
+		data = nil
+	}
+	if s.n.outlet.send(to, wire.Encode(&wire.Piece{Root: p.current.Root, Data: data})) {
+		p.at, p.tries = p.at+1, 0
+	} else {
+		p.tries++
+		p.resume = now.Add(servePause)
+	}
+	p.rate.take(now, float64(len(data)+pieceCostBytes))
+	if p.at == len(p.current.Digests) || p.tries == serveTriesMax {
+		p.current = nil
+	}
+}
+
+// collectOld lets the state collect what neither this replica nor a peer that is
+// fetching needs.
+func (s *serving) collectOld(now time.Time) {
+	s.mu.Lock()
+	floor := s.mu.stable
+	s.mu.Unlock()
+	for i := range s.peers {
+		l := &s.peers[i].lease
+		if l.live(now) {
+			floor = min(floor, l.seq)
+		}
+	}
+	if floor > s.collected {
+		s.collected = floor
+		s.n.cfg.State.Collect(floor)
+	}
+}
+
+// held tells whether a stable checkpoint waits for a lease to end.
+func (s *serving) held() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.collected < s.mu.stable
+}
+
+func (l *lease) live(now time.Time) bool {
+	return !l.last.IsZero() && now.Sub(l.last) < leaseIdle && now.Sub(l.since) < leaseMax
+}

@@ -1,0 +1,120 @@
+package node
+
+// Stage settle is sequential: one goroutine owns the Journal. It takes every turn
+// that waits, appends their records, flushes once for all of them (group commit),
+// and only then signs their messages, once each, and hands them to the transport
+// (D1). Own messages to everyone go back to step like any peer's.
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/quorate/quorate/pbft/core"
+	"github.com/quorate/quorate/pbft/wire"
+)
+
+// ErrJournal says that the journal failed: what the replica has promised may not
+// be durable, and it stopped before it promised more.
+var ErrJournal = errors.New("journal failed")
+
+func (n *Node) settle(ctx context.Context) error {
+	turns := make([]*turn, 0, turnsMax)
+	for {
+		turns = turns[:0]
+		select {
+		case <-ctx.Done():
+			return nil
+		case t := <-n.turns:
+			turns = append(turns, t)
+		}
+		began := time.Now()
+		for waiting := true; waiting; {
+			select {
+			case t := <-n.turns:
+				turns = append(turns, t)
+			default:
+				waiting = false
+			}
+		}
+		if err := n.persist(turns); err != nil {
+			n.outlet.shut() // (D2)
+			n.log.Errorf("the journal failed, the replica stops: check the disk, then restart err=%q", err)
+			return fmt.Errorf("%w: %w", ErrJournal, err)
+		}
+		for _, t := range turns {
+			n.sendAll(t.fx.Send)
+			t.reset()
+			n.free <- t // has room for all turns
+		}
+		n.settleBusy.worked(began)
+	}
+}
+
+// persist makes the records of turns durable. A commit certificate may be lost,
+// for the protocol makes it again: alone it waits for the next flush.
+func (n *Node) persist(turns []*turn) error {
+	dirty := false
+	for _, t := range turns {
+		if len(t.fx.Persist) > 0 {
+			if err := n.cfg.Journal.Append(t.fx.Persist); err != nil {
+				return fmt.Errorf("append %d records: %w", len(t.fx.Persist), err)
+			}
+			dirty = dirty || mustFlush(t.fx.Persist)
+		}
+		if t.rebase {
+			if err := n.rebase(t.base); err != nil {
+				return err
+			}
+			dirty = false
+		}
+	}
+	if dirty {
+		if err := n.cfg.Journal.Flush(); err != nil {
+			return fmt.Errorf("flush: %w", err)
+		}
+	}
+	n.journalBytes.Store(n.cfg.Journal.Size())
+	return nil
+}
+
+// rebase starts the journal anew. If the base alone is long, the journal may
+// grow to twice that before the next time.
+func (n *Node) rebase(base []core.Record) error {
+	if err := n.cfg.Journal.Rebase(base); err != nil {
+		return fmt.Errorf("rebase on %d records: %w", len(base), err)
+	}
+	n.journalLimit.Store(max(journalBytesMax, 2*n.cfg.Journal.Size()))
+	return nil
+}
+
+func mustFlush(records []core.Record) bool {
+	for _, r := range records {
+		if _, ok := r.(core.CommittedRecord); !ok {
+			return true
+		}
+	}
+	return false
+}
+
+// sendAll signs and sends what a turn wants sent.
+func (n *Node) sendAll(sends []core.Send) {
+	var back []core.Event
+	for i := range sends {
+		s := &sends[i]
+		sealed := s.Sealed
+		if sealed == nil {
+			sealed = wire.Seal(n.cfg.Signer, n.cfg.Domain, s.Message)
+		}
+		if s.To != core.Everyone && s.To != n.self {
+			n.outlet.send(s.To, sealed.Frame())
+			continue
+		}
+		if s.To == core.Everyone {
+			n.outlet.broadcast(sealed.Frame())
+		}
+		back = append(back, core.Received{From: n.self, Message: sealed})
+	}
+	n.own.put(back...)
+}

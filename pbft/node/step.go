@@ -1,0 +1,203 @@
+package node
+
+// Stage step is sequential: one goroutine owns the core.Replica. It steps every
+// event that waits, up to turnEventsMax, into one turn, then TurnEnded, and hands
+// the turn's records and messages to settle. While settle is at work it goes on
+// with the next turn. Everything else that a step asks for waits for nothing and
+// is passed on at once.
+
+import (
+	"context"
+	"time"
+
+	"github.com/quorate/quorate/pbft/core"
+	"github.com/quorate/quorate/pbft/wire"
+)
+
+const (
+	// turnsMax is how many turns there are: one being filled, one waiting and one
+	// being flushed. More would only delay what is in them.
+	turnsMax = 3
+	// turnEventsMax bounds the events of one turn before it ends: what a turn
+	// sends should not wait for more.
+	turnEventsMax = 256
+	// turnFullEvents bounds the events that go into one turn while settle is
+	// behind. Beyond it step waits: nothing it did could leave anyway.
+	turnFullEvents = 4 * turnEventsMax
+	// journalBytesMax is how long the journal may grow before it is rebased: two
+	// of its segments.
+	journalBytesMax = 32 << 20
+)
+
+// engine is what step needs of a core.Replica.
+type engine interface {
+	Step(ev core.Event, fx *core.Effects)
+	Base() []core.Record
+	View() wire.View
+	Active() bool
+	Executed() wire.Seq
+	Stable() wire.CheckpointCert
+}
+
+// turn is what settle carries out as one: effects, and after their records
+// perhaps a new beginning of the journal.
+type turn struct {
+	fx     core.Effects
+	events int
+	// rebase says that base, the records of everything up to the end of this
+	// turn, replaces the journal.
+	rebase bool
+	base   []core.Record
+}
+
+// reset empties t and lets go of what it held.
+func (t *turn) reset() {
+	clear(t.fx.Persist)
+	clear(t.fx.Send)
+	t.fx.Reset()
+	t.events, t.rebase, t.base = 0, false, nil
+}
+
+// stepper is the state of the step goroutine.
+type stepper struct {
+	n      *Node
+	turn   *turn
+	spare  []core.Event
+	stable wire.Seq // of the last Stable effect
+	based  wire.Seq // stable when the journal was last rebased
+}
+
+func (n *Node) step(ctx context.Context) error {
+	ticker := time.NewTicker(n.tick)
+	defer ticker.Stop()
+	s := &stepper{n: n, turn: <-n.free}
+	s.one(core.Start{Now: now()})
+	for {
+		began := time.Now()
+		s.gather()
+		s.endTurn()
+		n.stepBusy.worked(began)
+		if !s.wait(ctx, ticker.C) {
+			return nil
+		}
+	}
+}
+
+// wait waits for something to do, and does the first step of it. It returns
+// false when ctx is done. A full turn waits for settle alone.
+func (s *stepper) wait(ctx context.Context, tick <-chan time.Time) bool {
+	verified, wake := s.n.verified, s.n.own.wake
+	if s.turn.events >= turnFullEvents {
+		verified, wake, tick = nil, nil, nil
+	}
+	var free chan *turn
+	if s.turn.holds() {
+		free = s.n.free
+	}
+	select {
+	case <-ctx.Done():
+		return false
+	case t := <-free:
+		s.handOver(t)
+	case <-tick:
+		s.one(core.Tick{Now: now()})
+	case <-wake:
+	case events := <-verified:
+		s.all(events)
+	}
+	return true
+}
+
+// gather steps what waits, own messages first: they complete what others wait
+// for.
+func (s *stepper) gather() {
+	limit := s.turn.events + turnEventsMax
+	for s.turn.events < min(limit, turnFullEvents) {
+		s.spare = s.n.own.take(s.spare)
+		s.all(s.spare)
+		select {
+		case events := <-s.n.verified:
+			s.all(events)
+		default:
+			return
+		}
+	}
+}
+
+func (s *stepper) all(events []core.Event) {
+	for _, ev := range events {
+		s.one(ev)
+	}
+}
+
+// one steps one event. Executions and fetches are passed on at once, because
+// their order among each other counts.
+func (s *stepper) one(ev core.Event) {
+	fx := &s.turn.fx
+	s.n.engine.Step(ev, fx)
+	s.turn.events++
+	if len(fx.Execute)+len(fx.Fetch) == 0 {
+		return
+	}
+	s.n.work.put(fx.Execute, fx.Fetch)
+	clear(fx.Execute)
+	fx.Execute, fx.Fetch = fx.Execute[:0], fx.Fetch[:0]
+}
+
+// endTurn lets a primary propose, passes on what waits for nothing, and hands
+// the turn over if settle can take it.
+func (s *stepper) endTurn() {
+	n, fx := s.n, &s.turn.fx
+	s.one(core.TurnEnded{})
+	n.work.answer(fx.Answer)
+	for i := range fx.Refuse {
+		n.respondRefusal(fx.Refuse[i])
+	}
+	for _, cert := range fx.Stable {
+		s.stable = max(s.stable, cert.Seq)
+		n.serving.collect(cert.Seq)
+	}
+	n.watcher.put(fx.Observe)
+	clear(fx.Observe)
+	fx.Answer, fx.Refuse, fx.Stable, fx.Observe = fx.Answer[:0], fx.Refuse[:0], fx.Stable[:0], fx.Observe[:0]
+	n.publish()
+	if !s.turn.holds() {
+		s.turn.reset()
+		return
+	}
+	select {
+	case t := <-n.free:
+		s.handOver(t)
+	default:
+	}
+}
+
+// holds tells whether t has anything for settle.
+func (t *turn) holds() bool { return len(t.fx.Persist)+len(t.fx.Send) > 0 }
+
+// handOver gives the turn to settle and goes on with another. There are as many
+// turns as n.turns has room for, so it does not wait.
+func (s *stepper) handOver(next *turn) {
+	s.maybeRebase()
+	s.n.turns <- s.turn
+	s.turn = next
+}
+
+// maybeRebase lets the journal begin anew, with what the replica still needs,
+// once it has grown and the replica's own snapshot makes the rest superfluous.
+// The base says everything up to this turn, so it is taken when nothing more is
+// stepped into the turn.
+func (s *stepper) maybeRebase() {
+	n := s.n
+	if s.stable <= s.based || n.journalBytes.Load() < n.journalLimit.Load() {
+		return
+	}
+	if last, _ := n.cfg.State.Last(); last < s.stable {
+		return
+	}
+	s.based = s.stable
+	s.turn.rebase, s.turn.base = true, n.engine.Base()
+}
+
+// now is the wall clock.
+func now() wire.Time { return wire.Time(time.Now().UnixNano()) }

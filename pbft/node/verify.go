@@ -1,0 +1,131 @@
+package node
+
+// Stage verify is parallel: as many workers as processors. Each takes whatever
+// waits in the lanes that no other worker holds, as one batch, because one
+// signature of a large batch costs a third of a single one; and gives the lanes
+// back when it has passed the batch on, so that each stream stays in order. A bad
+// frame costs its sender a penalty and stops nothing.
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/quorate/quorate/app"
+	"github.com/quorate/quorate/pbft/core"
+	"github.com/quorate/quorate/pbft/wire"
+)
+
+// verifiedMax bounds the verified batches that wait for step. Step drains them
+// all in one turn, and a slow step must hold up the streams, not fill memory.
+const verifiedMax = 4
+
+func (n *Node) verify(ctx context.Context) error {
+	var batch frames
+	for {
+		if !n.lanes.take(&batch) {
+			select {
+			case <-n.lanes.wake:
+				continue
+			case <-ctx.Done():
+				return nil
+			}
+		}
+		events := n.open(&batch)
+		if len(events) > 0 {
+			select {
+			case n.verified <- events:
+			case <-ctx.Done():
+				return nil
+			}
+		}
+		n.lanes.release(&batch)
+		clear(batch.frames)
+	}
+}
+
+// open verifies a batch and returns the events for the core. What is not the
+// core's goes where it belongs.
+func (n *Node) open(batch *frames) []core.Event {
+	events := make([]core.Event, 0, len(batch.frames))
+	for i, o := range n.opener.Open(batch.frames) {
+		from := batch.from[i]
+		if o.Err != nil {
+			n.penalties.add(from, wire.Kind(batch.frames[i][1]), o.Err.Error())
+			continue
+		}
+		var ev core.Event
+		if from.client {
+			ev = n.fromVerifiedClient(from.id, o.Sealed)
+		} else {
+			ev = n.fromVerifiedPeer(from.peer(), o.Sealed)
+		}
+		if ev != nil {
+			events = append(events, ev)
+		}
+	}
+	return events
+}
+
+func (n *Node) fromVerifiedPeer(from wire.ReplicaID, sealed *wire.Sealed) core.Event {
+	switch m := sealed.Message().(type) {
+	case *wire.FetchPieces:
+		if m.Sender == from {
+			n.serving.ask(from, m)
+		}
+		return nil
+	case *wire.Piece:
+		n.pieces.offer(from, m)
+		return nil
+	default:
+		return core.Received{From: from, Message: sealed}
+	}
+}
+
+func (n *Node) fromVerifiedClient(conn uint64, sealed *wire.Sealed) core.Event {
+	switch m := sealed.Message().(type) {
+	case *wire.Request:
+		n.clients.learn(m.Client, conn)
+		if why := n.invalid(m); why != "" {
+			n.respond(response{conn: conn, refusal: n.refusal(m, why)})
+			return nil
+		}
+		return core.Submitted{Request: sealed}
+	case *wire.Ask:
+		n.respond(response{conn: conn, ask: m})
+		return nil
+	default:
+		return nil // fromClient lets no other kind pass
+	}
+}
+
+func (n *Node) refusal(m *wire.Request, why string) *wire.Refusal {
+	return &wire.Refusal{
+		Client: m.Client, Session: m.Session, Number: m.Number,
+		Reason: wire.RefusalInvalid, Detail: why[:min(len(why), wire.RefusalDetailBytesMax)], Sender: n.self,
+	}
+}
+
+// invalid asks the application whether it refuses an operation, and returns why.
+func (n *Node) invalid(m *wire.Request) string {
+	v, ok := n.cfg.Machine.(app.Validator)
+	if !ok {
+		return ""
+	}
+	for i, op := range m.Ops {
+		if err := validate(v, op); err != nil {
+			return fmt.Sprintf("operation %d: %v", i, err)
+		}
+	}
+	return ""
+}
+
+// validate asks v about op. An operation that makes it panic is invalid: it must
+// not stop the replica.
+func validate(v app.Validator, op []byte) (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("validation panicked: %v", p)
+		}
+	}()
+	return v.Validate(op)
+}

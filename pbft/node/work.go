@@ -1,0 +1,119 @@
+package node
+
+import (
+	"sync"
+
+	"github.com/quorate/quorate/crypto"
+	"github.com/quorate/quorate/pbft/core"
+	"github.com/quorate/quorate/pbft/wire"
+)
+
+// answersMax bounds the kept results asked for that wait. Beyond it they are
+// dropped; clients ask again.
+const answersMax = 1024
+
+// work is what waits for apply. Putting never blocks step. It is bounded by
+// construction:
+//
+//   - executions: the core hands over none that is a window above the replica's
+//     own last snapshot, which apply itself takes; so at most a window waits, and
+//     its batches are those that the core holds anyway;
+//   - the target: a later one replaces an earlier one;
+//   - answers: by answersMax;
+//   - snapshots: one for each checkpoint among the executions.
+type work struct {
+	wake chan struct{}
+	mu   struct {
+		sync.Mutex
+		executions []core.Execution
+		target     *core.Target
+		answers    []core.Answer
+		snapshots  []snapshot
+	}
+}
+
+// snapshot is a finished one of this State, of the content that it had in epoch.
+type snapshot struct {
+	epoch uint64
+	seq   wire.Seq
+	root  crypto.Digest
+}
+
+func newWork() *work { return &work{wake: make(chan struct{}, 1)} }
+
+// put queues executions, and then targets, of which the last one counts.
+func (w *work) put(executions []core.Execution, targets []core.Target) {
+	w.mu.Lock()
+	w.mu.executions = append(w.mu.executions, executions...)
+	if n := len(targets); n > 0 {
+		t := targets[n-1]
+		w.mu.target = &t
+	}
+	w.mu.Unlock()
+	token(w.wake)
+}
+
+// answer queues requests for kept results, as many as there is room for.
+func (w *work) answer(answers []core.Answer) {
+	if len(answers) == 0 {
+		return
+	}
+	w.mu.Lock()
+	room := max(0, answersMax-len(w.mu.answers))
+	w.mu.answers = append(w.mu.answers, answers[:min(room, len(answers))]...)
+	w.mu.Unlock()
+	token(w.wake)
+}
+
+// snapshot queues a finished snapshot.
+func (w *work) snapshot(s snapshot) {
+	w.mu.Lock()
+	w.mu.snapshots = append(w.mu.snapshots, s)
+	w.mu.Unlock()
+	token(w.wake)
+}
+
+// takeTarget returns the state to fetch, if that is asked for. The executions
+// that wait were handed over before it.
+func (w *work) takeTarget() *core.Target {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	t := w.mu.target
+	w.mu.target = nil
+	return t
+}
+
+func (w *work) takeExecution() (core.Execution, bool) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if len(w.mu.executions) == 0 {
+		return core.Execution{}, false
+	}
+	ex := w.mu.executions[0]
+	w.mu.executions[0] = core.Execution{}
+	w.mu.executions = w.mu.executions[1:]
+	return ex, true
+}
+
+func (w *work) takeAnswers() []core.Answer {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	a := w.mu.answers
+	w.mu.answers = nil
+	return a
+}
+
+func (w *work) takeSnapshots() []snapshot {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	s := w.mu.snapshots
+	w.mu.snapshots = nil
+	return s
+}
+
+// discard drops the executions that wait, which a fetched state contains.
+func (w *work) discard() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.mu.executions = nil
+}
