@@ -16,8 +16,14 @@ func TestCounterAddsExactlyWhatIsAsked(t *testing.T) {
 		op   string
 		want uint64
 	}{
-		{"get", 0}, {"add", 1}, {"add 41", 42}, {"get", 42}, {"add 007", 49}, {"add", 50},
-		{"add 18446744073709551565", 18446744073709551615}, {"get", 18446744073709551615},
+		{"get", 0},
+		{"add", 1},
+		{"add 41", 42},
+		{"get", 42},
+		{"add 007", 49},
+		{"add", 50},
+		{"add 18446744073709551565", 18446744073709551615},
+		{"get", 18446744073709551615},
 	} {
 		result, err := solo.Execute([]byte(step.op))
 		if err != nil {
