@@ -253,13 +253,41 @@ func TestAFileThatNamesAnotherPublicKeyIsRefused(t *testing.T) {
 	requireRefused(t, "plain", func() (PrivateKey, error) { return LoadPlainKey(path) }, ErrKeyFile)
 }
 
-func TestANewerVersionIsToldFromGarbage(t *testing.T) {
+func TestKeyFilesHaveTheirGoldenBytes(t *testing.T) {
+	t.Parallel()
+	const plain = "quorate-key v1 plain\n" +
+		"public fb56dff8a771f3f16a23af44900ceff010e2cc7d13054afc77b7214f904416a2\n" +
+		"seed 6140c99dbead15a2061639d94331c5d320e17e49cc4e1f83014ac0130837d13a\n" +
+		"checksum 1334128e01e47e9412c6dd4e5b7b55f4efdab4d0488b8daa1d07196a2b8bc4a8\n"
+	const encrypted = "quorate-key v1 encrypted\n" +
+		"public fb56dff8a771f3f16a23af44900ceff010e2cc7d13054afc77b7214f904416a2\n" +
+		"time 2\n" +
+		"memory 16\n" +
+		"threads 1\n" +
+		"salt 63479ad69a090b258277ec8fba6f9941\n" +
+		"nonce 78377b525757b494427f89014f97d79928f3938d14eb51e2\n" +
+		"sealed 7af033bf7b5f11d9cbb9dbd673365a82b6218ba645d4cf09b01d42de85106febaba46646b1379ec93cef10e4de6cec34\n" +
+		"checksum 64dd76b554029be84face269829578415b9614ea73d594aece305d4fe1eb7208\n"
+	path := filepath.Join(t.TempDir(), "key")
+	writeFile(t, path, []byte(plain))
+	if k, err := LoadPlainKey(path); err != nil || !k.Equal(testKey(t, 1)) {
+		t.Errorf("plain: got %v and %v, want the key", k, err)
+	}
+	writeFile(t, path, []byte(encrypted))
+	if k, err := LoadKey(path, []byte("correct horse")); err != nil || !k.Equal(testKey(t, 1)) {
+		t.Errorf("encrypted: got %v and %v, want the key", k, err)
+	}
+}
+
+func TestEveryRefusalSaysWhatIsWrong(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "key")
 	for text, want := range map[string]string{
 		"quorate-key v2 encrypted\n": "this version of quorate",
 		"-----BEGIN PRIVATE KEY----": "does not begin with",
 		"":                           "does not begin with",
+
+		"quorate-key v1 plain\n" + strings.Repeat("x", keyFileBytesMax): "more than 1024 bytes",
 	} {
 		writeFile(t, path, []byte(text))
 		_, err := LoadPlainKey(path)

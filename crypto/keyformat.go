@@ -48,7 +48,7 @@ func (f *keyFile) authenticated() []byte {
 }
 
 // parseKeyFile returns what text says, if it is exactly what encode makes of
-// it. It bounds the cost before anyone pays it.
+// it, which checks the checksum too. It bounds the cost before anyone pays it.
 func parseKeyFile(text []byte) (*keyFile, error) {
 	var f keyFile
 	var body string
@@ -61,9 +61,6 @@ func parseKeyFile(text []byte) (*keyFile, error) {
 		return nil, errors.New("its first line is none that this version of quorate knows")
 	default:
 		return nil, fmt.Errorf("it does not begin with %q", keyFileMagic)
-	}
-	if err := checkSum(text); err != nil {
-		return nil, err
 	}
 	p := keyParser{rest: body}
 	p.bytes("public", f.public[:])
@@ -81,21 +78,9 @@ func parseKeyFile(text []byte) (*keyFile, error) {
 		return nil, p.err
 	}
 	if !bytes.Equal(f.encode(), text) {
-		return nil, errors.New("it is not written the way quorate writes it")
+		return nil, errors.New("its checksum is wrong: it is damaged, so restore it from a backup")
 	}
 	return &f, nil
-}
-
-// checkSum tells whether the last line is the checksum of those before it.
-func checkSum(text []byte) error {
-	lines := bytes.LastIndex(text, []byte("\nchecksum ")) + 1
-	if lines == 0 {
-		return errors.New("it has no checksum: it is damaged or cut short")
-	}
-	if want := fmt.Sprintf("checksum %s\n", Sum(text[:lines])); string(text[lines:]) != want {
-		return errors.New("its checksum is wrong: it is damaged")
-	}
-	return nil
 }
 
 // keyParser takes lines off the front of rest until the first error.
