@@ -84,14 +84,16 @@ func framesInOrder(t *testing.T, c Cluster) {
 
 // blocker holds up chosen frames until it is released.
 type blocker struct {
+	entered chan struct{} // closed once it holds one
 	release chan struct{}
+	first   sync.Once
 	once    sync.Once
 	holds   func(from wire.ReplicaID, frame []byte) bool
 }
 
 func newBlocker(t *testing.T, holds func(wire.ReplicaID, []byte) bool) *blocker {
 	t.Helper()
-	b := &blocker{release: make(chan struct{}), holds: holds}
+	b := &blocker{entered: make(chan struct{}), release: make(chan struct{}), holds: holds}
 	t.Cleanup(b.open)
 	return b
 }
@@ -100,6 +102,7 @@ func (b *blocker) open() { b.once.Do(func() { close(b.release) }) }
 
 func (b *blocker) hold(from wire.ReplicaID, frame []byte) {
 	if b.holds(from, frame) {
+		b.first.Do(func() { close(b.entered) })
 		<-b.release
 	}
 }

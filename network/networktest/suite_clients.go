@@ -95,6 +95,7 @@ func endsWhileSlow(t *testing.T, c Cluster) {
 	for i := range uint64(100) {
 		a.Send(1, Frame(wire.KindPrePrepare, i, FrameBytesMax))
 	}
+	<-block.entered
 	a.Stop(t) // while 1 holds the first frame
 	b.AwaitLink(t, 0, false)
 	block.open()

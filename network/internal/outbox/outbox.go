@@ -51,11 +51,16 @@ func (q *Queue) Push(frame []byte) bool {
 	if !q.push(frame) {
 		return false
 	}
+	q.Wake()
+	return true
+}
+
+// Wake signals Ready as a push does: for a reader that takes over from another.
+func (q *Queue) Wake() {
 	select {
 	case q.ready <- struct{}{}:
 	default: // the reader is told already
 	}
-	return true
 }
 
 func (q *Queue) push(frame []byte) bool {

@@ -1,0 +1,108 @@
+package memory
+
+import (
+	"context"
+	"errors"
+	"sync"
+
+	"github.com/quorate/quorate/network/internal/outbox"
+	"github.com/quorate/quorate/pbft/wire"
+)
+
+var errBroken = errors.New("network/memory: the connection broke")
+
+// Clients is a client's end: a connection to every replica. Its methods may be
+// called by many goroutines at once.
+type Clients struct {
+	network *Network
+	queues  []*outbox.Queue // by replica
+	running sync.Mutex      // held by Run
+}
+
+func newClients(w *Network) *Clients {
+	c := &Clients{network: w}
+	for range w.replicas {
+		c.queues = append(c.queues, outbox.New(queueLimits(wire.ClassClients)))
+	}
+	return c
+}
+
+// Run connects to every replica until ctx is done, and then ends all that it
+// started. It calls in with every frame, from one goroutine for each replica,
+// and link when a connection came up or went down. Either may be nil.
+func (c *Clients) Run(
+	ctx context.Context, in func(from wire.ReplicaID, frame []byte), link func(peer wire.ReplicaID, up bool, err error),
+) error {
+	if !c.running.TryLock() {
+		return errRunning
+	}
+	defer c.running.Unlock()
+	if in == nil {
+		in = func(wire.ReplicaID, []byte) {}
+	}
+	if link == nil {
+		link = func(wire.ReplicaID, bool, error) {}
+	}
+	var group sync.WaitGroup
+	for i := range c.network.replicas {
+		id := wire.ReplicaID(i) //nolint:gosec // an index of a short list
+		group.Go(func() { c.connect(ctx, id, in, link) })
+	}
+	group.Wait()
+	return nil
+}
+
+// connect keeps a session with a replica.
+func (c *Clients) connect(
+	ctx context.Context, id wire.ReplicaID, in func(wire.ReplicaID, []byte), link func(wire.ReplicaID, bool, error),
+) {
+	for ctx.Err() == nil {
+		state := c.network.client(id)
+		if state.up {
+			if s := c.network.replicas[id].accept(c.queues[id]); s != nil {
+				link(id, true, nil)
+				c.use(ctx, use{id, state.generation, s, in})
+				link(id, false, errBroken)
+				continue
+			}
+		}
+		select {
+		case <-ctx.Done():
+		case <-state.changed:
+		}
+	}
+}
+
+// use is one session with a replica, and the generation of the link that it
+// belongs to.
+type use struct {
+	id         wire.ReplicaID
+	generation uint64
+	session    *session
+	in         func(from wire.ReplicaID, frame []byte)
+}
+
+// use takes the answers of a session until it is over.
+func (c *Clients) use(ctx context.Context, u use) {
+	defer u.session.end()
+	for state := c.network.client(u.id); state.up && state.generation == u.generation; state = c.network.client(u.id) {
+		if frame, ok := u.session.answers.Pop(); ok {
+			u.in(u.id, frame)
+			continue
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-u.session.over:
+			return
+		case <-u.session.answers.Ready():
+		case <-state.changed:
+		}
+	}
+}
+
+// Send queues frame for a replica and returns whether it did: there is such a
+// replica, and room. It never waits.
+func (c *Clients) Send(to wire.ReplicaID, frame []byte) bool {
+	return int(to) < len(c.queues) && c.network.fits(frame) && c.queues[to].Push(frame)
+}
