@@ -39,11 +39,15 @@ func sampleCert(v wire.View, s wire.Seq, prepares ...wire.ReplicaID) wire.Prepar
 func (w *world) samples(t testing.TB) map[wire.Kind]*wire.Sealed {
 	t.Helper()
 	vote := wire.Vote{View: 6, Seq: 300, Digest: digest("batch"), Sender: 3}
-	stable := wire.CheckpointCert{Seq: 256, State: digest("state"), Signers: signers(0, 2, 3)}
+	stable := func() wire.CheckpointCert {
+		return wire.CheckpointCert{Seq: 256, State: digest("state"), Signers: signers(0, 2, 3)}
+	}
 	refs := []wire.ViewChangeRef{
 		{Sender: 0, Digest: digest("vc 0")}, {Sender: 1, Digest: digest("vc 1")}, {Sender: 3, Digest: digest("vc 3")},
 	}
-	commits := wire.CommitCert{View: 6, Seq: 300, Digest: digest("batch"), Commits: signers(0, 1, 3)}
+	commits := func() wire.CommitCert {
+		return wire.CommitCert{View: 6, Seq: 300, Digest: digest("batch"), Commits: signers(0, 1, 3)}
+	}
 	unsigned := []wire.Message{
 		w.sampleRequest(0, "add 1", "add 2"),
 		&wire.PrePrepare{Vote: wire.Vote{View: 6, Seq: 300, Sender: 2}, Batch: w.sampleBatch()},
@@ -51,7 +55,7 @@ func (w *world) samples(t testing.TB) map[wire.Kind]*wire.Sealed {
 		&wire.Commit{Vote: vote},
 		&wire.Checkpoint{Seq: 384, State: digest("state"), Sender: 1},
 		&wire.ViewChange{
-			View: 8, Stable: stable, Sender: 1,
+			View: 8, Stable: stable(), Sender: 1,
 			Prepared: []wire.PreparedCert{sampleCert(6, 257, 0, 1), sampleCert(7, 259, 0, 2)},
 		},
 		&wire.NewView{
@@ -65,9 +69,9 @@ func (w *world) samples(t testing.TB) map[wire.Kind]*wire.Sealed {
 		&wire.FetchBatches{Digests: []crypto.Digest{digest("batch"), digest("another")}, Sender: 3},
 		&wire.BatchBody{Batch: w.sampleBatch()},
 		&wire.FetchCommitted{First: 257, Last: 299, Sender: 0},
-		&wire.Committed{Cert: commits, Batch: w.sampleBatch()},
+		&wire.Committed{Cert: commits(), Batch: w.sampleBatch()},
 		&wire.FetchViewChange{View: 8, Refs: refs, Sender: 2},
-		&wire.StableProof{Cert: stable},
+		&wire.StableProof{Cert: stable()},
 		&wire.FetchPieces{Seq: 256, Root: digest("state"), Digests: []crypto.Digest{digest("page")}, Sender: 1},
 		&wire.Piece{Root: digest("state"), Data: []byte("a page of the state")},
 		w.sampleEvidence(t),
@@ -81,7 +85,7 @@ func (w *world) samples(t testing.TB) map[wire.Kind]*wire.Sealed {
 			Sender: 2,
 		},
 		&wire.Prepared{Cert: sampleCert(6, 300, 0, 1)},
-		&wire.CommitProof{Cert: commits},
+		&wire.CommitProof{Cert: commits()},
 	}
 	all := map[wire.Kind]*wire.Sealed{wire.KindReply: w.sampleReplies()[1]}
 	for _, m := range unsigned {

@@ -1,0 +1,248 @@
+package wire_test
+
+import (
+	"errors"
+	"math"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/quorate/quorate/crypto"
+	"github.com/quorate/quorate/pbft/wire"
+)
+
+// illegal is the law of Decode: what is wrong with a sample after change, in
+// the words of the error.
+type illegal struct {
+	name string
+	kind wire.Kind
+	// change breaks a copy of the sample of the kind.
+	change func(m wire.Message)
+	why    string
+}
+
+// on makes a change of one type one of any.
+func on[M wire.Message](change func(M)) func(wire.Message) {
+	return func(m wire.Message) {
+		if m, ok := m.(M); ok {
+			change(m)
+		}
+	}
+}
+
+func refuseAll(t *testing.T, table []illegal) {
+	t.Helper()
+	for _, c := range table {
+		t.Run(c.kind.String()+"/"+c.name, func(t *testing.T) {
+			w := newStubWorld(t)
+			m := w.samples(t)[c.kind].Message()
+			c.change(m)
+			_, err := wire.Decode(wire.Encode(m), &w.lim)
+			if !errors.Is(err, wire.ErrMalformed) {
+				t.Fatalf("got %v, want ErrMalformed", err)
+			}
+			if !strings.Contains(err.Error(), c.why) {
+				t.Errorf("got %q, want it to say %q", err, c.why)
+			}
+		})
+	}
+}
+
+func TestIllegalRequestsAreMalformed(t *testing.T) {
+	request := on[*wire.Request]
+	k := wire.KindRequest
+	refuseAll(t, []illegal{
+		{"number 0", k, request(func(m *wire.Request) { m.Number, m.Acked = 0, 0 }), "request number is 0"},
+		{"number too large", k, request(func(m *wire.Request) { m.Number = wire.NumberMax + 1 }), "request number"},
+		{"numbers overflow", k, request(func(m *wire.Request) { m.Number = wire.NumberMax - 1 }), "overflow"},
+		{"largest number", k, request(func(m *wire.Request) { m.Number = math.MaxUint64 }), "request number"},
+		{"acknowledges itself", k, request(func(m *wire.Request) { m.Acked = m.Number }), "acknowledges its own number"},
+		{"no operation", k, request(func(m *wire.Request) { m.Ops = nil }), "no operation"},
+		{"65 operations", k, request(func(m *wire.Request) { m.Ops = make([][]byte, 65) }), "at most 64 are allowed"},
+		{"long operation", k, request(func(m *wire.Request) { m.Ops = [][]byte{make([]byte, 256<<10+1)} }), "at most 262144"},
+		{"operations long together", k, request(func(m *wire.Request) {
+			m.Ops = [][]byte{make([]byte, 200<<10), make([]byte, 56<<10+1)}
+		}), "at most 57344"},
+	})
+}
+
+func TestIllegalVotesAreMalformed(t *testing.T) {
+	vote := func(change func(*wire.Vote)) func(wire.Message) {
+		return func(m wire.Message) {
+			switch m := m.(type) {
+			case *wire.PrePrepare:
+				change(&m.Vote)
+			case *wire.Prepare:
+				change(&m.Vote)
+			case *wire.Commit:
+				change(&m.Vote)
+			default:
+			}
+		}
+	}
+	var table []illegal
+	for _, k := range []wire.Kind{wire.KindPrePrepare, wire.KindPrepare, wire.KindCommit} {
+		table = append(table,
+			illegal{"number 0", k, vote(func(v *wire.Vote) { v.Seq = 0 }), "sequence number is 0"},
+			illegal{"largest number", k, vote(func(v *wire.Vote) { v.Seq = math.MaxUint64 }), "sequence number"},
+			illegal{"largest view", k, vote(func(v *wire.Vote) { v.View = math.MaxUint64 }), "view"},
+			illegal{"sender n", k, vote(func(v *wire.Vote) { v.Sender = replicas }), "not one of 4"},
+			illegal{"largest sender", k, vote(func(v *wire.Vote) { v.Sender = math.MaxUint32 }), "not one of 4"},
+		)
+	}
+	table = append(
+		table,
+		illegal{"of a backup", wire.KindPrePrepare, vote(func(v *wire.Vote) { v.Sender = 1 }), "the primary of view 6 is 2"},
+		illegal{"of another batch", wire.KindPrePrepare, vote(func(v *wire.Vote) { v.Digest[0]++ }), "not the one that is named"},
+		illegal{"of the primary", wire.KindPrepare, vote(func(v *wire.Vote) { v.Sender = 2 }), "prepares nothing"},
+	)
+	refuseAll(t, table)
+}
+
+func TestIllegalBatchesAreMalformed(t *testing.T) {
+	batch := func(change func(*wire.Batch)) func(wire.Message) {
+		return func(m wire.Message) {
+			switch m := m.(type) {
+			case *wire.BatchBody:
+				change(m.Batch)
+			case *wire.PrePrepare:
+				change(m.Batch)
+				m.Digest = m.Batch.Digest()
+			case *wire.Committed:
+				change(m.Batch)
+				m.Cert.Digest = m.Batch.Digest()
+			default:
+			}
+		}
+	}
+	var table []illegal
+	for _, k := range []wire.Kind{wire.KindPrePrepare, wire.KindBatchBody, wire.KindCommitted} {
+		table = append(table,
+			illegal{"empty with a time", k, batch(func(b *wire.Batch) { b.Requests = nil }), "has time 0"},
+			illegal{"before 1970", k, batch(func(b *wire.Batch) { b.Time = -1 }), "before 1970"},
+			illegal{"illegal request", k, batch(func(b *wire.Batch) { b.Requests[1].Ops = nil }), "request 1: no operation"},
+			illegal{"1025 requests", k, batch(func(b *wire.Batch) {
+				b.Requests = slices.Repeat(b.Requests[:1], 1025)
+			}), "at most 1024 are allowed"},
+			illegal{"too many bytes", k, batch(func(b *wire.Batch) {
+				b.Requests[0].Ops = [][]byte{make([]byte, 256<<10)}
+				b.Requests = slices.Repeat(b.Requests[:1], 6)
+			}), "are allowed"},
+		)
+	}
+	table = append(table, illegal{"another batch", wire.KindCommitted, on(func(m *wire.Committed) {
+		m.Cert.Digest = digest("another")
+	}), "not the one that is named"})
+	refuseAll(t, table)
+}
+
+func TestIllegalCertificatesAreMalformed(t *testing.T) {
+	checkpoint, proof := on[*wire.Checkpoint], on[*wire.StableProof]
+	prepared, commits := on[*wire.Prepared], on[*wire.CommitProof]
+	swap := func(s []wire.Signed) { s[0], s[1] = s[1], s[0] }
+	refuseAll(t, []illegal{
+		{"number 0", wire.KindCheckpoint, checkpoint(func(m *wire.Checkpoint) { m.Seq = 0 }), "sequence number is 0"},
+		{"sender n", wire.KindCheckpoint, checkpoint(func(m *wire.Checkpoint) { m.Sender = replicas }), "not one of 4"},
+		{"of number 0", wire.KindStableProof, proof(func(m *wire.StableProof) {
+			m.Cert.Seq, m.Cert.Signers = 0, nil
+		}), "needs no proof"},
+		{"signed number 0", wire.KindStableProof, proof(func(m *wire.StableProof) { m.Cert.Seq = 0 }), "nobody signs"},
+		{"unsorted", wire.KindStableProof, proof(func(m *wire.StableProof) { swap(m.Cert.Signers) }), "ascending"},
+		{"five signers", wire.KindStableProof, proof(func(m *wire.StableProof) {
+			m.Cert.Signers = signers(0, 1, 2, 3, 4)
+		}), "are allowed"},
+		{"by the primary", wire.KindPrepared, prepared(func(m *wire.Prepared) { m.Cert.Prepares[1].Sender = 2 }), "primary"},
+		{"unsorted", wire.KindPrepared, prepared(func(m *wire.Prepared) { swap(m.Cert.Prepares) }), "ascending"},
+		{"repeated", wire.KindPrepared, prepared(func(m *wire.Prepared) { m.Cert.Prepares[1].Sender = 0 }), "ascending"},
+		{"number 0", wire.KindPrepared, prepared(func(m *wire.Prepared) { m.Cert.Seq = 0 }), "sequence number is 0"},
+		{"unsorted", wire.KindCommitProof, commits(func(m *wire.CommitProof) { swap(m.Cert.Commits) }), "ascending"},
+		{"repeated", wire.KindCommitProof, commits(func(m *wire.CommitProof) { m.Cert.Commits[1].Sender = 0 }), "ascending"},
+		{"signer n", wire.KindCommitProof, commits(func(m *wire.CommitProof) { m.Cert.Commits[2].Sender = 4 }), "not one of"},
+		{"number 0", wire.KindCommitProof, commits(func(m *wire.CommitProof) { m.Cert.Seq = 0 }), "sequence number is 0"},
+	})
+}
+
+func TestIllegalViewChangesAreMalformed(t *testing.T) {
+	vc := on[*wire.ViewChange]
+	k := wire.KindViewChange
+	refuseAll(t, []illegal{
+		{"view 0", k, vc(func(m *wire.ViewChange) { m.View = 0 }), "view is 0"},
+		{"largest view", k, vc(func(m *wire.ViewChange) { m.View = math.MaxUint64 }), "view"},
+		{"sender n", k, vc(func(m *wire.ViewChange) { m.Sender = replicas }), "not one of 4"},
+		{"unsorted", k, vc(func(m *wire.ViewChange) { slices.Reverse(m.Prepared) }), "ascending"},
+		{"same number", k, vc(func(m *wire.ViewChange) { m.Prepared[1].Seq = 257 }), "ascending"},
+		{"at the checkpoint", k, vc(func(m *wire.ViewChange) { m.Prepared[0].Seq = 256 }), "follows 256"},
+		{"below the checkpoint", k, vc(func(m *wire.ViewChange) { m.Prepared[0].Seq = 1 }), "follows 256"},
+		{"beyond the window", k, vc(func(m *wire.ViewChange) { m.Prepared[1].Seq = 256 + 1025 }), "more than 1024"},
+		{"of the new view", k, vc(func(m *wire.ViewChange) { m.View = 7 }), "not before the new view"},
+		{"of a later view", k, vc(func(m *wire.ViewChange) { m.Prepared[1].View = 11 }), "not before the new view"},
+		{"signed number 0", k, vc(func(m *wire.ViewChange) { m.Stable.Seq = 0 }), "nobody signs"},
+		{"repeated signer", k, vc(func(m *wire.ViewChange) { m.Stable.Signers[1].Sender = 0 }), "ascending"},
+		{"prepare by the primary", k, vc(func(m *wire.ViewChange) { m.Prepared[0].Prepares[1].Sender = 2 }), "primary"},
+		{"too many", k, vc(func(m *wire.ViewChange) {
+			m.Prepared = slices.Repeat(m.Prepared[:1], 1025)
+		}), "at most 1024"},
+	})
+}
+
+func TestIllegalNewViewsAreMalformed(t *testing.T) {
+	nv := on[*wire.NewView]
+	k := wire.KindNewView
+	refuseAll(t, []illegal{
+		{"view 0", k, nv(func(m *wire.NewView) { m.View, m.Sender = 0, 0 }), "view is 0"},
+		{"of a backup", k, nv(func(m *wire.NewView) { m.Sender = 2 }), "the primary of view 9 is 1"},
+		{"no view change", k, nv(func(m *wire.NewView) { m.ViewChanges = nil }), "no view change"},
+		{"unsorted", k, nv(func(m *wire.NewView) { slices.Reverse(m.ViewChanges) }), "ascending"},
+		{"repeated", k, nv(func(m *wire.NewView) { m.ViewChanges[1].Sender = 0 }), "ascending"},
+		{"view change of n", k, nv(func(m *wire.NewView) { m.ViewChanges[2].Sender = 4 }), "not one of"},
+		{"gap below", k, nv(func(m *wire.NewView) { m.Choices = m.Choices[1:] }), "want no gap"},
+		{"gap between", k, nv(func(m *wire.NewView) { m.Choices[1].Seq++ }), "want no gap"},
+		{"repeated choice", k, nv(func(m *wire.NewView) { m.Choices[1].Seq-- }), "want no gap"},
+		{"too many", k, nv(func(m *wire.NewView) { m.Choices = make([]wire.Choice, 1025) }), "are allowed"},
+	})
+}
+
+func TestIllegalAnswersAreMalformed(t *testing.T) {
+	reply, refusal := on[*wire.Reply], on[*wire.Refusal]
+	refuseAll(t, []illegal{
+		{"number 0", wire.KindReply, reply(func(m *wire.Reply) { m.Number = 0 }), "request number is 0"},
+		{"unknown outcome", wire.KindReply, reply(func(m *wire.Reply) { m.Outcome = 8 }), "unknown outcome"},
+		{"long result", wire.KindReply, reply(func(m *wire.Reply) { m.Result = make([]byte, 256<<10+1) }), "at most 262144"},
+		{"no leaves", wire.KindReply, reply(func(m *wire.Reply) { m.Index, m.Leaves = 0, 0 }), "path"},
+		{"index beyond", wire.KindReply, reply(func(m *wire.Reply) { m.Index = 3 }), "path"},
+		{"short path", wire.KindReply, reply(func(m *wire.Reply) { m.Path = m.Path[1:] }), "path"},
+		{"long path", wire.KindReply, reply(func(m *wire.Reply) { m.Path = append(m.Path, digest("more")) }), "path"},
+		{"endless path", wire.KindReply, reply(func(m *wire.Reply) { m.Path = make([]crypto.Digest, 33) }), "at most 32"},
+		{"sender n", wire.KindReply, reply(func(m *wire.Reply) { m.Sender = replicas }), "not one of"},
+		{"unknown reason", wire.KindRefusal, refusal(func(m *wire.Refusal) { m.Reason = 5 }), "unknown reason"},
+		{"no reason", wire.KindRefusal, refusal(func(m *wire.Refusal) { m.Reason = 0 }), "unknown reason"},
+		{"long detail", wire.KindRefusal, refusal(func(m *wire.Refusal) {
+			m.Detail = strings.Repeat("x", wire.RefusalDetailBytesMax+1)
+		}), "are allowed"},
+		{"long piece", wire.KindPiece, on(func(m *wire.Piece) { m.Data = make([]byte, 512<<10+1) }), "are allowed"},
+	})
+}
+
+func TestIllegalQuestionsAreMalformed(t *testing.T) {
+	status, fetch := on[*wire.Status], on[*wire.FetchCommitted]
+	refuseAll(t, []illegal{
+		{"unsorted slots", wire.KindStatus, status(func(m *wire.Status) { slices.Reverse(m.Slots) }), "ascending"},
+		{"repeated slot", wire.KindStatus, status(func(m *wire.Status) { m.Slots[1].Seq = 300 }), "ascending"},
+		{"executed slot", wire.KindStatus, status(func(m *wire.Status) { m.Executed = 300 }), "above the last executed"},
+		{"too many slots", wire.KindStatus, status(func(m *wire.Status) {
+			m.Slots = make([]wire.SlotStatus, wire.StatusSlotsMax+1)
+		}), "are allowed"},
+		{"unsorted senders", wire.KindStatus, status(func(m *wire.Status) { slices.Reverse(m.ViewChanges) }), "ascending"},
+		{"sender n", wire.KindStatus, status(func(m *wire.Status) { m.ViewChanges[1] = replicas }), "not one of"},
+		{"nothing", wire.KindFetchBatches, on(func(m *wire.FetchBatches) { m.Digests = nil }), "asks for nothing"},
+		{"too much", wire.KindFetchBatches, on(func(m *wire.FetchBatches) {
+			m.Digests = make([]crypto.Digest, wire.FetchDigestsMax+1)
+		}), "are allowed"},
+		{"backwards", wire.KindFetchCommitted, fetch(func(m *wire.FetchCommitted) { m.First = 300 }), "below the first"},
+		{"from 0", wire.KindFetchCommitted, fetch(func(m *wire.FetchCommitted) { m.First = 0 }), "sequence number is 0"},
+		{"nothing", wire.KindFetchViewChange, on(func(m *wire.FetchViewChange) { m.Refs = nil }), "no view change"},
+		{"view 0", wire.KindFetchViewChange, on(func(m *wire.FetchViewChange) { m.View = 0 }), "view is 0"},
+		{"nothing", wire.KindFetchPieces, on(func(m *wire.FetchPieces) { m.Digests = nil }), "asks for nothing"},
+		{"of number 0", wire.KindFetchPieces, on(func(m *wire.FetchPieces) { m.Seq = 0 }), "sequence number is 0"},
+	})
+}

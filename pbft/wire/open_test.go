@@ -1,0 +1,335 @@
+package wire_test
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"pgregory.net/rapid"
+
+	"github.com/quorate/quorate/crypto"
+	"github.com/quorate/quorate/pbft/wire"
+)
+
+// countingVerifier counts, and finds check number bad of a call bad.
+type countingVerifier struct {
+	crypto.Verifier
+	bad    int
+	calls  int
+	checks int
+}
+
+func (v *countingVerifier) Verify(checks []crypto.Check, ok []bool) bool {
+	v.calls++
+	v.checks += len(checks)
+	all := v.Verifier.Verify(checks, ok)
+	if v.bad >= 0 && v.bad < len(ok) {
+		ok[v.bad], all = false, false
+	}
+	return all
+}
+
+// signatures is how many signatures the sample of each kind holds.
+func signatures() map[wire.Kind]int {
+	return map[wire.Kind]int{
+		wire.KindRequest: 1, wire.KindPrePrepare: 3, wire.KindPrepare: 1, wire.KindCommit: 1, wire.KindCheckpoint: 1,
+		wire.KindViewChange: 1 + 3 + 2*3, wire.KindNewView: 3, wire.KindReply: 1, wire.KindStatus: 1,
+		wire.KindFetchBatches: 1, wire.KindBatchBody: 2, wire.KindFetchCommitted: 1, wire.KindCommitted: 5,
+		wire.KindFetchViewChange: 1, wire.KindStableProof: 3, wire.KindFetchPieces: 1, wire.KindPiece: 0,
+		wire.KindEvidence: 2, wire.KindAsk: 0, wire.KindReport: 1, wire.KindRefusal: 1, wire.KindPrepared: 3,
+		wire.KindCommitProof: 3,
+	}
+}
+
+func TestSamplesOpenWithRealSignatures(t *testing.T) {
+	w := newWorld(t)
+	var frames [][]byte
+	all := w.samples(t)
+	for _, k := range kinds() {
+		frames = append(frames, all[k].Frame())
+	}
+	for i, got := range w.opener().Open(frames) {
+		if got.Err != nil {
+			t.Errorf("%s: %v", kinds()[i], got.Err)
+			continue
+		}
+		if diff := cmp.Diff(all[kinds()[i]].Message(), got.Sealed.Message()); diff != "" {
+			t.Errorf("opened (-want +got):\n%s", diff)
+		}
+	}
+}
+
+// TestEverySignatureIsVerified makes each signature of each sample, nested ones
+// too, the only bad one.
+func TestEverySignatureIsVerified(t *testing.T) {
+	w := newStubWorld(t)
+	for k, s := range w.samples(t) {
+		want := signatures()[k]
+		v := &countingVerifier{Verifier: w.verifier, bad: -1}
+		o := wire.NewOpener(w.domain, w.keys, w.lim, v)
+		if _, err := o.OpenOne(s.Frame()); err != nil || v.checks != want {
+			t.Errorf("%s: verified %d signatures, %v, want %d", k, v.checks, err, want)
+		}
+		for v.bad = range want {
+			if got, err := o.OpenOne(s.Frame()); !errors.Is(err, wire.ErrSignature) || got != nil {
+				t.Errorf("%s with bad signature %d: got %v, want ErrSignature", k, v.bad, err)
+			}
+		}
+	}
+}
+
+func TestOpenVerifiesManyFramesInOneCall(t *testing.T) {
+	w := newStubWorld(t)
+	all := w.samples(t)
+	prepare, request := all[wire.KindPrepare].Frame(), all[wire.KindRequest].Frame()
+	forged := bytes.Clone(prepare)
+	forged[len(forged)-1]++
+	v := &countingVerifier{Verifier: w.verifier, bad: -1}
+	o := wire.NewOpener(w.domain, w.keys, w.lim, v)
+	got := o.Open([][]byte{prepare, forged, nil, request, {wire.Version, 99}, forged})
+	for i, want := range []error{nil, wire.ErrSignature, wire.ErrMalformed, nil, wire.ErrMalformed, wire.ErrSignature} {
+		if !errors.Is(got[i].Err, want) || (got[i].Err == nil) != (got[i].Sealed != nil) {
+			t.Errorf("frame %d: got %v, %v, want %v", i, got[i].Sealed, got[i].Err, want)
+		}
+	}
+	if v.calls != 1 {
+		t.Errorf("got %d calls of the verifier, want 1", v.calls)
+	}
+	if why := got[1].Err.Error(); !strings.Contains(why, "prepare of replica 3") {
+		t.Errorf("got %q, want it to name the signer", why)
+	}
+	if len(o.Open(nil)) != 0 || v.calls != 1 {
+		t.Error("no frames called the verifier")
+	}
+}
+
+// TestSignaturesOfAnotherClusterOrEpochAreRefused also opens with the keys of
+// the replicas in another order.
+func TestSignaturesOfAnotherClusterOrEpochAreRefused(t *testing.T) {
+	w := newWorld(t)
+	cluster, epoch := w.domain, w.domain
+	cluster.Cluster[31]++
+	epoch.Epoch++
+	turned := append(w.keys[1:len(w.keys):len(w.keys)], w.keys[0])
+	for name, o := range map[string]*wire.Opener{
+		"another cluster": wire.NewOpener(cluster, w.keys, w.lim, w.verifier),
+		"another epoch":   wire.NewOpener(epoch, w.keys, w.lim, w.verifier),
+		"other keys":      wire.NewOpener(w.domain, turned, w.lim, w.verifier),
+	} {
+		for k, s := range w.samples(t) {
+			_, err := o.OpenOne(s.Frame())
+			byClients := k == wire.KindRequest || k == wire.KindBatchBody
+			if signatures()[k] == 0 || byClients && name == "other keys" {
+				if err != nil {
+					t.Errorf("%s, %s: %v", k, name, err)
+				}
+				continue
+			}
+			if !errors.Is(err, wire.ErrSignature) {
+				t.Errorf("%s, %s: got %v, want ErrSignature", k, name, err)
+			}
+		}
+	}
+}
+
+// TestSignaturesOfOneKindServeNoOther gives every frame every other kind.
+func TestSignaturesOfOneKindServeNoOther(t *testing.T) {
+	w := newStubWorld(t)
+	o := w.opener()
+	for k, s := range w.samples(t) {
+		for _, other := range kinds() {
+			frame := bytes.Clone(s.Frame())
+			frame[1] = byte(other)
+			unsigned := other == wire.KindAsk || other == wire.KindPiece
+			if _, err := o.OpenOne(frame); err == nil && other != k && !unsigned {
+				t.Errorf("a %s was opened as a %s", k, other)
+			}
+		}
+	}
+}
+
+func TestWeakClientKeysAreRefused(t *testing.T) {
+	w := newWorld(t)
+	identity, zero, huge := wire.ClientID{1}, wire.ClientID{}, wire.ClientID{}
+	for i := range huge {
+		huge[i] = 0xff
+	}
+	for _, key := range []wire.ClientID{identity, zero, huge} {
+		q := w.sampleRequest(0, "add")
+		q.Client = key
+		request := wire.Encode(q)
+		b := &wire.Batch{Time: 1, Requests: []*wire.Request{w.sampleRequest(0, "add"), q}}
+		w.signBatch(&wire.Batch{Requests: b.Requests[:1]})
+		good := w.samples(t)[wire.KindPrepare].Frame()
+		got := w.opener().Open([][]byte{good, request, wire.Encode(&wire.BatchBody{Batch: b}), good})
+		for i, want := range []error{nil, wire.ErrSignature, wire.ErrSignature, nil} {
+			if !errors.Is(got[i].Err, want) {
+				t.Errorf("client %x, frame %d: got %v, want %v", key[:2], i, got[i].Err, want)
+			}
+		}
+	}
+}
+
+// seenAll is a SeenCache that forgets nothing.
+type seenAll struct {
+	mu struct {
+		sync.Mutex
+		known map[crypto.Digest]bool
+	}
+}
+
+func (s *seenAll) Seen(d crypto.Digest) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.mu.known[d]
+}
+
+func (s *seenAll) Add(d crypto.Digest) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.mu.known == nil {
+		s.mu.known = make(map[crypto.Digest]bool)
+	}
+	s.mu.known[d] = true
+}
+
+func TestWhatWasVerifiedIsNotVerifiedAgain(t *testing.T) {
+	w := newStubWorld(t)
+	v := &countingVerifier{Verifier: w.verifier, bad: -1}
+	o := wire.NewOpener(w.domain, w.keys, w.lim, v).WithSeen(&seenAll{})
+	open := func(m wire.Message) {
+		t.Helper()
+		if _, err := o.OpenOne(w.seal(m).Frame()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	b := w.sampleBatch()
+	for _, q := range b.Requests {
+		open(q)
+	}
+	vote := wire.Vote{View: 6, Seq: 300, Digest: digest("batch"), Sender: 3}
+	open(&wire.Commit{Vote: vote})
+	before := v.checks
+	open(&wire.BatchBody{Batch: b})
+	if v.checks != before {
+		t.Errorf("a batch of verified requests: verified %d signatures, want 0", v.checks-before)
+	}
+	open(&wire.CommitProof{Cert: wire.CommitCert{View: 6, Seq: 300, Digest: digest("batch"), Commits: signers(0, 1, 3)}})
+	if v.checks != before+2 {
+		t.Errorf("a certificate with one verified commit of three: verified %d signatures, want 2", v.checks-before)
+	}
+}
+
+func TestTheCacheLearnsNothingFromBadSignatures(t *testing.T) {
+	w := newStubWorld(t)
+	seen := &seenAll{}
+	v := &countingVerifier{Verifier: w.verifier, bad: 0}
+	o := wire.NewOpener(w.domain, w.keys, w.lim, v).WithSeen(seen)
+	for _, k := range []wire.Kind{wire.KindRequest, wire.KindPrepare} {
+		frame := w.samples(t)[k].Frame()
+		for range 2 {
+			if _, err := o.OpenOne(frame); !errors.Is(err, wire.ErrSignature) {
+				t.Errorf("%s: got %v, want ErrSignature", k, err)
+			}
+		}
+	}
+	if len(seen.mu.known) != 0 {
+		t.Errorf("the cache learned %d digests, want none", len(seen.mu.known))
+	}
+}
+
+// TestTheCacheServesOneDomainEach holds that an Opener of another epoch does
+// not take what was verified in this one.
+func TestTheCacheServesOneDomainEach(t *testing.T) {
+	w := newStubWorld(t)
+	seen := &seenAll{}
+	next := w.domain
+	next.Epoch++
+	here := w.opener().WithSeen(seen)
+	there := wire.NewOpener(next, w.keys, w.lim, w.verifier).WithSeen(seen)
+	for k, s := range w.samples(t) {
+		if _, err := here.OpenOne(s.Frame()); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := there.OpenOne(s.Frame()); signatures()[k] > 0 && !errors.Is(err, wire.ErrSignature) {
+			t.Errorf("%s: got %v, want ErrSignature", k, err)
+		}
+	}
+}
+
+func TestOpenMayBeCalledByManyGoroutines(t *testing.T) {
+	w := newStubWorld(t)
+	o := w.opener().WithSeen(&seenAll{})
+	var frames [][]byte
+	for _, s := range w.samples(t) {
+		frames = append(frames, s.Frame())
+	}
+	errs := make(chan error, 8)
+	for range cap(errs) {
+		go func() {
+			var err error
+			for range 10 {
+				for _, got := range o.Open(frames) {
+					err = errors.Join(err, got.Err)
+				}
+			}
+			errs <- err
+		}()
+	}
+	for range cap(errs) {
+		if err := <-errs; err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+func TestOpenNeverPanics(t *testing.T) {
+	w := newStubWorld(t)
+	o := w.opener()
+	rapid.Check(t, func(rt *rapid.T) {
+		d := draw{rt, w}
+		frame := bytes.Clone(d.sealed(rapid.SampledFrom(kinds()).Draw(rt, "kind")).Frame())
+		for range d.n("changes", 1, 4) {
+			at := d.n("at", 0, uint64(len(frame)-1))
+			frame[at] = byte(d.n("byte", 0, 255))
+		}
+		got, err := o.OpenOne(frame)
+		if (got == nil) == (err == nil) {
+			rt.Fatalf("got %v and %v, want one of the two", got, err)
+		}
+		if got != nil && !bytes.Equal(wire.Encode(got.Message()), frame) {
+			rt.Fatal("an opened message has another encoding")
+		}
+	})
+}
+
+func TestAnOpenerOfNoReplicasOpensNothingSigned(t *testing.T) {
+	w := newStubWorld(t)
+	o := wire.NewOpener(w.domain, nil, w.lim, w.verifier)
+	for k, s := range w.samples(t) {
+		if _, found := wire.SenderOf(s.Message()); !found {
+			continue
+		}
+		if _, err := o.OpenOne(s.Frame()); !errors.Is(err, wire.ErrMalformed) {
+			t.Errorf("%s: got %v, want ErrMalformed", k, err)
+		}
+	}
+}
+
+func ExampleOpener_Open() {
+	opener := wire.NewOpener(crypto.Domain{}, nil, wire.DefaultLimits(4), crypto.NewVerifier(16))
+	for _, got := range opener.Open([][]byte{wire.Encode(&wire.Ask{Nonce: 7}), {9, 9}}) {
+		if got.Err != nil {
+			fmt.Println(got.Err)
+			continue
+		}
+		fmt.Println(got.Sealed.Message().Kind())
+	}
+	// Output:
+	// ask
+	// malformed frame: version 9, this is version 1
+}

@@ -1,0 +1,162 @@
+package wire_test
+
+import (
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"pgregory.net/rapid"
+
+	"github.com/quorate/quorate/crypto"
+	"github.com/quorate/quorate/pbft/wire"
+)
+
+func TestSealLeavesItsMessageAlone(t *testing.T) {
+	w := newStubWorld(t)
+	for k, s := range w.samples(t) {
+		frame := string(s.Frame())
+		signer := w.replicas[0] // not the sender's: any signature would change
+		wire.Seal(signer, w.domain, s.Message())
+		if got := string(wire.Encode(s.Message())); got != frame {
+			t.Errorf("sealing changed its %s: got %x, want %x", k, got, frame)
+		}
+	}
+}
+
+// TestChoicesSignPrePrepares holds that the signatures of a new view's choices
+// serve the certificates that are made in it.
+func TestChoicesSignPrePrepares(t *testing.T) {
+	w := newWorld(t)
+	nv := message[*wire.NewView](w.samples(t)[wire.KindNewView])
+	for _, c := range nv.Choices {
+		cert := wire.PreparedCert{View: nv.View, Seq: c.Seq, Digest: c.Digest, PrePrepare: c.Signature}
+		if _, err := w.opener().OpenOne(wire.Encode(&wire.Prepared{Cert: cert})); err != nil {
+			t.Errorf("choice %d: %v", c.Seq, err)
+		}
+	}
+	null := &wire.PrePrepare{
+		Vote:  wire.Vote{View: nv.View, Seq: 258, Digest: wire.NullDigest(), Sender: 1, Signature: nv.Choices[1].Signature},
+		Batch: wire.NullBatch(),
+	}
+	if _, err := w.opener().OpenOne(wire.Reseal(null).Frame()); err != nil {
+		t.Errorf("the carried null batch as a pre-prepare: %v", err)
+	}
+}
+
+func TestPrePrepareSignsItsVoteAlone(t *testing.T) {
+	w := newWorld(t)
+	pp := message[*wire.PrePrepare](w.samples(t)[wire.KindPrePrepare])
+	cert := wire.PreparedCert{View: pp.View, Seq: pp.Seq, Digest: pp.Digest, PrePrepare: pp.Signature}
+	if _, err := w.opener().OpenOne(wire.Encode(&wire.Prepared{Cert: cert})); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestRepliesOfABatchShareOneSignature(t *testing.T) {
+	w := newStubWorld(t)
+	rapid.Check(t, func(rt *rapid.T) {
+		var replies []*wire.Reply
+		var leaves []crypto.Digest
+		for i := range rapid.IntRange(1, 40).Draw(rt, "replies") {
+			r := &wire.Reply{View: 2, Seq: 7, Client: w.clients[i%3].Public(), Number: wire.Number(i + 1), Sender: 1}
+			replies, leaves = append(replies, r), append(leaves, wire.ReplyLeaf(r))
+		}
+		root := crypto.MerkleRoot(leaves)
+		sealed := wire.SealReplies(w.replicas[1], w.domain, replies)
+		for i, s := range sealed {
+			m := message[*wire.Reply](s)
+			if m.Signature != message[*wire.Reply](sealed[0]).Signature {
+				rt.Fatalf("reply %d has another signature", i)
+			}
+			if !crypto.MerkleVerify(root, leaves[i], int(m.Index), int(m.Leaves), m.Path) {
+				rt.Fatalf("reply %d: its path does not lead to the root", i)
+			}
+			if _, err := w.opener().OpenOne(s.Frame()); err != nil {
+				rt.Fatal(err)
+			}
+			if again := wire.Seal(w.replicas[1], w.domain, m); string(again.Frame()) != string(s.Frame()) {
+				rt.Fatalf("reply %d sealed alone with its path: got %x, want %x", i, again.Frame(), s.Frame())
+			}
+			if replies[i].Leaves != 0 {
+				rt.Fatal("sealing changed its reply")
+			}
+		}
+	})
+}
+
+func TestNoRepliesNeedNoSignature(t *testing.T) {
+	w := newStubWorld(t)
+	if got := wire.SealReplies(w.replicas[0], w.domain, nil); len(got) != 0 {
+		t.Errorf("got %d replies, want none", len(got))
+	}
+}
+
+func TestResealKeepsFrameAndDigest(t *testing.T) {
+	w := newStubWorld(t)
+	for k, s := range w.samples(t) {
+		got := wire.Reseal(s.Message())
+		if string(got.Frame()) != string(s.Frame()) || got.Digest() != s.Digest() {
+			t.Errorf("%s: got %x, %s, want %x, %s", k, got.Frame(), got.Digest(), s.Frame(), s.Digest())
+		}
+	}
+}
+
+// TestSealedDigestNamesWhatIsCarried holds Sealed.Digest to the methods that
+// compute the same from the message.
+func TestSealedDigestNamesWhatIsCarried(t *testing.T) {
+	w := newStubWorld(t)
+	for k, s := range w.samples(t) {
+		var want crypto.Digest
+		switch m := s.Message().(type) {
+		case *wire.Request:
+			want = m.Digest()
+		case *wire.PrePrepare:
+			want = m.Batch.Digest()
+		case *wire.BatchBody:
+			want = m.Batch.Digest()
+		case *wire.Committed:
+			want = m.Batch.Digest()
+		case *wire.ViewChange:
+			want = m.Digest()
+		default:
+		}
+		if diff := cmp.Diff(want, s.Digest()); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", k, diff)
+		}
+	}
+}
+
+func TestRequestDigestIgnoresTheSignatureAndBatchDigestDoesNot(t *testing.T) {
+	w := newStubWorld(t)
+	b := w.sampleBatch()
+	request, batch := b.Requests[0].Digest(), b.Digest()
+	b.Requests[0].Signature[0]++
+	if got := b.Requests[0].Digest(); got != request {
+		t.Errorf("request: got %s, want %s", got, request)
+	}
+	if b.Digest() == batch {
+		t.Error("another signature left the digest of the batch as it was")
+	}
+}
+
+func TestViewChangeDigestIgnoresItsOwnSignature(t *testing.T) {
+	vc := message[*wire.ViewChange](newStubWorld(t).samples(t)[wire.KindViewChange])
+	want := vc.Digest()
+	vc.Signature[0]++
+	if got := vc.Digest(); got != want {
+		t.Errorf("got %s, want %s", got, want)
+	}
+	vc.Prepared[0].PrePrepare[0]++
+	if vc.Digest() == want {
+		t.Error("another nested signature left the digest as it was")
+	}
+}
+
+func TestTheNullBatchIsAlwaysTheSame(t *testing.T) {
+	if !wire.NullBatch().IsNull() || newStubWorld(t).sampleBatch().IsNull() {
+		t.Error("IsNull tells wrong")
+	}
+	var none *wire.Batch
+	if got, want := wire.Encode(&wire.BatchBody{Batch: none}), wire.Encode(&wire.BatchBody{Batch: wire.NullBatch()}); string(got) != string(want) {
+		t.Errorf("no batch: got %x, want the null batch %x", got, want)
+	}
+}
