@@ -1,0 +1,113 @@
+package checkpoint
+
+import (
+	"bytes"
+
+	"github.com/google/btree"
+)
+
+// overlay holds changes that are not in pages yet. One goroutine writes to it;
+// once frozen, many may read it.
+type overlay struct {
+	tree  *btree.BTreeG[op]
+	bytes int
+}
+
+func newOverlay() *overlay {
+	return &overlay{tree: btree.NewG(32, func(a, b op) bool { return bytes.Compare(a.key, b.key) < 0 })}
+}
+
+func (o *overlay) set(c op) {
+	o.bytes += len(c.key) + len(c.value)
+	if old, had := o.tree.ReplaceOrInsert(c); had {
+		o.bytes -= len(old.key) + len(old.value)
+	}
+}
+
+// ops returns the changes in ascending order.
+func (o *overlay) ops() []op {
+	all := make([]op, 0, o.tree.Len())
+	o.tree.Ascend(func(c op) bool { all = append(all, c); return true })
+	return all
+}
+
+// dirtyBytes estimates, generously, how much a checkpoint of the overlay writes:
+// every change may rewrite a full page and its way to the root.
+func (o *overlay) dirtyBytes() uint64 {
+	return uint64(o.bytes) + uint64(o.tree.Len())*LeafBytesMax //nolint:gosec // both are positive
+}
+
+// overlayCursor goes through an overlay in ascending order, in small portions:
+// the tree has no iterator that can be paused.
+type overlayCursor struct {
+	of    *overlay
+	from  []byte
+	ahead []op
+	ended bool
+}
+
+const portion = 64
+
+func (c *overlayCursor) peek() (op, bool) {
+	if len(c.ahead) == 0 && !c.ended {
+		c.ahead = c.ahead[:0]
+		c.of.tree.AscendGreaterOrEqual(op{key: c.from}, func(o op) bool {
+			c.ahead = append(c.ahead, o)
+			return len(c.ahead) < portion
+		})
+		c.ended = len(c.ahead) < portion
+		if n := len(c.ahead); n > 0 {
+			c.from = append(bytes.Clone(c.ahead[n-1].key), 0)
+		}
+	}
+	if len(c.ahead) == 0 {
+		return op{}, false
+	}
+	return c.ahead[0], true
+}
+
+func (c *overlayCursor) next() { c.ahead = c.ahead[1:] }
+
+// scan calls yield for every key in [from, to) of overlays, the newest first,
+// above a tree, until it returns false.
+func scan(overlays []*overlay, base *cursor, to []byte, yield func(key, value []byte) bool) error {
+	cursors := make([]*overlayCursor, len(overlays))
+	for i, o := range overlays {
+		cursors[i] = &overlayCursor{of: o, from: base.from}
+	}
+	for {
+		next, any, err := lowest(cursors, base)
+		if err != nil || !any || to != nil && bytes.Compare(next.key, to) >= 0 {
+			return err
+		}
+		if !next.deleted && !yield(next.key, next.value) {
+			return nil
+		}
+	}
+}
+
+// lowest takes the change with the lowest key, of the newest overlay that has
+// it, and moves all that stand at this key on.
+func lowest(cursors []*overlayCursor, base *cursor) (next op, any bool, err error) {
+	for _, c := range cursors {
+		if o, ok := c.peek(); ok && (!any || bytes.Compare(o.key, next.key) < 0) {
+			next, any = o, true
+		}
+	}
+	e, ok, err := base.peek()
+	if err != nil {
+		return op{}, false, err
+	}
+	if ok && (!any || bytes.Compare(e.key, next.key) < 0) {
+		next, any = op{key: e.key, value: e.value}, true
+	}
+	for _, c := range cursors {
+		if o, ok := c.peek(); ok && bytes.Equal(o.key, next.key) {
+			c.next()
+		}
+	}
+	if ok && bytes.Equal(e.key, next.key) {
+		base.next()
+	}
+	return next, any, nil
+}

@@ -1,0 +1,366 @@
+package checkpoint
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/quorate/quorate/crypto"
+	"github.com/quorate/quorate/pbft/wire"
+)
+
+// transfer fetches a snapshot from others, top-down. Of the target only the
+// places of pages are held that are wanted next: a depth-first frontier.
+//
+// A page of the target comes, in this order, from the newest own snapshot (it
+// is then shared, with all below it), from what was staged before, from an
+// older own snapshot (copied), or from others.
+type transfer struct {
+	staging
+	fresh bool   // nothing was staged before: no need to look
+	mixed bool   // planned more than once: not all that is staged may be of use
+	base  uint64 // the generation of the newest own snapshot when this was planned
+	top   ref
+	// frontier has the place of every wanted page; order has their digests, the
+	// deepest last, and ones that came meanwhile.
+	frontier map[crypto.Digest]place
+	order    []crypto.Digest
+	out      *batch
+}
+
+// BeginTransfer starts, resumes or retargets the transfer of the snapshot after
+// seq with this root. The running content stays until FinishTransfer.
+func (s *Store) BeginTransfer(seq wire.Seq, root crypto.Digest) error {
+	s.writer.Lock()
+	defer s.writer.Unlock()
+	if err := s.goOn(); err != nil {
+		return err
+	}
+	if s.transfer != nil {
+		if err := s.transfer.out.flush(); err != nil {
+			return s.broken(err)
+		}
+	}
+	t := &transfer{staging: staging{seq: seq, root: root}, out: &batch{to: s.rd.pages, before: s.mayStage}}
+	if s.staged != nil {
+		t.gen, t.mixed = s.staged.gen, true
+	} else {
+		t.gen, t.fresh = s.generation(), true
+	}
+	record := t.staging
+	if err := s.rd.pages.apply([]change{{stagingKey(), record.encode()}}); err != nil {
+		return s.broken(err)
+	}
+	s.staged, s.transfer = &record, t
+	s.mu.Lock()
+	s.mu.inFlight = true
+	s.mu.Unlock()
+	if err := s.plan(t); err != nil {
+		return s.broken(err)
+	}
+	return nil
+}
+
+// broken makes the store dead after a failed write of the transfer.
+func (s *Store) broken(err error) error {
+	err = fmt.Errorf("checkpoint: state transfer: %w", err)
+	if !errors.Is(err, ErrClosed) {
+		s.fail(err)
+	}
+	return err
+}
+
+// mayStage is asked before each write of staged pages.
+func (s *Store) mayStage() error {
+	if err := s.goOn(); err != nil {
+		return err
+	}
+	return s.guard(batchBytesMax)
+}
+
+// plan goes through all that is there of the target and finds what lacks.
+func (s *Store) plan(t *transfer) error {
+	if err := t.out.flush(); err != nil {
+		return err
+	}
+	t.frontier, t.order = map[crypto.Digest]place{}, nil
+	t.base = s.newest().gen
+	if t.root == EmptyRoot() {
+		t.top = ref{digest: t.root}
+		return nil
+	}
+	var err error
+	t.top, err = s.settlePlace(t, place{ref: ref{digest: t.root}})
+	t.fresh = false
+	return err
+}
+
+// planAgain is plan after a checkpoint has moved the newest own snapshot.
+func (s *Store) planAgain(t *transfer) error {
+	t.mixed = true
+	if err := s.plan(t); err != nil {
+		return s.broken(err)
+	}
+	return nil
+}
+
+// settlePlace returns where the page of this place is or, if it lacks, will be.
+func (s *Store) settlePlace(t *transfer, at place) (ref, error) {
+	kept := s.snapshots()
+	own := kept[len(kept)-1]
+	if r, ok, err := s.rd.at(own.root, at.route(), at.ref.digest); err == nil && ok {
+		return r, nil
+	}
+	here := at.ref
+	here.birth = t.gen
+	if p := s.stagedPage(t, at, here); p != nil {
+		return s.stage(t, here, p)
+	}
+	for _, older := range kept[:len(kept)-1] {
+		r, ok, err := s.rd.at(older.root, at.route(), at.ref.digest)
+		if err != nil || !ok {
+			continue
+		}
+		if p, _, err := s.rd.fetch(r); err == nil {
+			return s.stage(t, here, p)
+		}
+	}
+	t.frontier[at.ref.digest] = at
+	t.order = append(t.order, at.ref.digest)
+	return here, nil
+}
+
+// stagedPage returns a page that was staged before, if it is whole.
+func (s *Store) stagedPage(t *transfer, at place, here ref) *page {
+	if t.fresh {
+		return nil
+	}
+	p, _, err := s.rd.fetch(here)
+	if err != nil || at.refuse(p) != nil {
+		return nil
+	}
+	return p
+}
+
+// stage keeps a page, under the transfer's generation, with the places of its
+// children as they are known now.
+func (s *Store) stage(t *transfer, here ref, p *page) (ref, error) {
+	here.bytes, here.count = p.bytes, p.count
+	settled := *p
+	settled.kids = append([]kid(nil), p.kids...)
+	for i := len(settled.kids) - 1; i >= 0; i-- {
+		k := &settled.kids[i]
+		r, err := s.settlePlace(t, place{p, k.label, k.ref})
+		if err != nil {
+			return ref{}, err
+		}
+		k.ref.birth = r.birth
+	}
+	return here, s.emit(t.out, here, settled.stored(settled.encode()))
+}
+
+// Wanted returns up to limit digests of pages that the transfer lacks, and none
+// when all are there. It names a page again until it is added.
+func (s *Store) Wanted(limit int) []crypto.Digest {
+	s.writer.Lock()
+	defer s.writer.Unlock()
+	t := s.transfer
+	if t == nil || s.dead.Load() {
+		return nil
+	}
+	if t.base != s.newest().gen {
+		if err := s.planAgain(t); err != nil {
+			return nil
+		}
+	}
+	for n := len(t.order); n > 0; n = len(t.order) {
+		if _, wanted := t.frontier[t.order[n-1]]; wanted {
+			break
+		}
+		t.order = t.order[:n-1]
+	}
+	var wanted []crypto.Digest
+	for i := len(t.order) - 1; i >= 0 && len(wanted) < limit; i-- {
+		if _, ok := t.frontier[t.order[i]]; ok {
+			wanted = append(wanted, t.order[i])
+		}
+	}
+	return wanted
+}
+
+// AddPiece takes a page that is wanted. It reports used false for one that is
+// not, or that is malformed or does not fit its place: that harms nothing. An
+// error is a fault of the storage.
+func (s *Store) AddPiece(data []byte) (used bool, err error) {
+	s.writer.Lock()
+	defer s.writer.Unlock()
+	if err := s.goOn(); err != nil {
+		return false, err
+	}
+	t := s.transfer
+	if t == nil || len(data) > PageBytesMax {
+		return false, nil
+	}
+	digest := pageDigest(data)
+	at, wanted := t.frontier[digest]
+	if !wanted {
+		return false, nil
+	}
+	p, err := decodePage(append([]byte(nil), data...))
+	if err != nil || at.refuse(p) != nil {
+		return false, nil //nolint:nilerr // the sender's fault, not ours
+	}
+	delete(t.frontier, digest)
+	here := at.ref
+	here.birth = t.gen
+	here, err = s.stage(t, here, p)
+	if err != nil {
+		return false, s.broken(err)
+	}
+	if at.parent == nil {
+		t.top = here
+	}
+	return true, nil
+}
+
+// FinishTransfer makes the transferred snapshot, durably, the content; what was
+// written since the last checkpoint is gone. It returns ErrIncomplete, and
+// changes nothing, while pages lack.
+func (s *Store) FinishTransfer() error {
+	if s.transfer == nil {
+		return errors.New("checkpoint: no state transfer was begun")
+	}
+	if err := s.drain(); err != nil {
+		return err
+	}
+	s.writer.Lock()
+	defer s.writer.Unlock()
+	t := s.transfer
+	if t.base != s.newest().gen {
+		if err := s.planAgain(t); err != nil {
+			return err
+		}
+	}
+	if len(t.frontier) > 0 {
+		return fmt.Errorf("checkpoint: %d pieces known to lack: %w", len(t.frontier), ErrIncomplete)
+	}
+	snap, err := s.install(t)
+	if err != nil {
+		return s.broken(err)
+	}
+	s.transfer, s.staged, s.active = nil, nil, newOverlay()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.mu.inFlight = false
+	s.mu.kept = append(s.mu.kept, snap)
+	s.mu.lastState = snap
+	return nil
+}
+
+// drain waits until all checkpoints asked for are written.
+func (s *Store) drain() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for len(s.mu.frozen) > 0 && s.mu.err == nil && !s.mu.closing {
+		s.changed.Wait()
+	}
+	if s.mu.closing {
+		return ErrClosed
+	}
+	return s.mu.err
+}
+
+// install verifies that the target is whole and publishes it.
+func (s *Store) install(t *transfer) (snapshot, error) {
+	if err := t.out.flush(); err != nil {
+		return snapshot{}, err
+	}
+	if err := s.verifyStaged(t); err != nil {
+		return snapshot{}, err
+	}
+	snap := snapshot{s.generation(), t.seq, t.top}
+	dead := &deadList{gen: snap.gen, to: t.out}
+	if err := s.replaced(s.newest().root, snap.root, dead.add); err != nil {
+		return snapshot{}, err
+	}
+	if t.mixed {
+		unused := func(r ref) error { return s.unlessReached(snap.root, r, dead.add) }
+		if err := s.eachOf(t.gen, unused); err != nil {
+			return snapshot{}, err
+		}
+	}
+	if err := errors.Join(dead.flush(), t.out.flush()); err != nil {
+		return snapshot{}, err
+	}
+	return snap, s.publish(snap, change{stagingKey(), nil})
+}
+
+// verifyStaged reads back every staged page of the target.
+func (s *Store) verifyStaged(t *transfer) error {
+	if t.top.count == 0 {
+		return nil
+	}
+	stack := []place{{ref: t.top}}
+	for len(stack) > 0 {
+		at := stack[len(stack)-1]
+		stack = stack[:len(stack)-1]
+		if at.ref.birth != t.gen {
+			continue // shared with the newest own snapshot
+		}
+		p, _, err := s.rd.fetch(at.ref)
+		if err != nil {
+			return fmt.Errorf("read back: %w", err)
+		}
+		if err := at.refuse(p); err != nil {
+			return fmt.Errorf("read back: %w", err)
+		}
+		for _, k := range p.kids {
+			stack = append(stack, place{p, k.label, k.ref})
+		}
+	}
+	return nil
+}
+
+// replaced calls yield for every page below old that is not below root. What of
+// old is damaged is passed over: its pages stay, and harm nothing.
+func (s *Store) replaced(old, root ref, yield func(r ref) error) error {
+	if old.count == 0 {
+		return nil
+	}
+	stack := []ref{old}
+	for len(stack) > 0 {
+		r := stack[len(stack)-1]
+		stack = stack[:len(stack)-1]
+		p, err := s.rd.load(r)
+		if err != nil {
+			s.log.Warnw("a replaced page is damaged; what is below stays on disk", "page", r.digest.Short(), "error", err)
+			continue
+		}
+		shared, err := s.rd.reaches(root, r, p)
+		if err != nil {
+			return err
+		}
+		if shared {
+			continue
+		}
+		if err := yield(r); err != nil {
+			return err
+		}
+		for _, k := range p.kids {
+			stack = append(stack, k.ref)
+		}
+	}
+	return nil
+}
+
+// unlessReached calls yield for a page that is not below root, which is whole.
+func (s *Store) unlessReached(root, r ref, yield func(r ref) error) error {
+	p, _, err := s.rd.fetch(r)
+	if err != nil {
+		return nil //nolint:nilerr // damaged, so not below root; it stays and harms nothing
+	}
+	reached, err := s.rd.reaches(root, r, p)
+	if err != nil || reached {
+		return err
+	}
+	return yield(r)
+}

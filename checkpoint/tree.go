@@ -1,0 +1,185 @@
+package checkpoint
+
+import (
+	"bytes"
+
+	"github.com/quorate/quorate/crypto"
+)
+
+// reader reads trees of pages. Many goroutines may use it.
+type reader struct {
+	pages pages
+	cache *cache
+}
+
+// load returns the page that r names, verified against its digest (I4).
+func (rd *reader) load(r ref) (*page, error) {
+	if p := rd.cache.get(r); p != nil {
+		return p, nil
+	}
+	p, size, err := rd.fetch(r)
+	if err != nil {
+		return nil, err
+	}
+	rd.cache.put(r, p, size)
+	return p, nil
+}
+
+// fetch is load past the cache. It returns the stored size too.
+func (rd *reader) fetch(r ref) (*page, int, error) {
+	data, ok, err := rd.pages.get(pageKey(r))
+	if err != nil {
+		return nil, 0, err
+	}
+	if !ok {
+		return nil, 0, damaged("page %s of generation %d is missing", r.digest.Short(), r.birth)
+	}
+	p, _, err := decodeStored(data, r.digest)
+	if err != nil {
+		return nil, 0, damaged("page %s of generation %d: %v", r.digest.Short(), r.birth, err)
+	}
+	return p, len(data), nil
+}
+
+// walk calls visit for every page on the route, from root down, until it
+// returns false. p is nil where the page was not read yet: visit sees the name
+// first, then, if it wants to go on, the walk reads the page.
+func (rd *reader) walk(root ref, rt route, visit func(r ref) bool) error {
+	for r, ok := root, root.count > 0; ok; {
+		if !visit(r) {
+			return nil
+		}
+		p, err := rd.load(r)
+		if err != nil {
+			return err
+		}
+		if p.leaf || !rt.under(p.prefix, p.depth) {
+			return nil
+		}
+		r, ok = p.kid(rt.label(p.depth))
+	}
+	return nil
+}
+
+// get returns the value of key in the tree below root.
+func (rd *reader) get(root ref, key []byte) ([]byte, bool, error) {
+	var last ref
+	if err := rd.walk(root, routeTo(key), func(r ref) bool { last = r; return true }); err != nil || last.count == 0 {
+		return nil, false, err
+	}
+	p, err := rd.load(last)
+	if err != nil {
+		return nil, false, err
+	}
+	value, ok := p.find(key)
+	return value, ok, nil
+}
+
+// at returns the page of this digest on the route, if there is one.
+func (rd *reader) at(root ref, rt route, digest crypto.Digest) (ref, bool, error) {
+	var found ref
+	err := rd.walk(root, rt, func(r ref) bool {
+		if r.digest == digest {
+			found = r
+		}
+		return r.digest != digest
+	})
+	return found, found.count > 0, err
+}
+
+// reaches tells whether the page p, which r names, is part of the tree below
+// root.
+func (rd *reader) reaches(root, r ref, p *page) (bool, error) {
+	found := false
+	err := rd.walk(root, p.route(), func(on ref) bool {
+		found = found || on.digest == r.digest && on.birth == r.birth
+		return !found
+	})
+	return found, err
+}
+
+// verify reads the tree below root down to depth levels, and checks each page
+// against its parent. It returns the first damage that it finds.
+func (rd *reader) verify(root ref, levels int) error {
+	if root.count == 0 {
+		return nil
+	}
+	type task struct {
+		at    place
+		level int
+	}
+	stack := []task{{place{ref: root}, 1}}
+	for len(stack) > 0 {
+		t := stack[len(stack)-1]
+		stack = stack[:len(stack)-1]
+		p, _, err := rd.fetch(t.at.ref)
+		if err != nil {
+			return err
+		}
+		if p.bytes != t.at.ref.bytes || p.count != t.at.ref.count {
+			return damaged("page %s does not have the size that its parent says", t.at.ref.digest.Short())
+		}
+		if err := t.at.refuse(p); err != nil {
+			return damaged("page %s: %v", t.at.ref.digest.Short(), err)
+		}
+		if t.level == levels {
+			continue
+		}
+		for _, k := range p.kids {
+			stack = append(stack, task{place{p, k.label, k.ref}, t.level + 1})
+		}
+	}
+	return nil
+}
+
+// cursor goes through the entries of a tree in ascending order.
+type cursor struct {
+	rd      *reader
+	from    []byte
+	stack   []ref // subtrees to go through, the next last
+	entries []entry
+}
+
+func (rd *reader) cursor(root ref, from []byte) *cursor {
+	c := &cursor{rd: rd, from: from}
+	if root.count > 0 {
+		c.stack = append(c.stack, root)
+	}
+	return c
+}
+
+// peek returns the next entry, or false at the end.
+func (c *cursor) peek() (entry, bool, error) {
+	for len(c.entries) == 0 {
+		if len(c.stack) == 0 {
+			return entry{}, false, nil
+		}
+		r := c.stack[len(c.stack)-1]
+		c.stack = c.stack[:len(c.stack)-1]
+		p, err := c.rd.load(r)
+		if err != nil {
+			return entry{}, false, err
+		}
+		c.open(p)
+	}
+	return c.entries[0], true, nil
+}
+
+func (c *cursor) next() { c.entries = c.entries[1:] }
+
+// open puts what of p is at or above from before everything else.
+func (c *cursor) open(p *page) {
+	if p.leaf {
+		c.entries = p.entries[p.seek(c.from):]
+		return
+	}
+	first := byte(0) // the lowest label that may hold keys at or above from
+	if shared := commonDepth(c.from, p.prefix); shared >= p.depth && 2*len(c.from) >= p.depth {
+		first = label(c.from, p.depth)
+	} else if bytes.Compare(c.from, p.prefix) > 0 {
+		return
+	}
+	for i := len(p.kids) - 1; i >= 0 && p.kids[i].label >= first; i-- {
+		c.stack = append(c.stack, p.kids[i].ref)
+	}
+}
