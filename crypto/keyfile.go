@@ -46,7 +46,8 @@ func defaultKDFCost() kdfCost { return kdfCost{time: 3, memoryKiB: 64 << 10, thr
 
 // SaveKey writes k to a new file at path, encrypted under the passphrase, which
 // may not be empty. The file has mode 0600, appears whole and durable or not at
-// all, and never replaces another: then the error is fs.ErrExist.
+// all, and never replaces another: then the error is fs.ErrExist. A crash can
+// leave an unfinished ".quorate-key-*" beside it, just as private, to delete.
 //
 // The file is text, one field a line, each a name, a space and a value, in
 // this order and nothing else; byte strings are in lower-case hexadecimal:

@@ -73,10 +73,10 @@ func MerkleRoot(leaves []Digest) Digest { return NewMerkleTree(leaves).Root() }
 func MerklePath(leaves []Digest, index int) []Digest { return NewMerkleTree(leaves).Path(index) }
 
 // MerkleVerify tells whether path proves that the tree with this root and this
-// number of leaves has leaf at index. Index and number are part of what is
-// proven only as far as the caller knows the number from elsewhere: have it
-// signed along with the root. A path that is longer or shorter than that place
-// has is refused.
+// number of leaves has leaf at index. The number must come from where the root
+// comes from, such as under the same signature: trees of different sizes can
+// have paths of one shape. A path that is longer or shorter than that of the
+// place is refused.
 func MerkleVerify(root, leaf Digest, index, leaves int, path []Digest) bool {
 	if index < 0 || index >= leaves {
 		return false
