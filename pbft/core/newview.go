@@ -35,6 +35,7 @@ func (r *Replica) maybeNewView(fx *Effects) {
 		View: r.view, ViewChanges: refsOf(held),
 		Stable: stable.Seq, StableState: stable.State, Choices: choices, Sender: r.id,
 	}
+	persistNamed(held, fx)
 	fx.persist(NewViewRecord{c.ownNewView})
 	r.say(c.ownNewView, fx)
 }
@@ -169,6 +170,8 @@ func (r *Replica) enter(c *candidate, stable *wire.CheckpointCert, fx *Effects) 
 	}
 	r.goTo(nv.View, true)
 	r.change.entered, r.change.newView, r.change.chosen = c.sealed, nv, nv.Stable
+	r.change.named = c.have
+	persistNamed(c.have, fx)
 	fx.persist(NewViewRecord{nv})
 	fx.persist(ViewRecord{View: nv.View, Active: true})
 	fx.observe(EnteredView{nv.View, nv.Sender, nv.Stable, len(nv.Choices)})
@@ -181,6 +184,16 @@ func (r *Replica) enter(c *candidate, stable *wire.CheckpointCert, fx *Effects) 
 	r.maybeRejoined(fx)
 	r.reoffer(fx)
 	r.replayEarly(fx)
+}
+
+// persistNamed keeps the view changes that a new view names with it: whoever is
+// behind needs them all, and their senders may have moved on.
+func persistNamed(held []*heldChange, fx *Effects) {
+	for _, h := range held {
+		if h != nil {
+			fx.persist(ViewChangeRecord{h.message})
+		}
+	}
 }
 
 // adopt takes the new view's choices inside the own window as pre-prepares, and

@@ -26,7 +26,7 @@ func (r *Replica) restore(rec Record) {
 			r.slot(rec.Cert.Seq).committed = &rec.Cert
 		}
 	case ViewChangeRecord:
-		r.change.own = rec.ViewChange
+		r.restoreViewChange(rec.ViewChange)
 	case NewViewRecord:
 		r.restoreNewView(rec.NewView)
 	case CheckpointRecord:
@@ -48,13 +48,32 @@ func (r *Replica) restoreView(rec ViewRecord) {
 	if rec.View < r.view || rec.View == r.view && rec.Active == r.active {
 		return
 	}
-	kept := r.change.newView
+	kept, named := r.change.newView, r.change.named
 	r.goTo(rec.View, rec.Active)
 	if rec.Active && kept != nil && kept.View == rec.View {
-		r.change.newView, r.change.chosen = kept, kept.Stable
+		r.change.newView, r.change.named, r.change.chosen = kept, named, kept.Stable
+		if !isZero(kept.Signature) {
+			r.change.entered = wire.Reseal(kept)
+		}
 		r.next = max(r.low, kept.Stable+wire.Seq(len(kept.Choices))) + 1
 		r.adoptChoices()
 	}
+}
+
+// restoreViewChange takes back the own view change, or one that a new view
+// names; those are signed.
+func (r *Replica) restoreViewChange(vc *wire.ViewChange) {
+	c := &r.change
+	if vc.Sender == r.id && !r.active && vc.View == r.view {
+		c.own = vc
+	}
+	if isZero(vc.Signature) {
+		return
+	}
+	if c.named == nil {
+		c.named = make([]*heldChange, r.q.Replicas())
+	}
+	c.named[vc.Sender] = &heldChange{wire.Reseal(vc), vc}
 }
 
 func (r *Replica) restoreNewView(nv *wire.NewView) {
@@ -179,6 +198,11 @@ func (r *Replica) Base() []Record {
 	for _, seq := range seqs {
 		for _, b := range r.slots[seq].bodies {
 			base = append(base, BatchRecord{seq, b.batch})
+		}
+	}
+	for _, h := range r.change.named {
+		if h != nil {
+			base = append(base, ViewChangeRecord{h.message})
 		}
 	}
 	if r.change.newView != nil {

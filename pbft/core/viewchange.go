@@ -15,6 +15,7 @@ type changing struct {
 
 	entered       *wire.Sealed  // the new view that opened the current view
 	newView       *wire.NewView // the same; nil in view 0
+	named         []*heldChange // the view changes that it names, by sender
 	chosen        wire.Seq      // its checkpoint
 	bodiesMissing int           // batches of its choices that are not here
 
@@ -92,7 +93,7 @@ func (r *Replica) goTo(view wire.View, active bool) {
 	assert(view > r.view || view == r.view && active && !r.active, "(I1) from view %d to %d", r.view, view)
 	r.view, r.active = view, active
 	c := &r.change
-	c.own, c.entered, c.newView = nil, nil, nil
+	c.own, c.entered, c.newView, c.named = nil, nil, nil, nil
 	c.bodiesMissing, c.chosen = 0, 0
 	c.since, c.heard, c.patient = r.tick, r.tick, r.tick
 	c.quorum, c.worked = 0, false
@@ -196,6 +197,11 @@ func (r *Replica) findViewChange(view wire.View, ref wire.ViewChangeRef) *wire.S
 	}
 	if h := r.change.votes[ref.Sender]; h != nil && h.sealed.Digest() == ref.Digest {
 		return h.sealed
+	}
+	if r.view == view && r.change.named != nil {
+		if h := r.change.named[ref.Sender]; h != nil && h.sealed.Digest() == ref.Digest {
+			return h.sealed
+		}
 	}
 	for _, c := range r.change.candidates {
 		if c == nil || c.message.View != view {

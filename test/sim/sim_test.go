@@ -62,3 +62,14 @@ func TestSeedsHoldEveryProperty(t *testing.T) {
 		t.Error("no view change or no checkpoint happened: the faults do not bite")
 	}
 }
+
+// TestKeptSeeds replays the seeds that once found something.
+func TestKeptSeeds(t *testing.T) {
+	for seed, law := range map[uint64]string{
+		473: "who enters a view keeps, durably, the new view and the view changes it names, for those behind",
+	} {
+		if res := Run(FromSeed(seed)); res.Violation != nil {
+			t.Errorf("seed %d (%s): %v", seed, law, res.Violation)
+		}
+	}
+}
