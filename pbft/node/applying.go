@@ -27,9 +27,12 @@ type applying struct {
 	n        *Node
 	applier  *Applier
 	transfer *transfer // nil while executing
-	// epoch counts the contents that were fetched: a snapshot of an earlier one
-	// is not of this content.
-	epoch uint64
+	wanted   *core.Target // to be fetched once no snapshot is being written
+	// writing counts the snapshots that the State writes in the background, and
+	// written are those that the core does not know of yet. While a state is
+	// fetched it is not told: the replica may have learnt that they are wrong.
+	writing int
+	written []snapshot
 	// unconfirmed says that a fetched state was installed and nothing executed on
 	// it since, so that the core may not know of it.
 	unconfirmed bool
@@ -75,14 +78,21 @@ func (a *applying) wait(ctx context.Context) {
 func (a *applying) work(now time.Time) (bool, error) {
 	w := a.n.work
 	if target := w.takeTarget(); target != nil {
-		return true, a.begin(*target, now)
+		a.wanted = target
 	}
-	answers := w.takeAnswers()
+	answers, snapshots := w.takeAnswers(), w.takeSnapshots()
+	a.writing -= len(snapshots)
+	a.written = append(a.written, snapshots...)
+	if a.wanted != nil && a.writing == 0 {
+		return true, a.begin(now)
+	}
+	if a.wanted != nil {
+		return false, nil
+	}
 	if a.transfer != nil {
 		return a.advance(now) // and answers nothing: the content may be wrong
 	}
-	snapshots := w.takeSnapshots()
-	a.snapshotted(snapshots)
+	a.tellSnapshots()
 	if err := a.answer(answers); err != nil {
 		return true, err
 	}
@@ -116,23 +126,23 @@ func (a *applying) execute(ex core.Execution) error {
 
 // checkpoint freezes the content. The snapshot is finished in the background.
 func (a *applying) checkpoint(seq wire.Seq) {
-	n, epoch := a.n, a.epoch
+	n := a.n
+	a.writing++
 	n.cfg.State.Checkpoint(seq, func(root crypto.Digest, err error) {
 		if err != nil {
 			n.fail(fmt.Errorf("checkpoint %d: %w", seq, err))
 			return
 		}
-		n.work.snapshot(snapshot{epoch, seq, root})
+		n.work.snapshot(snapshot{seq, root})
 	})
 }
 
-// snapshotted tells the core of finished snapshots of this content.
-func (a *applying) snapshotted(snapshots []snapshot) {
-	for _, s := range snapshots {
-		if s.epoch == a.epoch {
-			a.n.own.put(core.Snapshotted{Seq: s.seq, State: s.root})
-		}
+// tellSnapshots tells the core of finished snapshots.
+func (a *applying) tellSnapshots() {
+	for _, s := range a.written {
+		a.n.own.put(core.Snapshotted{Seq: s.seq, State: s.root})
 	}
+	a.written = a.written[:0]
 }
 
 // answer sends clients results again.

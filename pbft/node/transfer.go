@@ -65,9 +65,12 @@ type question struct {
 	deadline time.Time
 }
 
-// begin starts or retargets a transfer.
-func (a *applying) begin(target core.Target, now time.Time) error {
-	n, cert := a.n, target.Cert
+// begin starts or retargets a transfer. No snapshot is being written: it would
+// make pieces superfluous that others were asked for.
+func (a *applying) begin(now time.Time) error {
+	n, target := a.n, *a.wanted
+	a.wanted = nil
+	cert := target.Cert
 	if err := n.cfg.State.BeginTransfer(cert.Seq, cert.State); err != nil {
 		return fmt.Errorf("begin to fetch the state of checkpoint %d: %w", cert.Seq, err)
 	}
@@ -124,8 +127,7 @@ func (a *applying) finish() error {
 		return fmt.Errorf("the fetched state is that of checkpoint %d with root %s, want %d with root %s",
 			state.Seq, state.State.Short(), cert.Seq, cert.State.Short())
 	}
-	a.epoch++
-	a.unconfirmed = true
+	a.written, a.unconfirmed = nil, true // those snapshots were of another content
 	n.work.discard()
 	n.own.put(core.Transferred{State: state})
 	return nil

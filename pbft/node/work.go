@@ -32,11 +32,10 @@ type work struct {
 	}
 }
 
-// snapshot is a finished one of this State, of the content that it had in epoch.
+// snapshot is a finished one of the State.
 type snapshot struct {
-	epoch uint64
-	seq   wire.Seq
-	root  crypto.Digest
+	seq  wire.Seq
+	root crypto.Digest
 }
 
 func newWork() *work { return &work{wake: make(chan struct{}, 1)} }

@@ -1,0 +1,246 @@
+package node
+
+import (
+	"bytes"
+	"encoding/binary"
+	"errors"
+	"slices"
+	"sync"
+
+	"github.com/quorate/quorate/app"
+	"github.com/quorate/quorate/crypto"
+	"github.com/quorate/quorate/pbft/core"
+	"github.com/quorate/quorate/pbft/wire"
+)
+
+var errDisk = errors.New("the disk is on fire")
+
+// fakeJournal is a Journal in memory that tells what is durable.
+type fakeJournal struct {
+	mu struct {
+		sync.Mutex
+		records  []core.Record
+		durable  int // of them
+		flushes  int
+		rebases  int
+		size     int64
+		failing  bool
+		blockers chan struct{} // Flush waits for it, if set
+	}
+}
+
+func (j *fakeJournal) Append(records []core.Record) error {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	j.mu.records = append(j.mu.records, records...)
+	j.mu.size += int64(1000 * len(records))
+	return nil
+}
+
+func (j *fakeJournal) Flush() error {
+	j.mu.Lock()
+	blockers := j.mu.blockers
+	j.mu.Unlock()
+	if blockers != nil {
+		<-blockers
+	}
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	if j.mu.failing {
+		return errDisk
+	}
+	j.mu.flushes++
+	j.mu.durable = len(j.mu.records)
+	return nil
+}
+
+func (j *fakeJournal) Rebase(base []core.Record) error {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	j.mu.records = slices.Clone(base)
+	j.mu.durable = len(base)
+	j.mu.rebases++
+	j.mu.size = int64(1000 * len(base))
+	return nil
+}
+
+func (j *fakeJournal) Size() int64 {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return j.mu.size
+}
+
+func (*fakeJournal) Close() error { return nil }
+
+// durable returns what a crash now would leave.
+func (j *fakeJournal) durable() []core.Record {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return slices.Clone(j.mu.records[:j.mu.durable])
+}
+
+func (j *fakeJournal) fail() {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	j.mu.failing = true
+}
+
+// fakeState is a State in memory whose snapshots are one page of digests and
+// pages of some entries each.
+type fakeState struct {
+	app.Memory
+	background sync.WaitGroup
+	mu         struct {
+		sync.Mutex
+		seq       wire.Seq
+		root      crypto.Digest
+		pieces    map[crypto.Digest][]byte
+		collected wire.Seq
+		target    wire.Seq
+		wantRoot  crypto.Digest
+		fetching  bool
+		useless   int
+	}
+}
+
+const fakePageEntries = 4
+
+func pieceDigest(data []byte) crypto.Digest { return crypto.Sum([]byte("fake piece"), data) }
+
+func newFakeState() *fakeState {
+	s := &fakeState{}
+	s.mu.pieces = map[crypto.Digest][]byte{}
+	s.mu.root = s.snapshot()
+	return s
+}
+
+// snapshot makes the pieces of the content and returns the root.
+func (s *fakeState) snapshot() crypto.Digest {
+	var page, top []byte
+	entries := 0
+	flush := func() {
+		d := pieceDigest(page)
+		s.mu.pieces[d] = page
+		top = append(top, d[:]...)
+		page, entries = nil, 0
+	}
+	_ = s.Scan(nil, nil, func(key, value []byte) bool {
+		page = binary.BigEndian.AppendUint32(page, uint32(len(key)))
+		page = binary.BigEndian.AppendUint32(append(page, key...), uint32(len(value)))
+		page = append(page, value...)
+		if entries++; entries == fakePageEntries {
+			flush()
+		}
+		return true
+	})
+	if entries > 0 {
+		flush()
+	}
+	top = append([]byte("top:"), top...)
+	d := pieceDigest(top)
+	s.mu.pieces[d] = top
+	return d
+}
+
+func (s *fakeState) Checkpoint(seq wire.Seq, done func(crypto.Digest, error)) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	root := s.snapshot()
+	s.background.Go(func() {
+		s.mu.Lock()
+		s.mu.seq, s.mu.root = seq, root
+		s.mu.Unlock()
+		done(root, nil)
+	})
+}
+
+func (s *fakeState) Last() (wire.Seq, crypto.Digest) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.mu.seq, s.mu.root
+}
+
+func (s *fakeState) Collect(seq wire.Seq) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.mu.collected = max(s.mu.collected, seq)
+}
+
+func (s *fakeState) collected() wire.Seq {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.mu.collected
+}
+
+func (s *fakeState) Piece(d crypto.Digest) ([]byte, bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	data, ok := s.mu.pieces[d]
+	return data, ok
+}
+
+func (s *fakeState) BeginTransfer(seq wire.Seq, root crypto.Digest) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.mu.target, s.mu.wantRoot, s.mu.fetching = seq, root, true
+	return nil
+}
+
+func (s *fakeState) Wanted(limit int) []crypto.Digest {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	w := s.wanted()
+	return w[:min(limit, len(w))]
+}
+
+func (s *fakeState) wanted() []crypto.Digest {
+	top, ok := s.mu.pieces[s.mu.wantRoot]
+	if !ok {
+		return []crypto.Digest{s.mu.wantRoot}
+	}
+	var wanted []crypto.Digest
+	for p := range slices.Chunk(bytes.TrimPrefix(top, []byte("top:")), crypto.DigestSize) {
+		if _, ok := s.mu.pieces[crypto.Digest(p)]; !ok {
+			wanted = append(wanted, crypto.Digest(p))
+		}
+	}
+	return wanted
+}
+
+func (s *fakeState) AddPiece(data []byte) (bool, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	d := pieceDigest(data)
+	if !slices.Contains(s.wanted(), d) {
+		s.mu.useless++
+		return false, nil
+	}
+	s.mu.pieces[d] = data
+	return true, nil
+}
+
+func (s *fakeState) FinishTransfer() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if len(s.wanted()) > 0 || !s.mu.fetching {
+		return errors.New("not complete")
+	}
+	s.Memory = app.Memory{}
+	for p := range slices.Chunk(bytes.TrimPrefix(s.mu.pieces[s.mu.wantRoot], []byte("top:")), crypto.DigestSize) {
+		for page := s.mu.pieces[crypto.Digest(p)]; len(page) > 0; {
+			k := binary.BigEndian.Uint32(page)
+			key := page[4 : 4+k]
+			page = page[4+k:]
+			v := binary.BigEndian.Uint32(page)
+			_ = s.Put(key, page[4:4+v])
+			page = page[4+v:]
+		}
+	}
+	s.mu.seq, s.mu.root, s.mu.fetching = s.mu.target, s.mu.wantRoot, false
+	return nil
+}
+
+func (s *fakeState) Close() error {
+	s.background.Wait()
+	return nil
+}
