@@ -1,0 +1,179 @@
+package wire_test
+
+import (
+	"errors"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"pgregory.net/rapid"
+
+	"github.com/quorate/quorate/pbft/wire"
+)
+
+// lie is two messages that one replica must not sign both of.
+type lie struct {
+	proof         wire.EvidenceKind
+	first, second wire.Message
+}
+
+// lies returns one lie of each kind, by replica 2, sealed.
+func (w *world) lies() []lie {
+	vote := func(name string) wire.Vote {
+		return wire.Vote{View: 6, Seq: 300, Digest: digest(name), Sender: 2}
+	}
+	prePrepare := func(name string) wire.Message {
+		return wire.Seal(w.replicas[2], w.domain, &wire.PrePrepare{Vote: vote(name)}).Message()
+	}
+	sealed := func(m wire.Message) wire.Message { return w.seal(m).Message() }
+	viewChange := func(s wire.Seq) wire.Message {
+		return sealed(&wire.ViewChange{View: 8, Prepared: []wire.PreparedCert{sampleCert(6, s, 0, 1)}, Sender: 2})
+	}
+	newView := func(name string) wire.Message {
+		refs := []wire.ViewChangeRef{{Sender: 1, Digest: digest(name)}}
+		return sealed(&wire.NewView{View: 10, ViewChanges: refs, Choices: []wire.Choice{{Seq: 1}}, Sender: 2})
+	}
+	return []lie{
+		{wire.EvidencePrePrepares, prePrepare("a"), prePrepare("b")},
+		{wire.EvidencePrepares, sealed(&wire.Prepare{Vote: vote("a")}), sealed(&wire.Prepare{Vote: vote("b")})},
+		{wire.EvidenceCommits, sealed(&wire.Commit{Vote: vote("a")}), sealed(&wire.Commit{Vote: vote("b")})},
+		{
+			wire.EvidenceCheckpoints,
+			sealed(&wire.Checkpoint{Seq: 8, State: digest("a"), Sender: 2}),
+			sealed(&wire.Checkpoint{Seq: 8, State: digest("b"), Sender: 2}),
+		},
+		{wire.EvidenceViewChanges, viewChange(1), viewChange(2)},
+		{wire.EvidenceNewViews, newView("a"), newView("b")},
+	}
+}
+
+func TestEvidenceOfEveryKindOpensAnywhere(t *testing.T) {
+	w := newWorld(t)
+	for _, l := range w.lies() {
+		e, err := wire.NewEvidence(l.proof, 2, l.first, l.second)
+		if err != nil {
+			t.Errorf("%s: %v", l.proof, err)
+			continue
+		}
+		got, err := w.opener().OpenOne(wire.Encode(e))
+		if err != nil {
+			t.Errorf("%s: %v", l.proof, err)
+			continue
+		}
+		if diff := cmp.Diff(wire.Message(e), got.Message()); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", l.proof, diff)
+		}
+		e.Second.Signature[5]++
+		if _, err := w.opener().OpenOne(wire.Encode(e)); !errors.Is(err, wire.ErrSignature) {
+			t.Errorf("%s with a forged statement: got %v, want ErrSignature", l.proof, err)
+		}
+	}
+}
+
+func TestNothingIsEvidenceAgainstTheHonest(t *testing.T) {
+	w := newStubWorld(t)
+	lies := w.lies()
+	for i, l := range lies {
+		for j, other := range lies {
+			if _, err := wire.NewEvidence(l.proof, 2, l.first, other.second); i != j && !errors.Is(err, wire.ErrNoEvidence) {
+				t.Errorf("%s of a %s: got %v, want ErrNoEvidence", l.proof, other.second.Kind(), err)
+			}
+		}
+		if _, err := wire.NewEvidence(l.proof, 2, l.first, l.first); !errors.Is(err, wire.ErrNoEvidence) {
+			t.Errorf("%s, the same twice: got %v, want ErrNoEvidence", l.proof, err)
+		}
+		if _, err := wire.NewEvidence(l.proof, 1, l.first, l.second); !errors.Is(err, wire.ErrNoEvidence) {
+			t.Errorf("%s against another: got %v, want ErrNoEvidence", l.proof, err)
+		}
+	}
+	ask := &wire.Ask{}
+	if _, err := wire.NewEvidence(0, 0, ask, ask); !errors.Is(err, wire.ErrNoEvidence) {
+		t.Errorf("evidence of no kind: got %v, want ErrNoEvidence", err)
+	}
+}
+
+// TestVotesOfDifferentPlacesAreNoEvidence holds that what a correct replica
+// signs in different views, or for different numbers, never convicts it.
+func TestVotesOfDifferentPlacesAreNoEvidence(t *testing.T) {
+	w := newStubWorld(t)
+	rapid.Check(t, func(rt *rapid.T) {
+		d := draw{rt, w}
+		a := wire.Vote{View: d.view(0), Seq: d.seq(0), Digest: d.digest(), Sender: 2}
+		b := wire.Vote{View: d.view(0), Seq: d.seq(0), Digest: d.digest(), Sender: 2}
+		samePlace, sameDigest := a.View == b.View && a.Seq == b.Seq, a.Digest == b.Digest
+		e, err := wire.NewEvidence(wire.EvidenceCommits, 2, &wire.Commit{Vote: a}, &wire.Commit{Vote: b})
+		if got, want := err == nil, samePlace && !sameDigest; got != want {
+			rt.Fatalf("%+v and %+v are evidence: got %t, want %t", a, b, got, want)
+		}
+		if err == nil {
+			if err := e.Check(replicas); err != nil {
+				rt.Fatal(err)
+			}
+		}
+	})
+}
+
+func TestIllegalEvidenceProvesNothing(t *testing.T) {
+	w := newStubWorld(t)
+	for _, c := range []struct {
+		name   string
+		change func(e *wire.Evidence)
+	}{
+		{"unknown kind", func(e *wire.Evidence) { e.Proof = 7 }},
+		{"kind 0", func(e *wire.Evidence) { e.Proof = 0 }},
+		{"another culprit", func(e *wire.Evidence) { e.Culprit = (e.Culprit + 1) % replicas }},
+		{"equal statements", func(e *wire.Evidence) { e.Second = e.First }},
+		{"no body", func(e *wire.Evidence) { e.First.Body = nil }},
+		{"cut body", func(e *wire.Evidence) { e.Second.Body = e.Second.Body[:len(e.Second.Body)-1] }},
+		{"long body", func(e *wire.Evidence) { e.Second.Body = append(e.Second.Body, 0) }},
+		{"kinds that differ", func(e *wire.Evidence) { e.Second.Kind = wire.KindStatus }},
+		{"another place", func(e *wire.Evidence) { e.Second.Body[7]++ }},
+	} {
+		for _, l := range w.lies() {
+			e, err := wire.NewEvidence(l.proof, 2, l.first, l.second)
+			if err != nil {
+				t.Fatal(err)
+			}
+			c.change(e)
+			if err := e.Check(replicas); !errors.Is(err, wire.ErrNoEvidence) {
+				t.Errorf("%s, %s: got %v, want ErrNoEvidence", l.proof, c.name, err)
+			}
+			if _, err := w.opener().OpenOne(wire.Encode(e)); !errors.Is(err, wire.ErrMalformed) {
+				t.Errorf("%s, %s: opening gives %v, want ErrMalformed", l.proof, c.name, err)
+			}
+		}
+	}
+}
+
+// TestBatchesDoNotTravelInEvidence holds that a pre-prepare with its batch and
+// one without make the same statement.
+func TestBatchesDoNotTravelInEvidence(t *testing.T) {
+	w := newStubWorld(t)
+	sealed := w.seal(&wire.PrePrepare{Vote: wire.Vote{View: 6, Seq: 300, Sender: 2}, Batch: w.sampleBatch()})
+	with := message[*wire.PrePrepare](sealed)
+	other := w.lies()[0].first
+	a, err := wire.NewEvidence(wire.EvidencePrePrepares, 2, with, other)
+	if err != nil {
+		t.Fatal(err)
+	}
+	b, err := wire.NewEvidence(wire.EvidencePrePrepares, 2, &wire.PrePrepare{Vote: with.Vote}, other)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(a, b); diff != "" {
+		t.Errorf("(-with +without):\n%s", diff)
+	}
+}
+
+func TestSenderOfKnowsWhoSigned(t *testing.T) {
+	byReplica := map[wire.Kind]wire.ReplicaID{
+		wire.KindPrePrepare: 2, wire.KindPrepare: 3, wire.KindCommit: 3, wire.KindCheckpoint: 1, wire.KindViewChange: 1,
+		wire.KindNewView: 1, wire.KindReply: 2, wire.KindStatus: 2, wire.KindFetchBatches: 3, wire.KindFetchCommitted: 0,
+		wire.KindFetchViewChange: 2, wire.KindFetchPieces: 1, wire.KindReport: 0, wire.KindRefusal: 2,
+	}
+	for k, s := range newStubWorld(t).samples(t) {
+		want, found := byReplica[k]
+		if got, ok := wire.SenderOf(s.Message()); got != want || ok != found {
+			t.Errorf("%s: got %d, %t, want %d, %t", k, got, ok, want, found)
+		}
+	}
+}
