@@ -1,0 +1,196 @@
+package journal
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+
+	"github.com/quorate/quorate/crypto"
+	"github.com/quorate/quorate/pbft/core"
+	"github.com/quorate/quorate/pbft/wire"
+)
+
+// The first byte of a payload. The numbers are part of the format.
+const (
+	tagView       byte = 1
+	tagAccepted   byte = 2
+	tagPrepared   byte = 3
+	tagCommitted  byte = 4
+	tagViewChange byte = 5
+	tagNewView    byte = 6
+	tagCheckpoint byte = 7
+	tagStable     byte = 8
+	tagRejoin     byte = 9
+	tagGenesis    byte = 10 // a StableRecord of number 0, which has no proof
+	tagBatch      byte = 11
+)
+
+var errEmptyRecord = errors.New("journal: a record without its content")
+
+// encodeRecord returns the payload of r: a tag, and a frame or a fixed layout.
+func encodeRecord(r core.Record) ([]byte, error) {
+	switch r := r.(type) {
+	case core.ViewRecord:
+		b := binary.BigEndian.AppendUint64([]byte{tagView}, uint64(r.View))
+		return appendBool(b, r.Active), nil
+	case core.AcceptedRecord:
+		if r.PrePrepare == nil || r.PrePrepare.Batch == nil {
+			return nil, errEmptyRecord
+		}
+		return framed([]byte{tagAccepted}, r.PrePrepare)
+	case core.BatchRecord:
+		if r.Batch == nil {
+			return nil, errEmptyRecord
+		}
+		b := binary.BigEndian.AppendUint64([]byte{tagBatch}, uint64(r.Seq))
+		return framed(b, &wire.BatchBody{Batch: r.Batch})
+	case core.PreparedRecord:
+		return framed([]byte{tagPrepared}, &wire.Prepared{Cert: r.Cert})
+	case core.CommittedRecord:
+		return framed([]byte{tagCommitted}, &wire.CommitProof{Cert: r.Cert})
+	case core.ViewChangeRecord:
+		if r.ViewChange == nil {
+			return nil, errEmptyRecord
+		}
+		return framed([]byte{tagViewChange}, r.ViewChange)
+	case core.NewViewRecord:
+		if r.NewView == nil {
+			return nil, errEmptyRecord
+		}
+		return framed([]byte{tagNewView}, r.NewView)
+	case core.CheckpointRecord:
+		b := binary.BigEndian.AppendUint64([]byte{tagCheckpoint}, uint64(r.Seq))
+		return append(b, r.State[:]...), nil
+	case core.StableRecord:
+		if r.Cert.Seq == 0 {
+			return append([]byte{tagGenesis}, r.Cert.State[:]...), nil
+		}
+		return framed([]byte{tagStable}, &wire.StableProof{Cert: r.Cert})
+	case core.RejoinRecord:
+		b := appendBool(appendBool([]byte{tagRejoin}, r.Open), r.Over)
+		b = binary.BigEndian.AppendUint64(b, uint64(r.Until))
+		return binary.BigEndian.AppendUint64(b, uint64(r.View)), nil
+	}
+	return nil, errEmptyRecord
+}
+
+// framed returns head and the frame of m.
+func framed(head []byte, m wire.Message) ([]byte, error) {
+	frame := wire.Encode(m)
+	if len(head)+len(frame) > recordBytesMax {
+		return nil, fmt.Errorf("journal: a %s of %d bytes is too large for a record", m.Kind(), len(frame))
+	}
+	return append(head, frame...), nil
+}
+
+func appendBool(b []byte, v bool) []byte { return append(b, byte(flag(v))) }
+
+// decodeRecord is the inverse of encodeRecord. It checks no signature: a
+// replica journals its own messages before it signs them. The record keeps
+// payload.
+func decodeRecord(payload []byte, limits *wire.Limits) (core.Record, error) {
+	if len(payload) == 0 {
+		return nil, errors.New("it is empty")
+	}
+	tag, body := payload[0], payload[1:]
+	switch tag {
+	case tagBatch:
+		return decodeBatch(body, limits)
+	case tagView, tagCheckpoint, tagRejoin, tagGenesis:
+		return decodeFixed(tag, body)
+	case tagAccepted, tagPrepared, tagCommitted, tagViewChange, tagNewView, tagStable:
+		m, err := wire.Decode(body, limits)
+		if err != nil {
+			return nil, err
+		}
+		return fromMessage(tag, m)
+	default:
+		return nil, fmt.Errorf("its tag is %d, which no record has", tag)
+	}
+}
+
+func decodeFixed(tag byte, body []byte) (core.Record, error) {
+	if want := fixedBytes(tag); len(body) != want {
+		return nil, fmt.Errorf("it has %d bytes after tag %d, want %d", len(body), tag, want)
+	}
+	switch tag {
+	case tagView:
+		active, err := parseBool(body[8])
+		return core.ViewRecord{View: wire.View(binary.BigEndian.Uint64(body)), Active: active}, err
+	case tagCheckpoint:
+		return core.CheckpointRecord{
+			Seq: wire.Seq(binary.BigEndian.Uint64(body)), State: crypto.Digest(body[8:]),
+		}, nil
+	case tagGenesis:
+		return core.StableRecord{Cert: wire.CheckpointCert{State: crypto.Digest(body)}}, nil
+	default:
+		open, errOpen := parseBool(body[0])
+		over, errOver := parseBool(body[1])
+		return core.RejoinRecord{
+			Open: open, Over: over,
+			Until: wire.Seq(binary.BigEndian.Uint64(body[2:])),
+			View:  wire.View(binary.BigEndian.Uint64(body[10:])),
+		}, errors.Join(errOpen, errOver)
+	}
+}
+
+// fixedBytes returns the length of a fixed layout after its tag.
+func fixedBytes(tag byte) int {
+	switch tag {
+	case tagView:
+		return 8 + 1
+	case tagCheckpoint:
+		return 8 + crypto.DigestSize
+	case tagGenesis:
+		return crypto.DigestSize
+	default:
+		return 1 + 1 + 8 + 8
+	}
+}
+
+func decodeBatch(body []byte, limits *wire.Limits) (core.Record, error) {
+	if len(body) < 8 {
+		return nil, fmt.Errorf("it has %d bytes after its tag, too few for a batch", len(body))
+	}
+	m, err := wire.Decode(body[8:], limits)
+	if err != nil {
+		return nil, err
+	}
+	batch, ok := m.(*wire.BatchBody)
+	if !ok {
+		return nil, fmt.Errorf("it holds a %s under tag %d", m.Kind(), tagBatch)
+	}
+	return core.BatchRecord{Seq: wire.Seq(binary.BigEndian.Uint64(body)), Batch: batch.Batch}, nil
+}
+
+func parseBool(b byte) (bool, error) {
+	if b > 1 {
+		return false, fmt.Errorf("a truth value is %d, want 0 or 1", b)
+	}
+	return b == 1, nil
+}
+
+// fromMessage makes the record that tag stands for of its message.
+func fromMessage(tag byte, m wire.Message) (core.Record, error) {
+	var r core.Record
+	var want byte
+	switch m := m.(type) {
+	case *wire.PrePrepare:
+		r, want = core.AcceptedRecord{PrePrepare: m}, tagAccepted
+	case *wire.Prepared:
+		r, want = core.PreparedRecord{Cert: m.Cert}, tagPrepared
+	case *wire.CommitProof:
+		r, want = core.CommittedRecord{Cert: m.Cert}, tagCommitted
+	case *wire.ViewChange:
+		r, want = core.ViewChangeRecord{ViewChange: m}, tagViewChange
+	case *wire.NewView:
+		r, want = core.NewViewRecord{NewView: m}, tagNewView
+	case *wire.StableProof:
+		r, want = core.StableRecord{Cert: m.Cert}, tagStable
+	default: //nolint:gochecksumtype // no other message is part of a record
+	}
+	if want != tag || r == nil {
+		return nil, fmt.Errorf("it holds a %s under tag %d", m.Kind(), tag)
+	}
+	return r, nil
+}

@@ -1,0 +1,95 @@
+package journal
+
+import (
+	"bytes"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
+
+	"github.com/quorate/quorate/pbft/core"
+	"github.com/quorate/quorate/pbft/wire"
+)
+
+func TestEveryRecordHasOneEncoding(t *testing.T) {
+	limits := wire.DefaultLimits(4)
+	for _, want := range allRecords() {
+		payload, err := encodeRecord(want)
+		if err != nil {
+			t.Fatalf("%T: %v", want, err)
+		}
+		got, err := decodeRecord(payload, &limits)
+		if err != nil {
+			t.Fatalf("%T: %v", want, err)
+		}
+		if diff := cmp.Diff(got, want, cmpopts.EquateEmpty()); diff != "" {
+			t.Errorf("%T (-got +want):\n%s", want, diff)
+		}
+		for cut := range payload {
+			if r, err := decodeRecord(payload[:cut], &limits); err == nil {
+				t.Errorf("%T cut to %d of %d bytes reads as %v", want, cut, len(payload), r)
+			}
+		}
+		if r, err := decodeRecord(append(payload, 0), &limits); err == nil {
+			t.Errorf("%T with a byte more reads as %v", want, r)
+		}
+	}
+}
+
+func TestFramesUnderAnotherTagAreRefused(t *testing.T) {
+	limits := wire.DefaultLimits(4)
+	for _, r := range allRecords() {
+		payload, err := encodeRecord(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for tag := range byte(20) {
+			forged := bytes.Clone(payload)
+			forged[0] = tag
+			got, err := decodeRecord(forged, &limits)
+			if err == nil && tag != payload[0] {
+				t.Errorf("%T under tag %d reads as %T", r, tag, got)
+			}
+		}
+	}
+	ask := append([]byte{tagAccepted}, wire.Encode(&wire.Ask{Nonce: 1})...)
+	if r, err := decodeRecord(ask, &limits); err == nil {
+		t.Errorf("a message that is no record reads as %v", r)
+	}
+}
+
+// The layout of docs/STORAGE.md, byte by byte.
+func TestFixedRecordsHaveTheDocumentedBytes(t *testing.T) {
+	for want, r := range map[string]core.Record{
+		"\x01\x00\x00\x00\x00\x00\x00\x01\x02\x01": core.ViewRecord{View: 258, Active: true},
+		"\x09\x01\x00\x00\x00\x00\x00\x00\x00\x00\x07\x00\x00\x00\x00\x00\x00\x00\x08": core.RejoinRecord{
+			Open: true, Until: 7, View: 8,
+		},
+	} {
+		got, err := encodeRecord(r)
+		if err != nil || string(got) != want {
+			t.Errorf("%#v = %x, %v, want %x", r, got, err, want)
+		}
+	}
+}
+
+func FuzzDecodeRecord(f *testing.F) {
+	for _, r := range allRecords() {
+		payload, err := encodeRecord(r)
+		if err != nil {
+			f.Fatal(err)
+		}
+		f.Add(payload)
+	}
+	limits := wire.DefaultLimits(4)
+	f.Fuzz(func(t *testing.T, payload []byte) {
+		r, err := decodeRecord(payload, &limits)
+		if err != nil {
+			return
+		}
+		again, err := encodeRecord(r)
+		if err != nil || !bytes.Equal(again, payload) {
+			t.Errorf("%x reads as %#v, which is %x, %v", payload, r, again, err)
+		}
+	})
+}
