@@ -22,7 +22,7 @@ func (l *links) open(from, to wire.ReplicaID) bool {
 // plan schedules the faults, and the end of all faults.
 func (w *World) plan() {
 	for _, n := range w.nodes {
-		w.after(w.between(0, tick), n.start)
+		w.after(w.between(0, tick), n.restart)
 	}
 	for _, c := range w.clients {
 		w.after(w.between(0, 5*tick), c.begin)
