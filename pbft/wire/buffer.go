@@ -170,9 +170,10 @@ func (r *reader) count(what string, limit, itemBytes int) int {
 	return int(n)
 }
 
-// bytes reads a byte string, which aliases the frame. An empty one is nil.
+// bytes reads a byte string, which aliases the frame. An empty one is nil. what
+// is its name in errors, after its length.
 func (r *reader) bytes(what string, limit int) []byte {
-	n := r.count("bytes of "+what, limit, 1)
+	n := r.count(what, limit, 1)
 	if n == 0 {
 		return nil
 	}

@@ -126,7 +126,7 @@ func (r *reader) selfProving(k Kind) Message {
 		r.need(m.Cert.Seq > 0, "number 0 needs no proof")
 		return m
 	case KindPiece:
-		return &Piece{Root: r.digest(), Data: r.bytes("a piece", r.lim.PieceBytesMax)}
+		return &Piece{Root: r.digest(), Data: r.bytes("bytes of a piece", r.lim.PieceBytesMax)}
 	case KindEvidence:
 		return r.evidence()
 	case KindAsk:
@@ -279,7 +279,7 @@ func (r *reader) reply() Message {
 	m.Session, m.Number = Session(r.u64()), r.someNumber()
 	m.Outcome = Outcome(r.u8())
 	r.need(m.Outcome <= OutcomeTooLarge, "unknown outcome")
-	m.Result = r.bytes("a result", r.lim.ResultBytesMax)
+	m.Result = r.bytes("bytes of a result", r.lim.ResultBytesMax)
 	m.Index, m.Leaves = r.u32(), r.u32()
 	m.Path = r.digests("digests of a path", replyPathMax)
 	m.Sender, m.Signature = r.id(), r.signature()
@@ -334,7 +334,7 @@ func (r *reader) refusal() Message {
 	m.Session, m.Number = Session(r.u64()), Number(r.number("request number"))
 	m.Reason = RefusalReason(r.u8())
 	r.need(m.Reason >= RefusalOverload && m.Reason <= RefusalRejoining, "unknown reason")
-	m.Detail = string(r.bytes("detail", RefusalDetailBytesMax))
+	m.Detail = string(r.bytes("bytes of detail", RefusalDetailBytesMax))
 	m.Sender, m.Signature = r.id(), r.signature()
 	return m
 }

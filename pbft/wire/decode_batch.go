@@ -40,7 +40,7 @@ func (r *reader) requestHead(m *Request) int {
 func (r *reader) ops(m *Request) {
 	room := r.lim.OpBytesMax
 	for i := range m.Ops {
-		m.Ops[i] = r.bytes("operations", room)
+		m.Ops[i] = r.bytes("bytes of operations", room)
 		room -= len(m.Ops[i])
 		if r.err != nil {
 			return

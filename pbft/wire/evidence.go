@@ -152,7 +152,7 @@ func (r *reader) evidence() Message {
 }
 
 func (r *reader) statement() Statement {
-	return Statement{Kind: Kind(r.u8()), Body: r.bytes("a statement", r.lim.statementBytesMax()), Signature: r.signature()}
+	return Statement{Kind: Kind(r.u8()), Body: r.bytes("bytes of a statement", r.lim.statementBytesMax()), Signature: r.signature()}
 }
 
 // placeOf returns the place of a message that evidence is about.

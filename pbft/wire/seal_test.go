@@ -105,20 +105,7 @@ func TestResealKeepsFrameAndDigest(t *testing.T) {
 func TestSealedDigestNamesWhatIsCarried(t *testing.T) {
 	w := newStubWorld(t)
 	for k, s := range w.samples(t) {
-		var want crypto.Digest
-		switch m := s.Message().(type) {
-		case *wire.Request:
-			want = m.Digest()
-		case *wire.PrePrepare:
-			want = m.Batch.Digest()
-		case *wire.BatchBody:
-			want = m.Batch.Digest()
-		case *wire.Committed:
-			want = m.Batch.Digest()
-		case *wire.ViewChange:
-			want = m.Digest()
-		default:
-		}
+		want := digestOf(s.Message())
 		if diff := cmp.Diff(want, s.Digest()); diff != "" {
 			t.Errorf("%s (-want +got):\n%s", k, diff)
 		}
@@ -158,5 +145,23 @@ func TestTheNullBatchIsAlwaysTheSame(t *testing.T) {
 	var none *wire.Batch
 	if got, want := wire.Encode(&wire.BatchBody{Batch: none}), wire.Encode(&wire.BatchBody{Batch: wire.NullBatch()}); string(got) != string(want) {
 		t.Errorf("no batch: got %x, want the null batch %x", got, want)
+	}
+}
+
+// digestOf computes what Sealed.Digest promises from the message.
+func digestOf(m wire.Message) crypto.Digest {
+	switch m := m.(type) {
+	case *wire.Request:
+		return m.Digest()
+	case *wire.PrePrepare:
+		return m.Batch.Digest()
+	case *wire.BatchBody:
+		return m.Batch.Digest()
+	case *wire.Committed:
+		return m.Batch.Digest()
+	case *wire.ViewChange:
+		return m.Digest()
+	default:
+		return crypto.Digest{}
 	}
 }
