@@ -40,14 +40,15 @@ type Context struct {
 	Client crypto.PublicKey // who signed the operation
 }
 
-// Store is the state that a Tx works on. Implementations need not be safe for
+// Store is the state that a Tx works on. It takes keys twice as long as
+// KeyBytesMax and values of ValueBytesMax. Implementations need not be safe for
 // concurrent use. Errors are of the storage, and fatal to the replica.
 type Store interface {
 	// Get returns the value of key, or ok false. The caller may not change it.
 	Get(key []byte) (value []byte, ok bool, err error)
 	// Put sets key to value; it keeps both, and the caller may not change them.
 	Put(key, value []byte) error
-	// Delete removes key, if it is there.
+	// Delete removes key, if it is there; as Put, it may keep key.
 	Delete(key []byte) error
 	// Scan calls yield for every key in [from, to) in ascending order of bytes,
 	// until it returns false; a nil to means no end. yield may not write.

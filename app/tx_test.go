@@ -325,3 +325,40 @@ func TestStorageErrorsAreFaults(t *testing.T) {
 		}
 	}
 }
+
+// scanning is a store that knows whether it is in the middle of a scan.
+type scanning struct {
+	app.Memory
+	active bool
+}
+
+func (s *scanning) Scan(from, to []byte, yield func(key, value []byte) bool) error {
+	s.active = true
+	defer func() { s.active = false }()
+	return s.Memory.Scan(from, to, yield)
+}
+
+// TestApplicationNeverRunsInsideAScanOfTheStore is what lets a loop over a scan
+// read, write, break and panic, whatever the store is.
+func TestApplicationNeverRunsInsideAScanOfTheStore(t *testing.T) {
+	store := &scanning{}
+	do(t, store, func(tx *app.Tx) {
+		for i := range 600 {
+			tx.PutUint64(fmt.Sprint(i), 1)
+		}
+	})
+	seen := 0
+	failure := do(t, store, func(tx *app.Tx) {
+		for range tx.Scan("", "") {
+			if store.active {
+				t.Fatal("the store is in a scan")
+			}
+			if seen++; seen == 500 {
+				crash("in a loop")
+			}
+		}
+	})
+	if failure == nil || seen != 500 || store.active {
+		t.Errorf("got %v after %d keys, want a panic after 500", failure, seen)
+	}
+}

@@ -3,6 +3,7 @@ package node
 import (
 	"errors"
 	"fmt"
+	"math/bits"
 
 	"github.com/quorate/quorate/app"
 	"github.com/quorate/quorate/crypto"
@@ -29,9 +30,12 @@ type Applier struct {
 	// back.
 	resultBytesMax int
 
-	meta   meta
-	loaded bool
-	broken error // the first error of the state: nothing works any more
+	meta meta
+	// clients is what the state holds of clients: reading it there for every
+	// request cost as much as the rest of its execution.
+	clients map[wire.ClientID]core.ClientState
+	loaded  bool
+	broken  error // the first error of the state: nothing works any more
 }
 
 // Applied is what the execution of one batch gave.
@@ -68,9 +72,13 @@ type Failure struct {
 
 // NewApplier returns an Applier for the machine and the state of a replica of
 // the cluster that domain names. resultBytesMax is that of the cluster's
-// wire.Limits.
+// wire.Limits; results that would not fit into a value of the state are too
+// large as well.
 func NewApplier(state State, machine app.StateMachine, domain crypto.Domain, resultBytesMax int) *Applier {
-	return &Applier{state: state, machine: machine, domain: domain, resultBytesMax: resultBytesMax}
+	return &Applier{
+		state: state, machine: machine, domain: domain,
+		resultBytesMax: min(resultBytesMax, app.ValueBytesMax-recordFixedBytes),
+	}
 }
 
 // Seq returns the number of the last batch applied.
@@ -86,7 +94,10 @@ func (a *Applier) Apply(ex core.Execution) (Applied, error) {
 	if err := a.refuse(&ex); err != nil {
 		return Applied{}, fmt.Errorf("node: apply batch %d: %w", ex.Seq, err)
 	}
-	run := running{Applier: a, ex: &ex, next: a.meta, applied: Applied{Seq: ex.Seq}}
+	run := running{
+		Applier: a, ex: &ex, next: a.meta, applied: Applied{Seq: ex.Seq},
+		kept: make(map[resultID]record, len(ex.Orders)),
+	}
 	if err := run.all(); err != nil {
 		a.broken = fmt.Errorf("node: apply batch %d: %w", ex.Seq, err)
 		return Applied{}, a.broken
@@ -114,7 +125,7 @@ func (a *Applier) refuse(ex *core.Execution) error {
 // Answer returns the kept result of an operation, and whether there is one. The
 // Reply lacks what SealReplies adds.
 func (a *Applier) Answer(q core.Answer) (*wire.Reply, bool, error) {
-	kept, ok, err := a.result(resultKey(q.Client, q.Session, q.Number))
+	kept, ok, err := a.result(resultID(q))
 	if err != nil || !ok {
 		return nil, false, err
 	}
@@ -124,14 +135,14 @@ func (a *Applier) Answer(q core.Answer) (*wire.Reply, bool, error) {
 	}, true, nil
 }
 
-func (a *Applier) result(key []byte) (record, bool, error) {
-	value, ok, err := a.state.Get(key)
+func (a *Applier) result(id resultID) (record, bool, error) {
+	value, ok, err := a.state.Get(id.key())
 	if err != nil || !ok {
 		return record{}, false, err
 	}
 	kept, err := decodeRecord(value)
 	if err != nil {
-		return record{}, false, fmt.Errorf("kept result %x: %w", key, err)
+		return record{}, false, fmt.Errorf("kept result %x: %w", id.key(), err)
 	}
 	return kept, true, nil
 }
@@ -142,6 +153,7 @@ type running struct {
 	ex      *core.Execution
 	next    meta // after it
 	applied Applied
+	kept    map[resultID]record // of the operations that ran
 }
 
 func (r *running) all() error {
@@ -152,6 +164,11 @@ func (r *running) all() error {
 	}
 	for i := range r.ex.Clients {
 		if err := r.client(&r.ex.Clients[i]); err != nil {
+			return err
+		}
+	}
+	for _, o := range r.ex.Orders {
+		if err := r.keep(o); err != nil {
 			return err
 		}
 	}
@@ -175,21 +192,23 @@ func (r *running) order(o core.Order) error {
 
 // settle returns how the operation ended: now, earlier, or not at all.
 func (r *running) settle(o core.Order) (record, error) {
-	key := resultKey(o.Request.Client, o.Request.Session, o.Number())
+	id := idOf(o)
 	if o.Run {
 		kept, err := r.execute(o)
-		if err != nil {
-			return record{}, err
-		}
-		return kept, r.state.Put(key, kept.encode())
+		r.kept[id] = kept
+		return kept, err
 	}
-	if o.Outcome == wire.OutcomeForgotten {
-		kept, ok, err := r.result(key)
-		if ok || err != nil {
-			return kept, err
-		}
+	if o.Outcome != wire.OutcomeForgotten {
+		return record{outcome: o.Outcome}, nil
 	}
-	return record{outcome: o.Outcome}, nil
+	if kept, ok := r.kept[id]; ok {
+		return kept, nil
+	}
+	kept, ok, err := r.result(id)
+	if !ok {
+		kept.outcome = o.Outcome
+	}
+	return kept, err
 }
 
 // execute runs one operation in its own transaction.
@@ -232,44 +251,53 @@ func (r *running) rolledBack(o core.Order, outcome wire.Outcome, text, detail st
 	return record{seq: r.ex.Seq, outcome: outcome, result: []byte(text[:min(len(text), r.resultBytesMax)])}
 }
 
-// client stores the state of a client, and drops the results that it needs no
-// more: of older sessions, and those that it acknowledged.
+// client stores the state of a client, and drops the results of earlier batches
+// that it needs no more.
 func (r *running) client(s *core.ClientState) error {
-	key, value := clientKey(s.Client), encodeClient(s)
-	old, known, err := r.state.Get(key)
-	if err != nil {
-		return err
-	}
-	if known && string(old) == string(value) {
+	old := r.clients[s.Client]
+	if old == *s {
 		return nil
 	}
-	// An unknown client can have results, too: those of this very batch.
-	if !known || sessionAndLow(old) != sessionAndLow(value) {
-		if err := r.drop(s); err != nil {
+	if old.Session != s.Session || old.Low != s.Low {
+		if err := r.drop(&old, s); err != nil {
 			return fmt.Errorf("results of client %x: %w", s.Client[:4], err)
 		}
 	}
-	return r.state.Put(key, value)
+	r.clients[s.Client] = *s
+	return r.state.Put(clientKey(s.Client), encodeClient(s))
 }
 
-// drop deletes the results of s that are needed no more. They are one range of
-// keys, and at most two windows full: one of an older session and one of this.
-func (r *running) drop(s *core.ClientState) error {
-	var gone [][]byte
-	to := append(resultKey(s.Client, s.Session, s.Low), 0) // the key after it
-	err := r.state.Scan(resultsKey(s.Client), to, func(key, _ []byte) bool {
-		gone = append(gone, append([]byte{}, key...))
-		return true
-	})
-	if err != nil {
-		return err
-	}
-	for _, key := range gone {
-		if err := r.state.Delete(key); err != nil {
-			return err
+// drop deletes the results of old that s needs no more: of an older session, and
+// what is acknowledged. What is executed and not acknowledged has its result in
+// the state, so Done names them; finding them by a scan cost more than executing
+// did.
+func (r *running) drop(old, s *core.ClientState) error {
+	for w, word := range old.Done {
+		for ; word != 0; word &= word - 1 {
+			number := old.Low + 1 + wire.Number(64*w+bits.TrailingZeros64(word)) //nolint:gosec // small numbers
+			if old.Session == s.Session && number > s.Low {
+				return nil
+			}
+			if err := r.state.Delete(resultID{s.Client, old.Session, number}.key()); err != nil {
+				return err
+			}
 		}
 	}
 	return nil
+}
+
+// keep stores the result of an operation that ran, unless the same batch
+// acknowledged it or began a newer session.
+func (r *running) keep(o core.Order) error {
+	if !o.Run {
+		return nil
+	}
+	id := idOf(o)
+	s := r.clients[id.Client]
+	if id.Session != s.Session || id.Number <= s.Low {
+		return nil
+	}
+	return r.state.Put(id.key(), r.kept[id].encode())
 }
 
 // SealReplies completes the replies of one batch, or of some Answers, as replica

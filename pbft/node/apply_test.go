@@ -31,6 +31,9 @@ func (s *memoryState) Put(key, value []byte) error {
 	if s.fails != nil {
 		return s.fails
 	}
+	if len(value) > app.ValueBytesMax {
+		return errors.New("a value is too long") // no store takes more
+	}
 	return s.Memory.Put(key, value)
 }
 
@@ -411,5 +414,30 @@ func TestAfterAnErrorOfTheStateNothingWorks(t *testing.T) {
 	}
 	if _, err := a.Load(); !errors.Is(err, disk) {
 		t.Errorf("got %v, want the state's error again", err)
+	}
+}
+
+// echo returns the operation.
+type echo struct{}
+
+func (echo) Execute(_ *app.Tx, op []byte) []byte { return op }
+
+// TestEveryResultFitsIntoTheState gives a limit above what a value of the state
+// may have: the replica must not fail over the largest results.
+func TestEveryResultFitsIntoTheState(t *testing.T) {
+	for size := app.ValueBytesMax - 20; size <= app.ValueBytesMax+1; size++ {
+		c := newFakeCore(t)
+		a := node.NewApplier(&memoryState{}, echo{}, applyDomain(), 1<<20)
+		if _, err := a.Load(); err != nil {
+			t.Fatal(err)
+		}
+		reply := applyBatch(t, a, c.batch(requestOf(1, 1, 1, strings.Repeat("x", size)))).Replies[0]
+		want := wire.OutcomeOK
+		if size > app.ValueBytesMax-9 {
+			want = wire.OutcomeTooLarge
+		}
+		if reply.Outcome != want || (want == wire.OutcomeOK && len(reply.Result) != size) {
+			t.Errorf("result of %d bytes: got outcome %d, %d bytes, want %d", size, reply.Outcome, len(reply.Result), want)
+		}
 	}
 }

@@ -51,13 +51,16 @@ func metaKey() []byte { return []byte(metaName) }
 
 func clientKey(client wire.ClientID) []byte { return append([]byte(clientPrefix), client[:]...) }
 
-func resultsKey(client wire.ClientID) []byte { return append([]byte(resultPrefix), client[:]...) }
+// resultID names the kept result of an operation.
+type resultID core.Answer
 
-func resultKey(client wire.ClientID, session wire.Session, number wire.Number) []byte {
-	key := make([]byte, 0, len(resultPrefix)+len(client)+8+8+1)
-	key = append(append(key, resultPrefix...), client[:]...)
-	key = binary.BigEndian.AppendUint64(key, uint64(session))
-	return binary.BigEndian.AppendUint64(key, uint64(number))
+func idOf(o core.Order) resultID { return resultID{o.Request.Client, o.Request.Session, o.Number()} }
+
+func (id resultID) key() []byte {
+	key := make([]byte, 0, len(resultPrefix)+len(id.Client)+8+8)
+	key = append(append(key, resultPrefix...), id.Client[:]...)
+	key = binary.BigEndian.AppendUint64(key, uint64(id.Session))
+	return binary.BigEndian.AppendUint64(key, uint64(id.Number))
 }
 
 func (m meta) encode() []byte {
@@ -111,10 +114,6 @@ func encodeClient(s *core.ClientState) []byte {
 	return b
 }
 
-// sessionAndLow returns the part of a client's value that decides which results
-// it needs.
-func sessionAndLow(value []byte) string { return string(value[:min(16, len(value))]) }
-
 func decodeClient(key, value []byte) (core.ClientState, error) {
 	s := core.ClientState{}
 	if len(key) != len(clientPrefix)+len(s.Client) || len(value) != clientBytes {
@@ -147,6 +146,10 @@ func (a *Applier) Load() (core.Snapshot, error) {
 		return core.Snapshot{}, fmt.Errorf("node: load the state of checkpoint %d: %w", seq, err)
 	}
 	a.meta, a.loaded = m, true
+	a.clients = make(map[wire.ClientID]core.ClientState, len(clients))
+	for _, s := range clients {
+		a.clients[s.Client] = s
+	}
 	return core.Snapshot{Seq: seq, State: root, History: m.history, Time: m.time, Clients: clients}, nil
 }
 
