@@ -56,11 +56,7 @@ func drawValue(t *rapid.T) string {
 }
 
 // checkpointed takes a checkpoint and waits for it.
-func checkpointed(t interface {
-	Helper()
-	Fatal(args ...any)
-}, s *Store, seq wire.Seq,
-) crypto.Digest {
+func checkpointed(t tester, s *Store, seq wire.Seq) crypto.Digest {
 	t.Helper()
 	type result struct {
 		root crypto.Digest
@@ -79,11 +75,7 @@ func checkpointed(t interface {
 }
 
 // fresh builds content at once.
-func fresh(t interface {
-	Helper()
-	Fatal(args ...any)
-}, c content,
-) *Store {
+func fresh(t tester, c content) *Store {
 	t.Helper()
 	s := OpenMemory()
 	for _, k := range slices.Sorted(maps.Keys(c)) {
@@ -95,11 +87,7 @@ func fresh(t interface {
 	return s
 }
 
-func contentOf(t interface {
-	Helper()
-	Fatal(args ...any)
-}, s *Store,
-) content {
+func contentOf(t tester, s *Store) content {
 	t.Helper()
 	got := content{}
 	last := []byte(nil)
@@ -120,36 +108,35 @@ func contentOf(t interface {
 	return got
 }
 
-func sameContent(t *rapid.T, s *Store, want content) {
+// probes are keys to read, and a range to scan.
+type probes struct{ one, two, from, to string }
+
+func drawProbes(t *rapid.T) probes { return probes{drawKey(t), drawKey(t), drawKey(t), drawKey(t)} }
+
+func sameContent(t tester, s *Store, want content, at probes) {
 	t.Helper()
 	if diff := cmp.Diff(contentOf(t, s), want); diff != "" {
 		t.Fatalf("content (-got +want):\n%.2000s", diff)
 	}
-	for _, k := range []string{drawKey(t), drawKey(t)} {
+	for _, k := range []string{at.one, at.two} {
 		v, ok, err := s.Get([]byte(k))
 		wanted, there := want[k]
 		if err != nil || ok != there || string(v) != wanted {
 			t.Fatalf("get %q: %d bytes, %v, %v; want %d bytes, %v", k, len(v), ok, err, len(wanted), there)
 		}
 	}
-	sameRange(t, s, want)
-}
-
-func sameRange(t *rapid.T, s *Store, want content) {
-	t.Helper()
-	from, to := drawKey(t), drawKey(t)
 	var got, expected []string
-	err := s.Scan([]byte(from), []byte(to), func(k, _ []byte) bool { got = append(got, string(k)); return true })
+	err := s.Scan([]byte(at.from), []byte(at.to), func(k, _ []byte) bool { got = append(got, string(k)); return true })
 	if err != nil {
 		t.Fatal(err)
 	}
 	for _, k := range slices.Sorted(maps.Keys(want)) {
-		if k >= from && k < to {
+		if k >= at.from && k < at.to {
 			expected = append(expected, k)
 		}
 	}
 	if diff := cmp.Diff(got, expected); diff != "" {
-		t.Fatalf("scan from %q to %q (-got +want):\n%s", from, to, diff)
+		t.Fatalf("scan from %q to %q (-got +want):\n%s", at.from, at.to, diff)
 	}
 }
 
@@ -157,8 +144,8 @@ func TestRootIsFunctionOfContentAndStoreIsAMap(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		s, want := OpenMemory(), content{}
 		for seq := wire.Seq(1); seq <= 4; seq++ {
-			drawOps(t, s, want)
-			sameContent(t, s, want)
+			perform(t, s, want, drawOps(t))
+			sameContent(t, s, want, drawProbes(t))
 			root := checkpointed(t, s, seq)
 			if _, wanted := fresh(t, want).Last(); root != wanted {
 				t.Fatalf("root %s, from scratch %s", root.Short(), wanted.Short())
@@ -169,28 +156,41 @@ func TestRootIsFunctionOfContentAndStoreIsAMap(t *testing.T) {
 			if err := s.rd.verify(s.newest().root, 0); err != nil {
 				t.Fatal(err)
 			}
-			sameContent(t, s, want)
+			sameContent(t, s, want, drawProbes(t))
 			s.Collect(seq)
 		}
 	})
 }
 
-func drawOps(t *rapid.T, s *Store, want content) {
+// drawOps draws changes; some delete what one of them has put.
+func drawOps(t *rapid.T) []op {
+	var ops []op
 	for range rapid.IntRange(0, 25).Draw(t, "ops") {
-		k := drawKey(t)
-		if rapid.IntRange(0, 2).Draw(t, "delete") == 0 {
-			if keys := slices.Sorted(maps.Keys(want)); len(keys) > 0 && rapid.Bool().Draw(t, "present") {
-				k = rapid.SampledFrom(keys).Draw(t, "which")
-			}
-			delete(want, k)
-			if err := s.Delete([]byte(k)); err != nil {
-				t.Fatal(err)
-			}
-			continue
+		o := op{key: []byte(drawKey(t)), deleted: rapid.IntRange(0, 2).Draw(t, "delete") == 0}
+		if o.deleted && len(ops) > 0 && rapid.Bool().Draw(t, "present") {
+			o.key = rapid.SampledFrom(ops).Draw(t, "which").key
 		}
-		v := drawValue(t)
-		want[k] = v
-		if err := s.Put([]byte(k), []byte(v)); err != nil {
+		if !o.deleted {
+			o.value = []byte(drawValue(t))
+		}
+		ops = append(ops, o)
+	}
+	return ops
+}
+
+// perform applies changes to a store and to its model.
+func perform(t tester, s *Store, model content, ops []op) {
+	t.Helper()
+	for _, o := range ops {
+		var err error
+		if o.deleted {
+			delete(model, string(o.key))
+			err = s.Delete(o.key)
+		} else {
+			model[string(o.key)] = string(o.value)
+			err = s.Put(o.key, o.value)
+		}
+		if err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -201,7 +201,7 @@ func TestCollectDeletesExactlyWhatNoKeptSnapshotReaches(t *testing.T) {
 		s, want := OpenMemory(), content{}
 		past := map[wire.Seq]content{0: {}}
 		for seq := wire.Seq(1); seq <= 6; seq++ {
-			drawOps(t, s, want)
+			perform(t, s, want, drawOps(t))
 			checkpointed(t, s, seq)
 			past[seq] = maps.Clone(want)
 			if rapid.Bool().Draw(t, "collect") {
@@ -292,7 +292,7 @@ func TestCheckpointWritesOnlyDirtyPaths(t *testing.T) {
 func TestProofShowsValueOrAbsence(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		s, want := OpenMemory(), content{}
-		drawOps(t, s, want)
+		perform(t, s, want, drawOps(t))
 		root := checkpointed(t, s, 1)
 		key := drawKey(t)
 		proof, err := s.Prove([]byte(key))
@@ -320,7 +320,7 @@ func TestPageDecoderIsCanonical(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		want := content{}
 		s := OpenMemory()
-		drawOps(t, s, want)
+		perform(t, s, want, drawOps(t))
 		checkpointed(t, s, 1)
 		for key := range reachable(t, s) {
 			data, _, _ := s.rd.pages.get([]byte(key))

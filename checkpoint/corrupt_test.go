@@ -1,0 +1,143 @@
+package checkpoint
+
+import (
+	"flag"
+	"fmt"
+	"maps"
+	"math/rand/v2"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/quorate/quorate/pbft/wire"
+)
+
+var (
+	seed      = flag.Uint64("seed", uint64(time.Now().UnixNano()), "seed of random tests")
+	flipCount = flag.Int("flips", 2, "how many bytes are flipped in each file, one at a time")
+)
+
+// damage is one way to change a file.
+type damage struct {
+	name string
+	do   func(path string, rnd *rand.Rand) error
+}
+
+func damages() []damage {
+	return []damage{
+		{"flip", func(path string, rnd *rand.Rand) error { return flip(path, rnd) }},
+		{"truncate", func(path string, rnd *rand.Rand) error {
+			st, err := os.Stat(path)
+			if err != nil {
+				return err
+			}
+			return os.Truncate(path, rnd.Int64N(st.Size()+1))
+		}},
+	}
+}
+
+// flip changes one byte of the written part of a file.
+func flip(path string, rnd *rand.Rand) error {
+	f, err := os.OpenFile(path, os.O_RDWR, 0)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	end, err := unix.Seek(int(f.Fd()), 0, unix.SEEK_HOLE)
+	if err != nil || end == 0 {
+		return err
+	}
+	at, b := rnd.Int64N(end), make([]byte, 1)
+	if _, err := f.ReadAt(b, at); err != nil {
+		return err
+	}
+	b[0] ^= byte(1 + rnd.IntN(255))
+	_, err = f.WriteAt(b, at)
+	return err
+}
+
+// inChild opens dir in a child process, as a service manager would: again when
+// it crashes. It returns what the child said.
+func inChild(t *testing.T, dir string) string {
+	t.Helper()
+	for range crashesMax + 1 {
+		cmd := exec.CommandContext(t.Context(), os.Args[0])
+		cmd.Env = append(os.Environ(), childVariable+"="+dir, "GOLOG_LOG_LEVEL=fatal")
+		out, err := cmd.Output()
+		if err == nil {
+			return strings.TrimSpace(string(out))
+		}
+		t.Logf("child ended: %v", err)
+	}
+	t.Fatal("the directory is not quarantined however often the process crashes")
+	return ""
+}
+
+// TestDamagedFilesNeverGiveWrongData damages every file of a store, as a crash
+// left it and as Close did. Whatever comes back is a snapshot that was taken, and
+// when it is not the newest, that is said.
+func TestDamagedFilesNeverGiveWrongData(t *testing.T) {
+	rnd := rand.New(rand.NewPCG(*seed, 0))
+	t.Logf("-seed=%d", *seed)
+	base := t.TempDir()
+	crashed, ended := filepath.Join(base, "crashed"), filepath.Join(base, "ended")
+	s := open(t, ended, Options{})
+	contents := map[wire.Seq]content{0: {}}
+	for seq := wire.Seq(1); seq <= 4; seq++ {
+		fill(t, s, int(seq)*20, int(seq)*20+100, fmt.Sprint(seq))
+		checkpointed(t, s, seq)
+		contents[seq] = maps.Clone(contentOf(t, s))
+		s.Collect(seq)
+	}
+	copyTree(t, ended, crashed)
+	closed(t, s)
+
+	outcomes := map[string]int{}
+	for _, origin := range []string{crashed, ended} {
+		files, err := filepath.Glob(filepath.Join(origin, badgerName, "*"))
+		if err != nil || len(files) < 3 {
+			t.Fatal(files, err)
+		}
+		files = append(files, filepath.Join(origin, publishedName))
+		for i, file := range files {
+			for n := range *flipCount {
+				d := damages()[n%len(damages())]
+				dir := filepath.Join(base, fmt.Sprint(filepath.Base(origin), i, "-", n))
+				copyTree(t, origin, dir)
+				path := dir + strings.TrimPrefix(file, origin)
+				if err := d.do(path, rnd); err != nil {
+					t.Fatal(err)
+				}
+				said := inChild(t, dir)
+				outcomes[strings.Fields(said)[0]]++
+				if why := wrong(said, contents); why != "" {
+					t.Errorf("%s %s: %s: %s", d.name, strings.TrimPrefix(path, dir), said, why)
+				}
+			}
+		}
+	}
+	t.Logf("outcomes: %v", outcomes)
+}
+
+// wrong tells what is wrong about the answer of a child, or nothing.
+func wrong(said string, contents map[wire.Seq]content) string {
+	var kind, digest string
+	var seq wire.Seq
+	if n, _ := fmt.Sscan(said, &kind, &seq, &digest); n == 3 && digest != contents[seq].digest() {
+		return "content is not that of the snapshot"
+	}
+	switch {
+	case kind == "whole" && seq != 4:
+		return "the newest snapshot is lost without a word"
+	case kind == "fallback" && seq == 4:
+		return "claims to have lost what is there"
+	case kind == "quarantined" && seq != 0, kind == "fault", kind == "error":
+		return "unexpected"
+	}
+	return ""
+}
