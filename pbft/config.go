@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"net"
 	"os"
 	"path/filepath"
 	"slices"
@@ -67,8 +68,8 @@ type Config struct {
 	PlainKey bool
 	// Passphrase opens the key file. It is never read from a configuration file.
 	Passphrase []byte
-	// Listen are the multiaddresses to listen on; empty means those that the
-	// genesis announces.
+	// Listen are the addresses to listen on, as multiaddresses or host:port;
+	// empty means those that the genesis announces.
 	Listen []string
 	// RequestTimeout is the one knob of time: how long the oldest request may
 	// wait before the primary is suspected. All other timers derive from it.
@@ -167,13 +168,22 @@ func (c Config) Validate() error {
 		t, RequestTimeoutMin, RequestTimeoutMax)
 	need(len(c.Listen) <= listenMax, "listen has %d addresses, want at most %d", len(c.Listen), listenMax)
 	for i, a := range c.Listen[:min(len(c.Listen), listenMax)] {
-		_, err := multiaddr.NewMultiaddr(a)
-		need(err == nil, "listen[%d] is %q, want a multiaddress such as /ip4/127.0.0.1/tcp/7000", i, a)
+		need(isAddress(a), "listen[%d] is %q, want an address such as /ip4/127.0.0.1/tcp/7000 or 127.0.0.1:7000", i, a)
 	}
 	levels := []string{"", "debug", "info", "warn", "error"}
 	need(slices.Contains(levels, c.LogLevel), "log_level is %q, want debug, info, warn or error", c.LogLevel)
 	need(!c.PlainKey || len(c.Passphrase) == 0, "a passphrase for a plain key: drop one of the two")
 	return errors.Join(errs...)
+}
+
+// isAddress tells whether a is a multiaddress or host:port.
+func isAddress(a string) bool {
+	if strings.HasPrefix(a, "/") {
+		_, err := multiaddr.NewMultiaddr(a)
+		return err == nil
+	}
+	_, _, err := net.SplitHostPort(a)
+	return err == nil
 }
 
 // GenesisPath returns where the genesis is.

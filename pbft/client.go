@@ -1,0 +1,233 @@
+package pbft
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/quorate/quorate/crypto"
+	"github.com/quorate/quorate/pbft/core"
+	"github.com/quorate/quorate/pbft/wire"
+)
+
+// Bounds of a Client.
+const (
+	// eventsMax bounds the verified messages that wait for the client's loop:
+	// enough for one answer of each replica to a whole request. Beyond it the
+	// reading of streams waits.
+	eventsMax = 256
+	// bytesOpenMax bounds the operations without a result, in bytes: half of
+	// what core.Config lets one client have waiting, so that no correct client
+	// is refused for it.
+	bytesOpenMax = 2 << 20
+	// retransmitDoublings bounds the growth of the time between
+	// retransmissions: to eight times the first.
+	retransmitDoublings = 3
+)
+
+// Identity names one operation of a client key for ever. Whatever happens to
+// the connection, the client or the replicas, an identity is executed at most
+// once.
+type Identity struct {
+	Session wire.Session
+	Number  wire.Number
+}
+
+// String returns the identity as session/number.
+func (id Identity) String() string { return fmt.Sprintf("%d/%d", id.Session, id.Number) }
+
+// Client submits operations to a cluster and believes no single replica: a
+// result counts when f+1 of them signed the same one, so that a correct one is
+// among them (PBFT §4.1). Its methods may be called by many goroutines at once,
+// which is also how it is fast: operations that wait together are signed
+// together.
+//
+// At most core.ClientWindowMax operations have no result at a time; a Submit
+// beyond that waits. Numbers and sessions follow RIFL (Lee et al., SOSP '15).
+type Client struct {
+	cfg       clientConfig
+	transport clientTransport
+
+	submits  chan *call   // new operations; not received while the window is full
+	retries  chan *call   // operations with a number
+	leaves   chan *call   // calls whose context ended
+	asks     chan *asking // questions for status
+	unasks   chan *asking // those whose context ended
+	arrivals chan arrival // verified messages and changes of links
+
+	cancel context.CancelFunc
+	ended  chan struct{} // closed when everything has ended
+	once   sync.Once
+	cause  error // why it ended by itself; read after ended is closed
+}
+
+// clientTransport carries frames between a client and the replicas.
+// network.Clients is one.
+type clientTransport interface {
+	// Run serves until ctx is done. It calls in with every frame of a replica,
+	// and link when a connection came up, or is down and why, from many
+	// goroutines.
+	Run(ctx context.Context, in func(from wire.ReplicaID, frame []byte),
+		link func(peer wire.ReplicaID, up bool, err error)) error
+	// Send queues frame for a replica, and returns false if it cannot. It never
+	// blocks.
+	Send(to wire.ReplicaID, frame []byte) bool
+}
+
+// clientConfig is what a Client works with. All fields are set.
+type clientConfig struct {
+	signer  crypto.Signer
+	domain  crypto.Domain
+	keys    []crypto.PublicKey // of the replicas
+	quorum  core.Quorum
+	limits  wire.Limits
+	session wire.Session
+	next    wire.Number // the first number that the session has not used
+	// retransmit is how long the primary has before all replicas are asked.
+	retransmit time.Duration
+}
+
+// call is one call of Submit, Read or SubmitWith that waits.
+type call struct {
+	op       []byte
+	readOnly bool
+	number   wire.Number // 0 until it has one
+	// done has room for the one answer, so the loop never waits for a caller.
+	done chan answer
+}
+
+// answer is what a call returns.
+type answer struct {
+	result Result
+	err    error
+}
+
+// newClient returns a client that works until Close. It takes the transport
+// over.
+func newClient(cfg clientConfig, transport clientTransport) *Client {
+	c := &Client{
+		cfg: cfg, transport: transport,
+		submits: make(chan *call), retries: make(chan *call), leaves: make(chan *call),
+		asks: make(chan *asking), unasks: make(chan *asking),
+		arrivals: make(chan arrival, eventsMax),
+		ended:    make(chan struct{}),
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	c.cancel = cancel
+	go c.run(ctx)
+	return c
+}
+
+// Key returns the client's public key: who it is.
+func (c *Client) Key() crypto.PublicKey { return c.cfg.signer.Public() }
+
+// Session returns the client's session.
+func (c *Client) Session() wire.Session { return c.cfg.session }
+
+// Submit has the cluster execute op, exactly once, and returns its result. It
+// signs, sends, and retransmits until ctx ends; it never answers that the
+// outcome is unknown. The error is one of
+//
+//   - *OutcomeError: the cluster decided that op has no result of the
+//     application (ErrPanicked, ErrSessionOld and so on); it carries the proof.
+//   - *RefusedError: f+1 replicas will not order op, and say why.
+//   - *UnfinishedError: ctx ended first. op may still be executed. To learn its
+//     result, call SubmitWith with the identity in the error.
+//   - ErrOperation: op is larger than the cluster takes; nothing was sent.
+//   - ErrClosed: the client is closed.
+//
+// op may not be changed until Submit returns, nor after an UnfinishedError.
+func (c *Client) Submit(ctx context.Context, op []byte) (Result, error) {
+	return c.do(ctx, c.submits, &call{op: op})
+}
+
+// Read has the cluster answer op by app.Querier, without changing anything. It
+// goes through the order as Submit does, so it sees every operation that any
+// client had the result of before: reads are linearizable.
+func (c *Client) Read(ctx context.Context, op []byte) (Result, error) {
+	return c.do(ctx, c.submits, &call{op: op, readOnly: true})
+}
+
+// SubmitWith is Submit with an identity that the caller knows: of a Submit that
+// ended with an UnfinishedError, also of an earlier process with the same key
+// and session (see DialConfig). It executes op only if that identity was never
+// executed, and returns the one result in any case. op must be the one that the
+// identity was used for first. Once the client had more than
+// core.ClientWindowMax later results, the identity is given up: the error is
+// ErrForgotten.
+func (c *Client) SubmitWith(ctx context.Context, id Identity, op []byte) (Result, error) {
+	if id.Session != c.cfg.session || id.Number == 0 || id.Number > wire.NumberMax {
+		return Result{}, fmt.Errorf("%w: %s is not of session %d: dial with the session of the identity",
+			ErrIdentity, id, c.cfg.session)
+	}
+	return c.do(ctx, c.retries, &call{op: op, number: id.Number})
+}
+
+// Close ends the client and waits until all that it started has ended. Calls
+// that wait return ErrClosed. It may be called again, and returns why the
+// client ended by itself, if it did.
+func (c *Client) Close() error {
+	c.once.Do(c.cancel)
+	<-c.ended
+	return c.cause
+}
+
+func (c *Client) do(ctx context.Context, queue chan<- *call, w *call) (Result, error) {
+	if limit := c.cfg.limits.OpBytesMax; len(w.op) > limit {
+		return Result{}, fmt.Errorf("%w: it has %d bytes, and the cluster takes at most %d", ErrOperation, len(w.op), limit)
+	}
+	w.done = make(chan answer, 1)
+	select {
+	case queue <- w:
+	case <-ctx.Done():
+		return Result{}, &UnfinishedError{Identity: Identity{Session: c.cfg.session}, Err: ctx.Err()}
+	case <-c.ended:
+		return Result{}, c.closed()
+	}
+	select {
+	case a := <-w.done:
+		return a.result, a.err
+	case <-ctx.Done():
+		return c.leave(ctx, w)
+	case <-c.ended:
+		return c.last(w)
+	}
+}
+
+// leave tells the loop that w waits no more. The loop's answer may still be the
+// result, if it came first.
+func (c *Client) leave(ctx context.Context, w *call) (Result, error) {
+	select {
+	case c.leaves <- w:
+	case <-c.ended:
+		return c.last(w)
+	}
+	select {
+	case a := <-w.done:
+		if unfinished, ok := a.err.(*UnfinishedError); ok { //nolint:errorlint // the loop made it, unwrapped
+			unfinished.Err = ctx.Err()
+		}
+		return a.result, a.err
+	case <-c.ended:
+		return c.last(w)
+	}
+}
+
+// last returns the answer that the loop gave w before it ended, if it did.
+func (c *Client) last(w *call) (Result, error) {
+	select {
+	case a := <-w.done:
+		return a.result, a.err
+	default:
+		return Result{}, c.closed()
+	}
+}
+
+// closed returns ErrClosed with the reason. Only after ended.
+func (c *Client) closed() error {
+	if c.cause != nil {
+		return fmt.Errorf("%w: %w", ErrClosed, c.cause)
+	}
+	return ErrClosed
+}

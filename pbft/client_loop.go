@@ -1,0 +1,300 @@
+package pbft
+
+import (
+	"context"
+	"errors"
+	"math/rand/v2"
+	"slices"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/quorate/quorate/pbft/wire"
+)
+
+// errTransportEnded says that the transport stopped serving without being asked.
+var errTransportEnded = errors.New("the network ended")
+
+// linkState tells what is known of the connection to a replica.
+type linkState byte
+
+const (
+	linkUnknown linkState = iota // no attempt has ended yet
+	linkUp
+	linkDown
+)
+
+// link is the connection to one replica.
+type link struct {
+	state linkState
+	err   error // why it is down, or nil
+}
+
+// arrival is what the transport's goroutines hand to the loop: a verified
+// message, or a change of a link where message is nil.
+type arrival struct {
+	from    wire.ReplicaID
+	message wire.Message
+	frame   []byte
+	link    link
+}
+
+// clientLoop owns everything of a Client that changes. One goroutine runs it.
+type clientLoop struct {
+	*Client
+	window   *window
+	requests []*request // with operations that have no answer, oldest first
+	links    []link
+	// views are the highest views in the verified replies of each replica.
+	views    []wire.View
+	view     wire.View // which f+1 replicas reached
+	askings  []*asking
+	deadline *time.Timer
+}
+
+// run serves until ctx is done, or the transport ends.
+func (c *Client) run(ctx context.Context) {
+	defer close(c.ended)
+	defer c.cancel()
+	l := &clientLoop{
+		Client: c, window: newWindow(c.cfg.next),
+		links: make([]link, len(c.cfg.keys)), views: make([]wire.View, len(c.cfg.keys)),
+		deadline: time.NewTimer(0),
+	}
+	defer l.deadline.Stop()
+	group, ctx := errgroup.WithContext(ctx)
+	group.Go(func() error { return c.serve(ctx) })
+	group.Go(func() error { l.loop(ctx); return nil })
+	err := group.Wait()
+	l.end(err)
+}
+
+// serve runs the transport. Its goroutines verify, so that the loop need not.
+func (c *Client) serve(ctx context.Context) error {
+	door := newClientDoor(c.cfg)
+	put := func(a arrival) {
+		select {
+		case c.arrivals <- a:
+		case <-ctx.Done():
+		}
+	}
+	err := c.transport.Run(ctx,
+		func(from wire.ReplicaID, frame []byte) {
+			if m := door.open(from, frame); m != nil {
+				put(arrival{from: from, message: m, frame: frame})
+			}
+		},
+		func(peer wire.ReplicaID, up bool, err error) {
+			state := linkDown
+			if up {
+				state = linkUp
+			}
+			put(arrival{from: peer, link: link{state, err}})
+		})
+	if ctx.Err() != nil {
+		return nil //nolint:nilerr // it ended because it was asked to
+	}
+	if err == nil {
+		err = errTransportEnded
+	}
+	return err
+}
+
+// loop reacts until ctx is done.
+func (l *clientLoop) loop(ctx context.Context) {
+	for {
+		submits := l.submits
+		if !l.window.admits() {
+			submits = nil
+		}
+		l.sweep()
+		select {
+		case <-ctx.Done():
+			return
+		case w := <-submits:
+			l.onSubmits(w)
+		case w := <-l.retries:
+			l.onRetry(w)
+		case w := <-l.leaves:
+			l.onLeave(w)
+		case a := <-l.asks:
+			l.onAsk(a)
+		case a := <-l.unasks:
+			l.finishAsk(a)
+		case a := <-l.arrivals:
+			l.onArrival(a)
+		case <-l.deadline.C:
+			l.onDeadline(time.Now())
+		}
+	}
+}
+
+// end answers all that still wait.
+func (l *clientLoop) end(cause error) {
+	l.cause = cause
+	for _, o := range l.window.table {
+		for _, w := range o.calls {
+			w.done <- answer{err: l.closed()}
+		}
+	}
+}
+
+// onSubmits takes w and the other calls that wait, as many as one request
+// holds, so that they share its signature.
+func (l *clientLoop) onSubmits(w *call) {
+	var ops []*operation
+	bytes := 0
+	for w != nil {
+		if len(ops) > 0 && (ops[0].readOnly != w.readOnly || bytes+len(w.op) > l.cfg.limits.OpBytesMax) {
+			l.sendNew(ops)
+			ops, bytes = nil, 0
+		}
+		ops = append(ops, l.window.add(w))
+		bytes += len(w.op)
+		if len(ops) >= l.cfg.limits.OpsMax || !l.window.admits() {
+			break
+		}
+		w = l.waiting()
+	}
+	l.sendNew(ops)
+}
+
+// waiting returns a call that waits now, or nil.
+func (l *clientLoop) waiting() *call {
+	select {
+	case w := <-l.submits:
+		return w
+	default:
+		return nil
+	}
+}
+
+func (l *clientLoop) onRetry(w *call) {
+	o, isNew, err := l.window.retry(w)
+	switch {
+	case err != nil:
+		w.done <- answer{err: err}
+	case isNew:
+		l.sendNew([]*operation{o})
+	case o.answer != nil:
+		l.window.drop(o)
+		w.done <- *o.answer
+	}
+}
+
+// onLeave forgets that w waits. Its operation goes on: it is sent, and its
+// result kept for a retry, until new operations need its place.
+func (l *clientLoop) onLeave(w *call) {
+	o, ok := l.window.table[w.number]
+	if !ok || !slices.Contains(o.calls, w) {
+		return // answered already
+	}
+	o.calls = slices.DeleteFunc(o.calls, func(other *call) bool { return other == w })
+	w.done <- answer{err: &UnfinishedError{
+		Identity: Identity{l.cfg.session, o.number}, Replies: len(o.votes), Links: l.broken(),
+	}}
+}
+
+// broken returns the links that are down, and why.
+func (l *clientLoop) broken() []LinkError {
+	var broken []LinkError
+	for i, k := range l.links {
+		if k.state == linkDown && k.err != nil {
+			broken = append(broken, LinkError{wire.ReplicaID(i), k.err}) //nolint:gosec // one of few replicas
+		}
+	}
+	return broken
+}
+
+// answer ends operation o.
+func (l *clientLoop) answer(o *operation, a answer) {
+	if len(o.calls) == 0 {
+		o.request.open--
+		o.answer, o.votes = &a, nil
+		return
+	}
+	l.window.drop(o)
+	for _, w := range o.calls {
+		w.done <- a
+	}
+}
+
+// sendNew signs and sends a request for operations of consecutive numbers.
+func (l *clientLoop) sendNew(ops []*operation) {
+	r := &request{
+		first: ops[0].number, ops: ops, open: len(ops),
+		refusals: make(map[wire.ReplicaID]wire.Refusal), sends: make(map[wire.ReplicaID]int),
+	}
+	m := &wire.Request{
+		Client: l.Key(), Session: l.cfg.session, Number: r.first, Acked: l.window.acked(), ReadOnly: ops[0].readOnly,
+	}
+	for _, o := range ops {
+		o.request = r
+		m.Ops = append(m.Ops, o.op)
+	}
+	r.frame = wire.Seal(l.cfg.signer, l.cfg.domain, m).Frame()
+	l.requests = append(l.requests, r)
+	l.sendRequest(r)
+}
+
+// sendRequest sends r to the primary or, if that was in vain, to all, and sets
+// when to send it again.
+func (l *clientLoop) sendRequest(r *request) {
+	r.due = time.Now().Add(l.pause(r.attempt))
+	primary := l.primary()
+	if !r.everyone && l.links[primary].state != linkDown {
+		if l.sendTo(primary, r) || l.links[primary].state == linkUnknown {
+			return
+		}
+	}
+	r.everyone = true
+	for id := range l.links {
+		l.sendTo(wire.ReplicaID(id), r) //nolint:gosec // one of few replicas
+	}
+}
+
+func (l *clientLoop) sendTo(id wire.ReplicaID, r *request) bool {
+	if !l.transport.Send(id, r.frame) {
+		return false
+	}
+	r.sends[id]++
+	return true
+}
+
+// pause returns how long to wait after an attempt: growing, bounded, and with
+// jitter, so that clients do not retransmit in step.
+func (l *clientLoop) pause(attempt int) time.Duration {
+	d := l.cfg.retransmit << min(attempt, retransmitDoublings)
+	return d - d/8 + rand.N(d/4+1)
+}
+
+func (l *clientLoop) primary() wire.ReplicaID { return l.view.Primary(len(l.links)) }
+
+// sweep forgets requests that are answered, and sets the timer for the rest.
+func (l *clientLoop) sweep() {
+	l.requests = slices.DeleteFunc(l.requests, func(r *request) bool { return r.open <= 0 })
+	next := time.Now().Add(time.Hour)
+	for _, r := range l.requests {
+		if r.due.Before(next) {
+			next = r.due
+		}
+	}
+	for _, a := range l.askings {
+		if a.due.Before(next) {
+			next = a.due
+		}
+	}
+	l.deadline.Reset(time.Until(next))
+}
+
+// onDeadline sends again, to all, what has waited long enough.
+func (l *clientLoop) onDeadline(now time.Time) {
+	for _, r := range l.requests {
+		if !now.Before(r.due) {
+			r.attempt++
+			r.everyone = true
+			l.sendRequest(r)
+		}
+	}
+	l.onAskDeadline(now)
+}

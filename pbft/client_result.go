@@ -1,0 +1,178 @@
+package pbft
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/quorate/quorate/pbft/wire"
+)
+
+// How an operation ends without a result of the application. The first group
+// are outcomes that the cluster agreed on: errors.Is finds them in an
+// *OutcomeError, which carries the proof.
+var (
+	// ErrPanicked says that the operation panicked and was rolled back whole.
+	ErrPanicked = errors.New("the operation panicked and was rolled back")
+	// ErrSessionOld says that the client's key is used in a newer session. It is
+	// an outcome, and the reason of some refusals.
+	ErrSessionOld = errors.New("the client key has a newer session: dial again")
+	// ErrTableFull says that the cluster knows as many clients as it can.
+	ErrTableFull = errors.New("the cluster's client table is full: reuse a key that it knows")
+	// ErrForgotten says that the operation was executed, or given up, and its
+	// result is kept no more.
+	ErrForgotten = errors.New("the identity is executed or given up, and its result forgotten")
+	// ErrReadOnly says that a read tried to write, or that the application has
+	// no reads.
+	ErrReadOnly = errors.New("a read may not write: submit it, or implement app.Querier")
+	// ErrWindow says that the number was too far ahead of what the client
+	// acknowledged.
+	ErrWindow = errors.New("the number lies beyond the client's window: retry older operations first")
+	// ErrTooLarge says that the result was too large; the operation was rolled
+	// back.
+	ErrTooLarge = errors.New("the result is too large, and the operation was rolled back: ask for less at once")
+	// errOutcome stands for outcomes that this version does not know.
+	errOutcome = errors.New("an outcome that this version does not know")
+
+	// ErrRefused says that the cluster will not order the operation.
+	ErrRefused = errors.New("refused")
+	// ErrOperation says that the operation cannot be sent.
+	ErrOperation = errors.New("bad operation")
+	// ErrIdentity says that an identity was misused.
+	ErrIdentity = errors.New("bad identity")
+	// ErrClosed says that the client is closed.
+	ErrClosed = errors.New("the client is closed")
+	// ErrProof says that a certificate proves nothing.
+	ErrProof = errors.New("no proof")
+)
+
+// Result is what f+1 replicas signed about one operation.
+type Result struct {
+	// Value is what the application returned.
+	Value []byte
+	// Outcome tells how the operation ended. Submit returns a Result without an
+	// error only for wire.OutcomeOK.
+	Outcome wire.Outcome
+	// Identity names the operation.
+	Identity Identity
+	// Seq is where in the order it was executed; 0 where it was not.
+	Seq wire.Seq
+	// View is the lowest view that a signer was in: a correct replica had
+	// reached it.
+	View wire.View
+	// Signers are the f+1 replicas that signed, ascending.
+	Signers []wire.ReplicaID
+	// Certificate proves all that to others: see VerifyResult.
+	Certificate Certificate
+}
+
+// Certificate proves one result: it holds the frames of the replies of f+1
+// replicas.
+type Certificate [][]byte
+
+// OutcomeError says that the cluster agreed on an outcome other than a result
+// of the application.
+type OutcomeError struct{ Result Result }
+
+// Error says what the outcome was.
+func (e *OutcomeError) Error() string {
+	return fmt.Sprintf("operation %s: %v", e.Result.Identity, e.Unwrap())
+}
+
+// Unwrap returns the sentinel of the outcome.
+func (e *OutcomeError) Unwrap() error {
+	switch e.Result.Outcome {
+	case wire.OutcomePanicked:
+		return ErrPanicked
+	case wire.OutcomeSessionOld:
+		return ErrSessionOld
+	case wire.OutcomeNoRoom:
+		return ErrTableFull
+	case wire.OutcomeForgotten:
+		return ErrForgotten
+	case wire.OutcomeReadOnly:
+		return ErrReadOnly
+	case wire.OutcomeWindow:
+		return ErrWindow
+	case wire.OutcomeTooLarge:
+		return ErrTooLarge
+	case wire.OutcomeOK:
+		return nil
+	default:
+		return errOutcome
+	}
+}
+
+// RefusedError says that f+1 replicas, so a correct one, will not order the
+// operation. The client gives its number up. It is ErrRefused, and ErrSessionOld
+// where that is the reason.
+type RefusedError struct {
+	Identity Identity
+	Reason   wire.RefusalReason
+	// Detail is what one of the replicas said; it may be the liar among them.
+	Detail  string
+	Signers []wire.ReplicaID // ascending
+}
+
+// Error says why.
+func (e *RefusedError) Error() string {
+	why := "the application or a bound refuses it"
+	switch e.Reason {
+	case wire.RefusalSessionOld:
+		why = ErrSessionOld.Error()
+	case wire.RefusalOverload:
+		why = "the cluster is overloaded"
+	case wire.RefusalRejoining:
+		why = "the replicas are rejoining"
+	case wire.RefusalInvalid:
+	}
+	if e.Detail != "" {
+		why += fmt.Sprintf(": %q", e.Detail)
+	}
+	return fmt.Sprintf("operation %s is refused by replicas %v: %s", e.Identity, e.Signers, why)
+}
+
+// Is tells that e is ErrRefused, and ErrSessionOld for that reason.
+func (e *RefusedError) Is(target error) bool {
+	return target == ErrRefused || target == ErrSessionOld && e.Reason == wire.RefusalSessionOld
+}
+
+// UnfinishedError says that the context ended before there was a result.
+type UnfinishedError struct {
+	// Identity is what to retry with; its Number is 0 if nothing was sent.
+	Identity Identity
+	// Replies is how many replicas replied to the operation.
+	Replies int
+	// Links tells, for replicas that could not be reached, why.
+	Links []LinkError
+	// Err is the context's error.
+	Err error
+}
+
+// LinkError says why there is no connection to a replica.
+type LinkError struct {
+	Replica wire.ReplicaID
+	Err     error
+}
+
+// Error says what is known of the cluster.
+func (e *UnfinishedError) Error() string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "no result yet: %v", e.Err)
+	if e.Identity.Number != 0 {
+		fmt.Fprintf(&b, "; operation %s has %d replies, and may still be executed: retry it with this identity",
+			e.Identity, e.Replies)
+	}
+	const shown = 8
+	for i, l := range e.Links {
+		if i == shown {
+			fmt.Fprintf(&b, "; and %d more replicas cannot be reached", len(e.Links)-shown)
+			break
+		}
+		fmt.Fprintf(&b, "; replica %d: %v", l.Replica, l.Err)
+	}
+	return b.String()
+}
+
+// Unwrap returns the context's error.
+func (e *UnfinishedError) Unwrap() error { return e.Err }

@@ -1,0 +1,151 @@
+package pbft
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"time"
+
+	"github.com/quorate/quorate/pbft/wire"
+)
+
+// statusPatience is how many retransmission timeouts a Status waits for a
+// replica that is connected and says nothing.
+const statusPatience = 4
+
+// errNoAnswer says that a replica is connected, or being connected to, and did
+// not answer in time.
+var errNoAnswer = errors.New("no answer in time")
+
+// ReplicaStatus is what one replica says of itself. It is signed, but one
+// replica's word: compare several.
+type ReplicaStatus struct {
+	Replica wire.ReplicaID
+	// Report is nil if the replica could not be asked; Err tells why.
+	Report *wire.Report
+	Err    error
+}
+
+// asking is one call of Status that waits.
+type asking struct {
+	nonce   uint64
+	frame   []byte
+	due     time.Time // to ask again
+	until   time.Time // to give up
+	reports []*wire.Report
+	done    chan []ReplicaStatus // has room for the one answer
+}
+
+// Status asks every replica where it stands, and returns what each says, in the
+// order of the genesis. It returns when every replica has answered or is known
+// to be out of reach, when ctx ends, or after a few seconds; replicas that did
+// not answer have an Err. The error is ErrClosed or nil.
+func (c *Client) Status(ctx context.Context) ([]ReplicaStatus, error) {
+	a := &asking{nonce: rand.Uint64(), done: make(chan []ReplicaStatus, 1)}
+	a.frame = wire.Encode(&wire.Ask{Nonce: a.nonce})
+	a.reports = make([]*wire.Report, len(c.cfg.keys))
+	select {
+	case c.asks <- a:
+	case <-c.ended:
+		return nil, c.closed()
+	}
+	select {
+	case s := <-a.done:
+		return s, nil
+	case <-c.ended:
+		return nil, c.closed()
+	case <-ctx.Done():
+	}
+	select {
+	case c.unasks <- a:
+		return <-a.done, nil
+	case s := <-a.done:
+		return s, nil
+	case <-c.ended:
+		return nil, c.closed()
+	}
+}
+
+func (l *clientLoop) onAsk(a *asking) {
+	now := time.Now()
+	a.due, a.until = now.Add(l.cfg.retransmit), now.Add(statusPatience*l.cfg.retransmit)
+	l.askings = append(l.askings, a)
+	for id := range l.links {
+		l.transport.Send(wire.ReplicaID(id), a.frame) //nolint:gosec // one of few replicas
+	}
+	l.maybeFinishAsk(a)
+}
+
+func (l *clientLoop) onReport(m *wire.Report) {
+	l.learnView(m.Sender, m.View)
+	for _, a := range slices.Clone(l.askings) {
+		if a.nonce == m.Nonce && a.reports[m.Sender] == nil {
+			a.reports[m.Sender] = m
+			l.maybeFinishAsk(a)
+		}
+	}
+}
+
+func (l *clientLoop) onAskLink(peer wire.ReplicaID, k link) {
+	for _, a := range slices.Clone(l.askings) {
+		if k.state == linkUp {
+			l.transport.Send(peer, a.frame)
+		}
+		l.maybeFinishAsk(a)
+	}
+}
+
+func (l *clientLoop) onAskDeadline(now time.Time) {
+	for _, a := range slices.Clone(l.askings) {
+		if !now.Before(a.until) {
+			l.finishAsk(a)
+			continue
+		}
+		if now.Before(a.due) {
+			continue
+		}
+		a.due = now.Add(l.cfg.retransmit)
+		for id, r := range a.reports {
+			if r == nil {
+				l.transport.Send(wire.ReplicaID(id), a.frame) //nolint:gosec // one of few replicas
+			}
+		}
+	}
+}
+
+// maybeFinishAsk ends a question if there is nothing to wait for.
+func (l *clientLoop) maybeFinishAsk(a *asking) {
+	for id, r := range a.reports {
+		if r == nil && l.links[id].state != linkDown {
+			return
+		}
+	}
+	l.finishAsk(a)
+}
+
+// finishAsk ends a question with what there is.
+func (l *clientLoop) finishAsk(a *asking) {
+	i := slices.Index(l.askings, a)
+	if i < 0 {
+		return
+	}
+	l.askings = slices.Delete(l.askings, i, i+1)
+	status := make([]ReplicaStatus, len(a.reports))
+	for id, r := range a.reports {
+		status[id] = ReplicaStatus{Replica: wire.ReplicaID(id), Report: r} //nolint:gosec // one of few replicas
+		if r == nil {
+			status[id].Err = l.silence(id)
+		}
+	}
+	a.done <- status
+}
+
+// silence tells why a replica has not answered.
+func (l *clientLoop) silence(id int) error {
+	if k := l.links[id]; k.state == linkDown && k.err != nil {
+		return fmt.Errorf("cannot be reached: %w", k.err)
+	}
+	return errNoAnswer
+}

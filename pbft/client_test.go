@@ -1,0 +1,287 @@
+package pbft
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/quorate/quorate/pbft/core"
+	"github.com/quorate/quorate/pbft/wire"
+)
+
+func TestSubmitReturnsWhatWeakQuorumSigned(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFakeCluster(t, 4)
+		f.answer = func(to wire.ReplicaID, m wire.Message) []wire.Message {
+			if to != 0 { // the primary's request reaches the others
+				return nil
+			}
+			var all []wire.Message
+			for _, id := range []wire.ReplicaID{2, 1} {
+				for _, r := range f.honest(id, m) {
+					f.say(id, r)
+				}
+			}
+			return all
+		}
+		c := f.client()
+		defer closeClient(t, c)
+		got, err := c.Submit(t.Context(), []byte("x"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		want := Result{
+			Value: []byte("did x"), Identity: Identity{7, 1}, Seq: 11, View: 3, Signers: []wire.ReplicaID{1, 2},
+			Certificate: got.Certificate,
+		}
+		if diff := cmp.Diff(got, want); diff != "" {
+			t.Errorf("result (-got +want):\n%s", diff)
+		}
+		opener := openerFor(f.domain, c.cfg.keys, f.limits)
+		proven, err := verifyCertificate(opener, 2, got.Certificate)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff(proven, want); diff != "" {
+			t.Errorf("proven (-got +want):\n%s", diff)
+		}
+		if diff := cmp.Diff(f.received(), []int{1, 0, 0, 0}); diff != "" {
+			t.Errorf("requests (-got +want):\n%s", diff)
+		}
+	})
+}
+
+func TestReadIsAReadOnlyRequestInTheOrder(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFakeCluster(t, 4)
+		c := f.client()
+		defer closeClient(t, c)
+		if _, err := c.Read(t.Context(), []byte("x")); err != nil {
+			t.Fatal(err)
+		}
+		if !f.last(0).ReadOnly {
+			t.Error("the request is not read-only")
+		}
+	})
+}
+
+// TestSilentPrimaryIsRetransmittedPast is PBFT §4.1: to the primary, and to all
+// when no answer comes in time, and again.
+func TestSilentPrimaryIsRetransmittedPast(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFakeCluster(t, 4)
+		f.answer = func(wire.ReplicaID, wire.Message) []wire.Message { return nil }
+		c := f.client()
+		defer closeClient(t, c)
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+		defer cancel()
+		go c.Submit(ctx, []byte("x")) //nolint:errcheck // its end is not what is tested
+		wait := func(d time.Duration) []int {
+			<-time.After(d)
+			synctest.Wait()
+			return f.received()
+		}
+		if diff := cmp.Diff(wait(testRetransmit/2), []int{1, 0, 0, 0}); diff != "" {
+			t.Errorf("before the timeout (-got +want):\n%s", diff)
+		}
+		if diff := cmp.Diff(wait(testRetransmit), []int{2, 1, 1, 1}); diff != "" {
+			t.Errorf("after the timeout (-got +want):\n%s", diff)
+		}
+		if got := wait(20 * testRetransmit); got[3] < 3 || got[3] > 6 {
+			t.Errorf("after long: %v, want a few more, ever rarer", got)
+		}
+	})
+}
+
+func TestPrimaryIsLearntOnlyFromWeakQuorum(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFakeCluster(t, 4)
+		views := []wire.View{0, 1 << 40, 0, 0}
+		f.answer = func(to wire.ReplicaID, m wire.Message) []wire.Message {
+			for id := range wire.ReplicaID(4) {
+				r := f.honest(id, m)[0].(*wire.Reply) //nolint:errcheck // it is one
+				r.View = views[id]
+				f.say(id, r)
+			}
+			return nil
+		}
+		c := f.client()
+		defer closeClient(t, c)
+		submit := func() []int {
+			before := f.received()
+			if _, err := c.Submit(t.Context(), []byte("x")); err != nil {
+				t.Fatal(err)
+			}
+			synctest.Wait()
+			after := f.received()
+			for i := range after {
+				after[i] -= before[i]
+			}
+			return after
+		}
+		submit()
+		if diff := cmp.Diff(submit(), []int{1, 0, 0, 0}); diff != "" {
+			t.Errorf("one liar moved the client (-got +want):\n%s", diff)
+		}
+		views = []wire.View{0, 1 << 40, 6, 0}
+		submit()
+		if diff := cmp.Diff(submit(), []int{0, 0, 1, 0}); diff != "" {
+			t.Errorf("two replicas in view 6 or more (-got +want):\n%s", diff)
+		}
+	})
+}
+
+func TestAckedFollowsTheResults(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFakeCluster(t, 4)
+		c := f.client()
+		defer closeClient(t, c)
+		for i := range wire.Number(5) {
+			if _, err := c.Submit(t.Context(), []byte("x")); err != nil {
+				t.Fatal(err)
+			}
+			if q := f.last(0); q.Number != i+1 || q.Acked != i {
+				t.Errorf("request %d has number %d and acked %d, want %d and %d", i, q.Number, q.Acked, i+1, i)
+			}
+		}
+	})
+}
+
+func TestWindowHoldsBackWhatReplicasWouldRefuse(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFakeCluster(t, 4)
+		f.answer = func(wire.ReplicaID, wire.Message) []wire.Message { return nil }
+		c := f.client()
+		defer closeClient(t, c)
+		ctx, cancel := context.WithTimeout(t.Context(), time.Hour)
+		defer cancel()
+		const calls = core.ClientWindowMax + 50
+		var wg sync.WaitGroup
+		for i := range calls {
+			wg.Go(func() {
+				if _, err := c.Submit(ctx, fmt.Append(nil, i)); err != nil {
+					t.Errorf("submit %d: %v", i, err)
+				}
+			})
+		}
+		synctest.Wait()
+		if got := openNumbers(f); len(got) != core.ClientWindowMax || !got[1] || !got[core.ClientWindowMax] {
+			t.Errorf("%d numbers are out, want exactly 1 to %d", len(got), core.ClientWindowMax)
+		}
+		f.mu.Lock()
+		f.answer = f.honest
+		f.mu.Unlock()
+		wg.Wait()
+		if got := openNumbers(f); len(got) != calls {
+			t.Errorf("%d numbers were out, want %d", len(got), calls)
+		}
+	})
+}
+
+// openNumbers returns the numbers that any replica got, and checks that each
+// request keeps to the window that it acknowledges.
+func openNumbers(f *fakeCluster) map[wire.Number]bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	got := make(map[wire.Number]bool)
+	for _, qs := range f.mu.requests {
+		for _, q := range qs {
+			for i := range q.Ops {
+				n := q.Number + wire.Number(i)
+				got[n] = true
+				if n <= q.Acked || n > q.Acked+core.ClientWindowMax {
+					f.t.Errorf("number %d in a request with acked %d", n, q.Acked)
+				}
+			}
+		}
+	}
+	return got
+}
+
+func TestOperationsThatWaitTogetherAreSignedTogether(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFakeCluster(t, 4)
+		c := f.client()
+		defer closeClient(t, c)
+		var wg sync.WaitGroup
+		for i := range 200 {
+			wg.Go(func() {
+				got, err := c.Submit(t.Context(), fmt.Append(nil, i))
+				if want := fmt.Sprintf("did %d", i); err != nil || string(got.Value) != want {
+					t.Errorf("submit %d = %q, %v, want %q", i, got.Value, err, want)
+				}
+			})
+		}
+		wg.Wait()
+		if got := openNumbers(f); len(got) != 200 {
+			t.Errorf("%d numbers were used, want 200", len(got))
+		}
+		f.mu.Lock()
+		defer f.mu.Unlock()
+		for _, q := range f.mu.requests[0] {
+			if len(q.Ops) > f.limits.OpsMax {
+				t.Errorf("a request has %d operations, want at most %d", len(q.Ops), f.limits.OpsMax)
+			}
+		}
+	})
+}
+
+func TestOversizedOperationIsNotSent(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFakeCluster(t, 4)
+		c := f.client()
+		defer closeClient(t, c)
+		if _, err := c.Submit(t.Context(), make([]byte, f.limits.OpBytesMax+1)); !errors.Is(err, ErrOperation) {
+			t.Errorf("error = %v, want ErrOperation", err)
+		}
+		if _, err := c.Submit(t.Context(), make([]byte, f.limits.OpBytesMax)); err != nil {
+			t.Errorf("the largest operation: %v", err)
+		}
+	})
+}
+
+func TestCloseEndsWhoWaits(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFakeCluster(t, 4)
+		f.answer = func(wire.ReplicaID, wire.Message) []wire.Message { return nil }
+		c := f.client()
+		ends := make(chan error, 2)
+		go func() { _, err := c.Submit(t.Context(), []byte("x")); ends <- err }()
+		go func() { _, err := c.Status(t.Context()); ends <- err }()
+		synctest.Wait()
+		closeClient(t, c)
+		for range 2 {
+			if err := <-ends; !errors.Is(err, ErrClosed) {
+				t.Errorf("error = %v, want ErrClosed", err)
+			}
+		}
+		if _, err := c.Submit(t.Context(), []byte("x")); !errors.Is(err, ErrClosed) {
+			t.Errorf("submit after Close = %v, want ErrClosed", err)
+		}
+		closeClient(t, c)
+	})
+}
+
+func TestClientEndsWithItsTransport(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFakeCluster(t, 4)
+		f.answer = func(wire.ReplicaID, wire.Message) []wire.Message { return nil }
+		c := f.client()
+		end := make(chan error, 1)
+		go func() { _, err := c.Submit(t.Context(), []byte("x")); end <- err }()
+		synctest.Wait()
+		f.failure <- errTestRefused
+		if err := <-end; !errors.Is(err, ErrClosed) || !errors.Is(err, errTestRefused) {
+			t.Errorf("error = %v, want ErrClosed with the reason", err)
+		}
+		if err := c.Close(); !errors.Is(err, errTestRefused) {
+			t.Errorf("Close = %v, want the reason", err)
+		}
+	})
+}

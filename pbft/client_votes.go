@@ -1,0 +1,197 @@
+package pbft
+
+import (
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/quorate/quorate/crypto"
+	"github.com/quorate/quorate/pbft/wire"
+)
+
+// vote is the last reply of one replica to one operation.
+type vote struct {
+	// leaf covers whose operation it was, where it was executed, how it ended and
+	// the result: replies with the same leaf match.
+	leaf  crypto.Digest
+	reply *wire.Reply
+	frame []byte
+}
+
+func (l *clientLoop) onArrival(a arrival) {
+	switch m := a.message.(type) {
+	case nil:
+		l.onLink(a.from, a.link)
+	case *wire.Reply:
+		l.onReply(m, a.frame)
+	case *wire.Refusal:
+		l.onRefusal(m)
+	case *wire.Report:
+		l.onReport(m)
+	default: // the door lets nothing else in
+	}
+}
+
+// onLink notes a change of a link. What a replica missed while it was down is
+// sent again at once.
+func (l *clientLoop) onLink(peer wire.ReplicaID, k link) {
+	if int(peer) >= len(l.links) {
+		return
+	}
+	was := l.links[peer].state
+	l.links[peer] = k
+	for _, r := range l.requests {
+		switch {
+		case k.state == linkUp && (r.everyone || peer == l.primary()):
+			l.sendTo(peer, r)
+		case k.state == linkDown && was != linkDown && peer == l.primary() && !r.everyone:
+			l.sendRequest(r)
+		}
+	}
+	l.onAskLink(peer, k)
+}
+
+// onReply counts a reply. A reply replaces an earlier one of the same replica:
+// a correct replica may have had no result at first.
+func (l *clientLoop) onReply(m *wire.Reply, frame []byte) {
+	defer l.learnView(m.Sender, m.View)
+	o, ok := l.window.table[m.Number]
+	if !ok || o.answer != nil {
+		return
+	}
+	v := vote{wire.ReplyLeaf(m), m, frame}
+	o.votes[m.Sender] = v
+	var matching []vote
+	for _, sender := range slices.Sorted(maps.Keys(o.votes)) {
+		if o.votes[sender].leaf == v.leaf {
+			matching = append(matching, o.votes[sender])
+		}
+	}
+	if len(matching) < l.cfg.quorum.Weak() {
+		return
+	}
+	l.answer(o, answerOf(resultOf(matching)))
+}
+
+// resultOf returns the result that matching replies, ascending by sender, prove.
+func resultOf(matching []vote) Result {
+	first := matching[0].reply
+	r := Result{
+		Value: first.Result, Outcome: first.Outcome, Identity: Identity{first.Session, first.Number},
+		Seq: first.Seq, View: first.View,
+	}
+	for _, v := range matching {
+		r.View = min(r.View, v.reply.View)
+		r.Signers = append(r.Signers, v.reply.Sender)
+		r.Certificate = append(r.Certificate, v.frame)
+	}
+	return r
+}
+
+func answerOf(r Result) answer {
+	if r.Outcome != wire.OutcomeOK {
+		return answer{err: &OutcomeError{Result: r}}
+	}
+	return answer{result: r}
+}
+
+// learnView notes that a replica was in view v. The client believes the highest
+// view that f+1 replicas have reached: one of them is correct, so no f liars
+// send it to a view where nobody is.
+func (l *clientLoop) learnView(from wire.ReplicaID, v wire.View) {
+	if v <= l.views[from] {
+		return
+	}
+	l.views[from] = v
+	sorted := slices.Sorted(slices.Values(l.views))
+	view := sorted[len(sorted)-l.cfg.quorum.Weak()]
+	if view <= l.view {
+		return
+	}
+	before := l.primary()
+	l.view = view
+	if l.primary() == before {
+		return
+	}
+	for _, r := range l.requests {
+		if !r.everyone && r.open > 0 {
+			l.sendRequest(r)
+		}
+	}
+}
+
+// onRefusal counts a refusal. Only f+1 replicas with the same reason move the
+// client; one alone, even the primary, cannot.
+func (l *clientLoop) onRefusal(m *wire.Refusal) {
+	r := l.requestAt(m.Number)
+	if r == nil {
+		return
+	}
+	r.sends[m.Sender] = max(0, r.sends[m.Sender]-1)
+	if r.stale[m.Sender] > 0 {
+		r.stale[m.Sender]--
+		return
+	}
+	r.refusals[m.Sender] = *m
+	var signers []wire.ReplicaID
+	for _, id := range slices.Sorted(maps.Keys(r.refusals)) {
+		if r.refusals[id].Reason == m.Reason {
+			signers = append(signers, id)
+		}
+	}
+	if len(signers) < l.cfg.quorum.Weak() {
+		return
+	}
+	switch m.Reason {
+	case wire.RefusalOverload:
+		r.attempt++
+		r.due = time.Now().Add(l.pause(r.attempt + 1))
+		clear(r.refusals)
+	case wire.RefusalInvalid:
+		if len(r.ops) > 1 {
+			l.split(r)
+			return
+		}
+		l.refuse(r, m, signers)
+	case wire.RefusalSessionOld:
+		l.refuse(r, m, signers)
+	case wire.RefusalRejoining: // others, or later, they will serve
+		clear(r.refusals)
+	}
+}
+
+// requestAt returns the open request whose first number is n.
+func (l *clientLoop) requestAt(n wire.Number) *request {
+	for _, r := range l.requests {
+		if r.first == n && r.open > 0 {
+			return r
+		}
+	}
+	return nil
+}
+
+// refuse ends what is open of a request.
+func (l *clientLoop) refuse(r *request, m *wire.Refusal, signers []wire.ReplicaID) {
+	for _, o := range r.ops {
+		if l.window.table[o.number] == o && o.answer == nil {
+			id := Identity{l.cfg.session, o.number}
+			l.answer(o, answer{err: &RefusedError{id, m.Reason, m.Detail, signers}})
+		}
+	}
+}
+
+// split sends the operations of a refused request one by one, for perhaps only
+// one of them is invalid. A refusal names only the first number: those that are
+// still under way for the whole must not count against the first alone.
+func (l *clientLoop) split(r *request) {
+	r.open = 0
+	for _, o := range r.ops {
+		if l.window.table[o.number] != o || o.answer != nil {
+			continue
+		}
+		l.sendNew([]*operation{o})
+		if o.number == r.first {
+			o.request.stale = maps.Clone(r.sends)
+		}
+	}
+}

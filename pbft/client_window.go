@@ -1,0 +1,156 @@
+package pbft
+
+import (
+	"bytes"
+	"fmt"
+	"time"
+
+	"github.com/quorate/quorate/pbft/core"
+	"github.com/quorate/quorate/pbft/wire"
+)
+
+// window is the table of a client's operations that have no result, or one that
+// nobody has fetched. The client's loop owns it.
+//
+//   - (C1) Every number in the table is above the Acked of any request that was
+//     sent, so replicas still keep its result, and at most ClientWindowMax above
+//     the Acked of its own request, so they accept it.
+//   - (C2) A number below next that is not in the table has its answer, or is
+//     given up: Acked may pass it. New operations get numbers from next on, which
+//     were never used.
+//   - (C3) A session that is taken over from an earlier process acknowledges
+//     nothing until its first new operation: all that may be open can be retried
+//     before.
+type window struct {
+	next     wire.Number // above all numbers in use
+	low      wire.Number // Acked: no number up to it is in the table
+	takeover bool        // (C3) holds low back
+	table    map[wire.Number]*operation
+	bytes    int         // of the operations in the table
+	sent     wire.Number // highest Acked in a request
+}
+
+// operation is one number of the window.
+type operation struct {
+	number   wire.Number
+	op       []byte
+	readOnly bool
+	calls    []*call // who waits; none if all their contexts ended
+	request  *request
+	votes    map[wire.ReplicaID]vote
+	// answer is set once there is one and nobody waited for it.
+	answer *answer
+}
+
+// request is one signed request and when to send it again.
+type request struct {
+	first    wire.Number
+	ops      []*operation
+	frame    []byte
+	open     int // operations without an answer
+	attempt  int
+	due      time.Time
+	everyone bool // no longer sent to the primary alone
+	refusals map[wire.ReplicaID]wire.Refusal
+	// sends counts the frames sent to each replica. After a split, stale counts
+	// the refusals of each that may be of the request that was split.
+	sends, stale map[wire.ReplicaID]int
+}
+
+// newWindow returns the window of a session whose first unused number is next.
+func newWindow(next wire.Number) *window {
+	w := &window{next: max(next, 1), table: make(map[wire.Number]*operation)}
+	w.takeover = w.next > 1
+	w.low = w.next - 1 - min(w.next-1, core.ClientWindowMax)
+	w.sent = w.low
+	return w
+}
+
+// acked returns the number up to which every operation has its answer, to be
+// sent.
+func (w *window) acked() wire.Number {
+	if !w.takeover {
+		w.low = w.lowest()
+	}
+	w.sent = max(w.sent, w.low)
+	return w.low
+}
+
+// lowest returns what low can become.
+func (w *window) lowest() wire.Number {
+	low := w.low
+	for low+1 < w.next && w.table[low+1] == nil {
+		low++
+	}
+	return low
+}
+
+// admits tells whether a new operation may have the next number. Where only
+// operations that nobody waits for are in the way, they are given up.
+func (w *window) admits() bool {
+	for w.next > w.lowest()+core.ClientWindowMax || w.bytes >= bytesOpenMax {
+		oldest, ok := w.table[w.lowest()+1]
+		if !ok || len(oldest.calls) > 0 {
+			return false
+		}
+		w.drop(oldest)
+	}
+	return w.next <= wire.NumberMax
+}
+
+// add gives the next number to a call's operation.
+func (w *window) add(c *call) *operation {
+	w.takeover = false
+	c.number = w.next
+	return w.insert(c)
+}
+
+func (w *window) insert(c *call) *operation {
+	o := &operation{
+		number: c.number, op: c.op, readOnly: c.readOnly, calls: []*call{c}, votes: make(map[wire.ReplicaID]vote),
+	}
+	w.table[o.number] = o
+	w.bytes += len(o.op)
+	w.next = max(w.next, o.number+1)
+	return o
+}
+
+// retry finds or makes the operation of a call that came with a number. It is
+// new if it must be sent.
+func (w *window) retry(c *call) (o *operation, isNew bool, err error) {
+	if o, ok := w.table[c.number]; ok {
+		if !bytes.Equal(o.op, c.op) || o.readOnly {
+			return nil, false, fmt.Errorf("%w: number %d stands for another operation", ErrIdentity, c.number)
+		}
+		o.calls = append(o.calls, c)
+		return o, false, nil
+	}
+	if c.number <= w.sent {
+		return nil, false, fmt.Errorf("number %d: %w", c.number, ErrForgotten)
+	}
+	w.low = min(w.low, c.number-1)
+	if c.number > w.lowestFor(c.number)+core.ClientWindowMax {
+		return nil, false, fmt.Errorf("number %d: %w", c.number, ErrWindow)
+	}
+	return w.insert(c), true, nil
+}
+
+// lowestFor returns what acked will return once number is in the table.
+func (w *window) lowestFor(number wire.Number) wire.Number {
+	if w.takeover {
+		return w.low
+	}
+	if low := w.lowest(); low+1 < w.next || number < w.next {
+		return low
+	}
+	return number - 1 // the table is empty: what is skipped is given up
+}
+
+// drop takes an operation out of the table: it has its answer, or is given up.
+func (w *window) drop(o *operation) {
+	delete(w.table, o.number)
+	w.bytes -= len(o.op)
+	if o.answer == nil {
+		o.request.open--
+	}
+}
