@@ -1,0 +1,77 @@
+package wire_test
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/quorate/quorate/pbft/wire"
+)
+
+// TestTheDocumentIsTrue holds the tables of docs/WIRE.md to the code.
+func TestTheDocumentIsTrue(t *testing.T) {
+	page, err := os.ReadFile(filepath.Join("..", "..", "docs", "WIRE.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	lim := wire.DefaultLimits(replicas)
+	want := []string{
+		fmt.Sprintf("| 1 | version, %d |", wire.Version),
+		fmt.Sprintf("together | %d bytes |", lim.OpBytesMax),
+		fmt.Sprintf("| operations of a request | %d |", lim.OpsMax),
+		fmt.Sprintf("| requests of a batch | %d |", lim.BatchRequestsMax),
+		fmt.Sprintf("| bytes of a batch | %d, and one largest request on top |", lim.BatchBytesMax),
+		fmt.Sprintf("| result | %d bytes |", lim.ResultBytesMax),
+		fmt.Sprintf("| piece | %d bytes |", lim.PieceBytesMax),
+		fmt.Sprintf("above the checkpoint | %d |", lim.Window),
+		fmt.Sprintf("| slots of a status | %d |", wire.StatusSlotsMax),
+		fmt.Sprintf("| digests of a fetch | %d |", wire.FetchDigestsMax),
+		fmt.Sprintf("| detail of a refusal | %d bytes |", wire.RefusalDetailBytesMax),
+	}
+	for _, k := range kinds() {
+		want = append(want, fmt.Sprintf("\n| %d | %s |", k, k))
+	}
+	for k := wire.EvidencePrePrepares; k <= wire.EvidenceNewViews; k++ {
+		kind := strings.TrimSuffix(strings.TrimPrefix(k.String(), "two different "), " messages")
+		want = append(want, fmt.Sprintf("\n| %d | %s |", k, kind))
+	}
+	outcomes := map[string]wire.Outcome{
+		"ok": wire.OutcomeOK, "panicked": wire.OutcomePanicked, "session old": wire.OutcomeSessionOld,
+		"no room": wire.OutcomeNoRoom, "forgotten": wire.OutcomeForgotten, "read-only": wire.OutcomeReadOnly,
+		"window": wire.OutcomeWindow, "too large": wire.OutcomeTooLarge,
+	}
+	for name, o := range outcomes {
+		want = append(want, fmt.Sprintf(" %d %s", o, name))
+	}
+	reasons := map[string]wire.RefusalReason{
+		"overload": wire.RefusalOverload, "invalid": wire.RefusalInvalid,
+		"session old": wire.RefusalSessionOld, "rejoining": wire.RefusalRejoining,
+	}
+	for name, r := range reasons {
+		want = append(want, fmt.Sprintf(" %d %s", r, name))
+	}
+	for _, s := range want {
+		if !strings.Contains(string(page), s) {
+			t.Errorf("docs/WIRE.md does not say %q", s)
+		}
+	}
+}
+
+func TestEveryKindHasANameAndAClass(t *testing.T) {
+	seen := map[string]wire.Kind{}
+	for _, k := range kinds() {
+		name := k.String()
+		if other, twice := seen[name]; twice || strings.HasPrefix(name, "kind ") {
+			t.Errorf("kind %d is named %q, as is kind %d", byte(k), name, byte(other))
+		}
+		seen[name] = k
+		if k.Class() > wire.ClassClients {
+			t.Errorf("%s is of class %d", k, k.Class())
+		}
+	}
+	if got := wire.Kind(99).String(); got != "kind 99" {
+		t.Errorf("got %q, want kind 99", got)
+	}
+}
