@@ -192,8 +192,22 @@ func (r *Replica) known() wire.Seq {
 	return reached
 }
 
+// claimed returns how far the furthest replica says it has executed. That may be
+// a lie, but is worth asking for: one correct replica may be the only one that
+// is ahead, and what it answers proves itself.
+func (r *Replica) claimed() wire.Seq {
+	reached := r.aheadSeq()
+	for i, p := range r.peers {
+		if wire.ReplicaID(i) != r.id { //nolint:gosec // i < n
+			reached = max(reached, p.executed)
+		}
+	}
+	return reached
+}
+
 // maybeCatchUp asks for committed batches when others are ahead and nothing
-// comes by itself, and for the state when batches do not come.
+// comes by itself, and for the state when batches do not come. Only what f+1
+// claim keeps this replica from suspecting the primary meanwhile.
 func (r *Replica) maybeCatchUp(fx *Effects) {
 	c := &r.catchUp
 	if c.at != r.executed {
@@ -203,14 +217,14 @@ func (r *Replica) maybeCatchUp(fx *Effects) {
 		r.maybeRetarget(fx)
 		return
 	}
-	if r.known() <= r.executed {
-		c.active = false
+	c.active = c.active && r.known() > r.executed
+	if r.claimed() <= r.executed {
 		return
 	}
 	if r.tick-c.movedAt < uint64(r.cfg.CatchUpTicks) { //nolint:gosec // Validate: positive
 		return
 	}
-	c.active = true
+	c.active = r.known() > r.executed
 	r.askBatches(fx)
 }
 
@@ -231,7 +245,7 @@ func (r *Replica) askBatches(fx *Effects) {
 		return
 	}
 	c.tries++
-	c.until = max(min(r.known(), r.executed+fetchedBatchesMax), r.executed+1)
+	c.until = max(min(r.claimed(), r.executed+fetchedBatchesMax), r.executed+1)
 	for range r.peers {
 		c.asked = (c.asked + 1) % wire.ReplicaID(len(r.peers)) //nolint:gosec // n is small
 		ahead := r.peers[c.asked].executed > r.executed || r.ahead != nil
@@ -301,7 +315,7 @@ func (r *Replica) onCommitted(from wire.ReplicaID, m *wire.Committed, fx *Effect
 	s.committed = nil
 	r.commit(s, &m.Cert, fx)
 	r.fillBody(s, fx)
-	if r.catchUp.active && r.executed >= r.catchUp.until && r.known() > r.executed {
+	if r.catchUp.active && r.executed >= r.catchUp.until && r.claimed() > r.executed {
 		r.askBatches(fx)
 	}
 }
