@@ -55,14 +55,11 @@ func ExampleSaveKey() {
 	fmt.Println("wrong passphrase:", errors.Is(err, crypto.ErrPassphrase))
 	_, err = crypto.LoadPlainKey(path)
 	fmt.Println("encrypted:", errors.Is(err, crypto.ErrKeyEncrypted))
-	err = crypto.SaveKey(path, key, []byte("correct horse"))
-	fmt.Println("there already:", errors.Is(err, os.ErrExist))
 	// Output:
 	// save: <nil>
 	// load: private key of 4cf68a04 <nil>
 	// wrong passphrase: true
 	// encrypted: true
-	// there already: true
 }
 
 func ExampleParsePublicKeyHex() {
