@@ -17,15 +17,32 @@ import (
 	"github.com/quorate/quorate/pbft/wire"
 )
 
+var errBroken = errors.New("the state broke")
+
 // memoryState is a State in memory, without checkpoints.
 type memoryState struct {
 	app.Memory
 	node.State // what a test does not need panics
 	last       wire.Seq
 	fails      error // of every write
+	calls      int   // so far
+	breaks     int   // the call that fails, 0 for none
 }
 
-func (s *memoryState) Get(key []byte) ([]byte, bool, error) { return s.Memory.Get(key) }
+// breaksNow counts a call and returns its error.
+func (s *memoryState) breaksNow() error {
+	if s.calls++; s.calls == s.breaks {
+		return errBroken
+	}
+	return nil
+}
+
+func (s *memoryState) Get(key []byte) ([]byte, bool, error) {
+	if err := s.breaksNow(); err != nil {
+		return nil, false, err
+	}
+	return s.Memory.Get(key)
+}
 
 func (s *memoryState) Put(key, value []byte) error {
 	if s.fails != nil {
@@ -34,12 +51,23 @@ func (s *memoryState) Put(key, value []byte) error {
 	if len(value) > app.ValueBytesMax {
 		return errors.New("a value is too long") // no store takes more
 	}
+	if err := s.breaksNow(); err != nil {
+		return err
+	}
 	return s.Memory.Put(key, value)
 }
 
-func (s *memoryState) Delete(key []byte) error { return s.Memory.Delete(key) }
+func (s *memoryState) Delete(key []byte) error {
+	if err := s.breaksNow(); err != nil {
+		return err
+	}
+	return s.Memory.Delete(key)
+}
 
 func (s *memoryState) Scan(from, to []byte, yield func(key, value []byte) bool) error {
+	if err := s.breaksNow(); err != nil {
+		return err
+	}
 	return s.Memory.Scan(from, to, yield)
 }
 

@@ -1,6 +1,7 @@
 package node_test
 
 import (
+	"errors"
 	"testing"
 
 	"pgregory.net/rapid"
@@ -82,6 +83,37 @@ func checkResults(rt *rapid.T, state *memoryState, c *fakeCore) {
 	}
 	if got := state.keys("c"); got != len(c.clients) {
 		rt.Fatalf("%d clients are kept, want %d", got, len(c.clients))
+	}
+}
+
+// TestNoErrorOfTheStateIsMissed breaks each call in turn while two batches run
+// that read, write, acknowledge, and ask for a kept result.
+func TestNoErrorOfTheStateIsMissed(t *testing.T) {
+	for call := 1; ; call++ {
+		state, c := &memoryState{breaks: call}, newFakeCore(t)
+		a := node.NewApplier(state, lister{}, applyDomain(), resultBytesMax)
+		_, err := a.Load()
+		ack := requestOf(1, 1, 3, "z")
+		ack.Acked = 1
+		for _, ex := range []core.Execution{
+			c.batch(requestOf(1, 1, 1, "x", "y")), c.batch(requestOf(1, 1, 2, "y"), ack),
+		} {
+			if err == nil {
+				_, err = a.Apply(ex)
+			}
+		}
+		if state.calls < call {
+			if err != nil {
+				t.Errorf("got %v though nothing broke", err)
+			}
+			if call < 15 {
+				t.Errorf("only %d calls were made", state.calls)
+			}
+			return
+		}
+		if !errors.Is(err, errBroken) || state.calls != call {
+			t.Errorf("call %d: got %v after %d calls, want the error at once", call, err, state.calls)
+		}
 	}
 }
 
