@@ -82,7 +82,7 @@ func same(t testing.TB, got, want []core.Record) {
 	}
 }
 
-func encoded(t testing.TB, records []core.Record) []byte {
+func encoded(t fataler, records []core.Record) []byte {
 	t.Helper()
 	var b []byte
 	for _, r := range records {
@@ -93,6 +93,12 @@ func encoded(t testing.TB, records []core.Record) []byte {
 		b = appendRecord(b, payload, link{})
 	}
 	return b
+}
+
+// fataler is a testing.TB or a rapid.T.
+type fataler interface {
+	Helper()
+	Fatal(args ...any)
 }
 
 // views returns n records that differ.
