@@ -76,12 +76,16 @@ func newClients(cfg ClientConfig) (*Clients, error) {
 	if err != nil {
 		return nil, err
 	}
+	key, err := identity(cfg.Key)
+	if err != nil {
+		return nil, err
+	}
 	c := &Clients{cfg: cfg, roster: roster, faults: newLedger()}
 	for range cfg.Replicas {
 		c.queues = append(c.queues, outbox.New(queueLimits(wire.ClassClients, cfg.ClientFrameBytesMax)))
 	}
 	c.own, err = assemble(parts{
-		key:      cfg.Key,
+		key:      key,
 		gater:    newDoor(roster, c.faults, doorLimits{}), // nobody gets in: there is no listener
 		limits:   clientResources(roster.members),
 		timeouts: cfg.Timeouts,

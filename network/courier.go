@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"math/rand/v2"
-	"os"
 	"time"
 
 	"github.com/libp2p/go-libp2p/core/host"
@@ -81,7 +80,7 @@ func (c *courier) open(ctx context.Context) (network.Stream, error) {
 		return s, nil
 	}
 	_ = s.Reset()
-	if errors.Is(err, os.ErrDeadlineExceeded) {
+	if timedOut(err) {
 		// The other end of this connection may be gone without a word; the next
 		// attempt shall not use it again.
 		_ = s.Conn().Close()

@@ -2,6 +2,7 @@ package network
 
 import (
 	"container/list"
+	"net"
 	"net/netip"
 	"sync"
 	"time"
@@ -10,8 +11,6 @@ import (
 	libcrypto "github.com/libp2p/go-libp2p/core/crypto"
 	"github.com/libp2p/go-libp2p/core/network"
 	"github.com/libp2p/go-libp2p/core/peer"
-	"github.com/libp2p/go-libp2p/core/transport"
-	"github.com/libp2p/go-libp2p/p2p/transport/tcp"
 	ma "github.com/multiformats/go-multiaddr"
 	manet "github.com/multiformats/go-multiaddr/net"
 
@@ -87,7 +86,7 @@ func (k *knock) Close() error {
 // enter takes a new connection in as half-open, and pushes out the oldest of the
 // address that has the most if there are too many.
 func (d *door) enter(conn manet.Conn) *knock {
-	k := &knock{Conn: conn, door: d, ip: remoteIP(conn)}
+	k := &knock{Conn: conn, door: d, ip: chargeTo(conn.RemoteAddr())}
 	crowd := d.enterLocked(k)
 	if crowd != nil {
 		d.faults.add(outsider, FaultCrowd, "too many unfinished handshakes; closed the oldest, of "+crowd.ip.String())
@@ -275,10 +274,10 @@ func isEd25519(p peer.ID) bool {
 	return err == nil && key.Type() == libcrypto.Ed25519
 }
 
-// remoteIP returns whom to charge a connection to: an IPv4 address, or the /64
+// chargeTo returns whom to charge a connection to: an IPv4 address, or the /64
 // of an IPv6 one, all of which one machine usually has.
-func remoteIP(conn manet.Conn) netip.Addr {
-	addrPort, err := netip.ParseAddrPort(conn.RemoteAddr().String())
+func chargeTo(addr net.Addr) netip.Addr {
+	addrPort, err := netip.ParseAddrPort(addr.String())
 	if err != nil {
 		return netip.Addr{}
 	}
@@ -291,40 +290,4 @@ func remoteIP(conn manet.Conn) netip.Addr {
 		return netip.Addr{}
 	}
 	return prefix.Addr()
-}
-
-// gatedTCP is libp2p's TCP transport with a listener of our own: one that goes
-// through the door, and does not share its port, so that a second process with
-// the same address fails and says so.
-type gatedTCP struct {
-	*tcp.TcpTransport
-	upgrader transport.Upgrader
-	door     *door
-}
-
-// Listen binds addr.
-func (t *gatedTCP) Listen(addr ma.Multiaddr) (transport.Listener, error) {
-	l, err := manet.Listen(addr)
-	if err != nil {
-		return nil, err
-	}
-	return t.upgrader.UpgradeListener(t, &gatedListener{Listener: l, door: t.door}), nil
-}
-
-type gatedListener struct {
-	manet.Listener
-	door *door
-}
-
-// Accept takes the next connection through the door. Its linger time is zero:
-// closing leaves nothing behind, which a flood would use.
-func (l *gatedListener) Accept() (manet.Conn, error) {
-	conn, err := l.Listener.Accept()
-	if err != nil {
-		return nil, err
-	}
-	if c, ok := conn.(interface{ SetLinger(sec int) error }); ok {
-		_ = c.SetLinger(0) // only a refinement
-	}
-	return l.door.enter(conn), nil
 }

@@ -26,8 +26,7 @@ const (
 	FaultVersion
 	// FaultImpostor: it says that it is somebody whose key it does not have.
 	FaultImpostor
-	// FaultHello: it did not say a proper Hello in time, or its Hello was not
-	// answered properly.
+	// FaultHello: it opened a stream and did not say Hello in time.
 	FaultHello
 	// FaultFrameSize: it announced an empty frame, or one over the limit.
 	FaultFrameSize

@@ -6,7 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
+	"net"
 	"time"
 
 	"github.com/libp2p/go-libp2p/core/network"
@@ -54,7 +54,7 @@ func (r *frameReader) next() ([]byte, error) {
 		return nil, err
 	}
 	frame, err := r.read()
-	if errors.Is(err, os.ErrDeadlineExceeded) {
+	if timedOut(err) {
 		return nil, fmt.Errorf("%w: %s", errFrameSlow, r.timeout)
 	}
 	if err != nil {
@@ -131,7 +131,7 @@ func (w *frameWriter) Write(p []byte) (n int, err error) {
 		}
 		k, err := w.stream.Write(p[n:min(len(p), n+writeBytesMax)])
 		n += k
-		if errors.Is(err, os.ErrDeadlineExceeded) {
+		if timedOut(err) {
 			return n, fmt.Errorf("%w: %s", errNotReading, w.timeout)
 		}
 		if err != nil {
@@ -171,4 +171,11 @@ func (w *frameWriter) pump(q *outbox.Queue, done <-chan struct{}) error {
 			return nil
 		}
 	}
+}
+
+// timedOut tells whether err is that of a deadline. yamux has one of its own,
+// which is not os.ErrDeadlineExceeded.
+func timedOut(err error) bool {
+	var timeout net.Error
+	return errors.As(err, &timeout) && timeout.Timeout()
 }

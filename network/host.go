@@ -42,7 +42,7 @@ type assembly struct {
 
 // parts is what an assembly is made of.
 type parts struct {
-	key      crypto.PrivateKey
+	key      libcrypto.PrivKey
 	gater    connmgr.ConnectionGater
 	door     *door // nil if nobody may connect
 	limits   rcmgr.ConcreteLimitConfig
@@ -50,9 +50,9 @@ type parts struct {
 }
 
 func assemble(p parts) (*assembly, error) {
-	priv, id, err := identity(p.key)
+	id, err := peer.IDFromPrivateKey(p.key)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("private key: %w", err)
 	}
 	resources, err := rcmgr.NewResourceManager(rcmgr.NewFixedLimiter(p.limits), rcmgr.WithMetricsDisabled(),
 		rcmgr.WithConnRateLimiters(&rate.Limiter{}), // the door has better rules
@@ -65,7 +65,7 @@ func assemble(p parts) (*assembly, error) {
 		return nil, errors.Join(fmt.Errorf("peer store: %w", err), resources.Close())
 	}
 	a := &assembly{resources: resources, store: store}
-	if err := errors.Join(store.AddPrivKey(id, priv), store.AddPubKey(id, priv.GetPublic())); err != nil {
+	if err := errors.Join(store.AddPrivKey(id, p.key), store.AddPubKey(id, p.key.GetPublic())); err != nil {
 		return nil, errors.Join(fmt.Errorf("peer store: %w", err), a.Close())
 	}
 	bus := eventbus.NewBus()
@@ -78,27 +78,24 @@ func assemble(p parts) (*assembly, error) {
 	}
 	a.swarm = sw
 	a.Host = blankhost.NewBlankHost(sw, blankhost.WithEventBus(bus))
-	if err := addTransport(sw, priv, resources, p); err != nil {
+	if err := addTransport(sw, resources, p); err != nil {
 		return nil, errors.Join(err, a.Close())
 	}
 	sw.SetStreamHandler(a.negotiate(p.timeouts.Handshake))
 	return a, nil
 }
 
-func identity(key crypto.PrivateKey) (libcrypto.PrivKey, peer.ID, error) {
+// identity returns the libp2p form of a replica's or client's key.
+func identity(key crypto.PrivateKey) (libcrypto.PrivKey, error) {
 	seed, public := key.Seed(), key.Public()
 	priv, err := libcrypto.UnmarshalEd25519PrivateKey(append(seed[:], public[:]...))
 	if err != nil {
-		return nil, "", fmt.Errorf("private key: %w", err)
+		return nil, fmt.Errorf("private key: %w", err)
 	}
-	id, err := peer.IDFromPrivateKey(priv)
-	if err != nil {
-		return nil, "", fmt.Errorf("private key: %w", err)
-	}
-	return priv, id, nil
+	return priv, nil
 }
 
-func addTransport(sw *swarm.Swarm, key libcrypto.PrivKey, resources network.ResourceManager, p parts) error {
+func addTransport(sw *swarm.Swarm, resources network.ResourceManager, p parts) error {
 	config := *yamux.DefaultTransport.Config()
 	config.MaxIncomingStreams = 2 * memberStreamsMax
 	config.MaxStreamWindowSize = streamWindowMax
@@ -106,7 +103,7 @@ func addTransport(sw *swarm.Swarm, key libcrypto.PrivKey, resources network.Reso
 	config.KeepAliveInterval = p.timeouts.Frame // a peer that is cut off is noticed so
 	config.ConnectionWriteTimeout = p.timeouts.Write
 	muxers := []upgrader.StreamMuxer{{ID: yamux.ID, Muxer: (*yamux.Transport)((*libyamux.Config)(&config))}}
-	tls, err := libtls.New(libtls.ID, key, muxers)
+	tls, err := libtls.New(libtls.ID, p.key, muxers)
 	if err != nil {
 		return fmt.Errorf("tls: %w", err)
 	}

@@ -87,7 +87,9 @@ func (t *Transport) servePeer(ctx context.Context, in Inbound, class wire.Class,
 func (t *Transport) welcome(s network.Stream, who wire.ReplicaID, ours hello, room bool) bool {
 	theirs, err := t.hear(s)
 	if err != nil {
-		t.faults.add(who, FaultHello, err.Error())
+		if timedOut(err) {
+			t.faults.add(who, FaultHello, err.Error())
+		}
 		_ = s.Reset()
 		return false
 	}

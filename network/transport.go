@@ -85,8 +85,12 @@ func (t *Transport) assemble() error {
 		clientsPerIP:  t.cfg.ClientsPerIPMax,
 		handshake:     t.cfg.Timeouts.Handshake,
 	})
+	key, err := identity(t.cfg.Key)
+	if err != nil {
+		return err
+	}
 	own, err := assemble(parts{
-		key:      t.cfg.Key,
+		key:      key,
 		gater:    d,
 		door:     d,
 		limits:   resourceLimits(t.roster.members, t.cfg.ClientsMax),
