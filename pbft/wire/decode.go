@@ -3,7 +3,6 @@ package wire
 import (
 	"errors"
 	"fmt"
-	"math"
 
 	"github.com/quorate/quorate/crypto"
 )
@@ -247,7 +246,7 @@ func (r *reader) viewChange() *ViewChange {
 }
 
 // window returns the window as the length of a list.
-func (r *reader) window() int { return int(min(r.lim.Window, math.MaxInt32)) } //nolint:gosec // fits
+func (r *reader) window() int { return int(min(r.lim.Window, 1<<31-1)) } //nolint:gosec // fits
 
 // newView reads a new view without its signature.
 func (r *reader) newView() *NewView {

@@ -1,9 +1,6 @@
 package wire
 
-import (
-	"fmt"
-	"math"
-)
+import "fmt"
 
 // requestBytesMin is the length of a request with one empty operation.
 const requestBytesMin = requestFixedBytes + countBytes
@@ -53,7 +50,7 @@ func (r *reader) ops(m *Request) {
 func (r *reader) batch() *Batch {
 	from := r.at
 	t := r.u64()
-	r.need(t <= math.MaxInt64, "time is before 1970")
+	r.need(t <= 1<<63-1, "time is before 1970")
 	n := r.count("requests", r.lim.BatchRequestsMax, requestBytesMin)
 	r.need(n > 0 || t == 0, "a batch without requests has time 0")
 	if r.err != nil {

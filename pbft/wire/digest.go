@@ -40,7 +40,7 @@ func (m *Request) Digest() crypto.Digest {
 // Digest returns the digest of the view change, over all but its own signature.
 // It is computed anew each time; Sealed.Digest has it ready.
 func (m *ViewChange) Digest() crypto.Digest {
-	return crypto.Sum([]byte(tagViewChange), make(buf, 0, m.size()).viewChange(m))
+	return crypto.Sum([]byte(tagViewChange), make(buf, 0, frameBytes(m)).viewChange(m))
 }
 
 // HistoryDigest returns H(n) = hash(H(n−1) ‖ batch digest), which stands for
@@ -76,14 +76,13 @@ func digestCovering(k Kind, covered []byte) crypto.Digest {
 
 // namedBatch returns the digest that the message gives for the batch it has.
 func namedBatch(m Message) (crypto.Digest, bool) {
-	switch m := m.(type) {
-	case *PrePrepare:
-		return m.Digest, true
-	case *Committed:
-		return m.Cert.Digest, true
-	default:
-		return crypto.Digest{}, false
+	if pp, ok := m.(*PrePrepare); ok {
+		return pp.Digest, true
 	}
+	if c, ok := m.(*Committed); ok {
+		return c.Cert.Digest, true
+	}
+	return crypto.Digest{}, false
 }
 
 // digestOf returns what Sealed.Digest promises for a message of our own and its

@@ -152,27 +152,36 @@ func (r *reader) evidence() Message {
 }
 
 func (r *reader) statement() Statement {
-	return Statement{Kind: Kind(r.u8()), Body: r.bytes("bytes of a statement", r.lim.statementBytesMax()), Signature: r.signature()}
+	s := Statement{Kind: Kind(r.u8()), Body: r.bytes("bytes of a statement", r.lim.statementBytesMax())}
+	s.Signature = r.signature()
+	return s
 }
 
 // placeOf returns the place of a message that evidence is about.
 func placeOf(m Message) place {
-	switch m := m.(type) {
-	case *PrePrepare:
-		return place{m.View, m.Seq}
-	case *Prepare:
-		return place{m.View, m.Seq}
-	case *Commit:
-		return place{m.View, m.Seq}
-	case *Checkpoint:
-		return place{seq: m.Seq}
-	case *ViewChange:
-		return place{view: m.View}
-	case *NewView:
-		return place{view: m.View}
-	default:
-		return place{}
+	if p, ok := m.(interface{ place() place }); ok {
+		return p.place()
 	}
+	return place{}
+}
+
+func (m *Vote) place() place { return place{m.View, m.Seq} }
+
+func (m *Checkpoint) place() place { return place{seq: m.Seq} }
+
+func (m *ViewChange) place() place { return place{view: m.View} }
+
+func (m *NewView) place() place { return place{view: m.View} }
+
+// Place returns the view and the number that e's statements are for; either is
+// 0 where the kind of message has none. e must have passed Check(n).
+func (e *Evidence) Place(n int) (View, Seq) {
+	m, err := e.First.parse(&Limits{Replicas: n, Window: NumberMax})
+	if err != nil {
+		return 0, 0
+	}
+	at := placeOf(m)
+	return at.view, at.seq
 }
 
 // SenderOf returns the replica that signed m, and false for kinds that a

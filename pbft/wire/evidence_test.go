@@ -13,6 +13,8 @@ import (
 // lie is two messages that one replica must not sign both of.
 type lie struct {
 	proof         wire.EvidenceKind
+	view          wire.View // where
+	seq           wire.Seq
 	first, second wire.Message
 }
 
@@ -33,16 +35,16 @@ func (w *world) lies() []lie {
 		return sealed(&wire.NewView{View: 10, ViewChanges: refs, Choices: []wire.Choice{{Seq: 1}}, Sender: 2})
 	}
 	return []lie{
-		{wire.EvidencePrePrepares, prePrepare("a"), prePrepare("b")},
-		{wire.EvidencePrepares, sealed(&wire.Prepare{Vote: vote("a")}), sealed(&wire.Prepare{Vote: vote("b")})},
-		{wire.EvidenceCommits, sealed(&wire.Commit{Vote: vote("a")}), sealed(&wire.Commit{Vote: vote("b")})},
+		{wire.EvidencePrePrepares, 6, 300, prePrepare("a"), prePrepare("b")},
+		{wire.EvidencePrepares, 6, 300, sealed(&wire.Prepare{Vote: vote("a")}), sealed(&wire.Prepare{Vote: vote("b")})},
+		{wire.EvidenceCommits, 6, 300, sealed(&wire.Commit{Vote: vote("a")}), sealed(&wire.Commit{Vote: vote("b")})},
 		{
-			wire.EvidenceCheckpoints,
+			wire.EvidenceCheckpoints, 0, 8,
 			sealed(&wire.Checkpoint{Seq: 8, State: digest("a"), Sender: 2}),
 			sealed(&wire.Checkpoint{Seq: 8, State: digest("b"), Sender: 2}),
 		},
-		{wire.EvidenceViewChanges, viewChange(1), viewChange(2)},
-		{wire.EvidenceNewViews, newView("a"), newView("b")},
+		{wire.EvidenceViewChanges, 8, 0, viewChange(1), viewChange(2)},
+		{wire.EvidenceNewViews, 10, 0, newView("a"), newView("b")},
 	}
 }
 
@@ -61,6 +63,10 @@ func TestEvidenceOfEveryKindOpensAnywhere(t *testing.T) {
 		}
 		if diff := cmp.Diff(wire.Message(e), got.Message()); diff != "" {
 			t.Errorf("%s (-want +got):\n%s", l.proof, diff)
+		}
+		view, seq := e.Place(replicas)
+		if view != l.view || seq != l.seq {
+			t.Errorf("%s: is for view %d, number %d, want %d, %d", l.proof, view, seq, l.view, l.seq)
 		}
 		e.Second.Signature[5]++
 		if _, err := w.opener().OpenOne(wire.Encode(e)); !errors.Is(err, wire.ErrSignature) {

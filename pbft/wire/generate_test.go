@@ -157,7 +157,8 @@ func (d draw) status() *wire.Status {
 	for range d.n("slots", 0, 4) {
 		seq = d.seq(seq)
 		m.Slots = append(m.Slots, wire.SlotStatus{
-			Seq: seq, HavePrePrepare: d.flag("pre-prepare"), HavePrepared: d.flag("prepared"), HaveCommitted: d.flag("committed"),
+			Seq: seq, HavePrePrepare: d.flag("pre-prepare"),
+			HavePrepared: d.flag("prepared"), HaveCommitted: d.flag("committed"),
 		})
 	}
 	m.ViewChanges = d.ids()

@@ -119,56 +119,35 @@ func (*CommitProof) isMessage() {}
 
 // String names the kind as the documents do.
 func (k Kind) String() string {
-	switch k {
-	case KindRequest:
-		return "request"
-	case KindPrePrepare:
-		return "pre-prepare"
-	case KindPrepare:
-		return "prepare"
-	case KindCommit:
-		return "commit"
-	case KindCheckpoint:
-		return "checkpoint"
-	case KindViewChange:
-		return "view-change"
-	case KindNewView:
-		return "new-view"
-	case KindReply:
-		return "reply"
-	case KindStatus:
-		return "status"
-	case KindFetchBatches:
-		return "fetch-batches"
-	case KindBatchBody:
-		return "batch-body"
-	case KindFetchCommitted:
-		return "fetch-committed"
-	case KindCommitted:
-		return "committed"
-	case KindFetchViewChange:
-		return "fetch-view-change"
-	case KindStableProof:
-		return "stable-proof"
-	case KindFetchPieces:
-		return "fetch-pieces"
-	case KindPiece:
-		return "piece"
-	case KindEvidence:
-		return "evidence"
-	case KindAsk:
-		return "ask"
-	case KindReport:
-		return "report"
-	case KindRefusal:
-		return "refusal"
-	case KindPrepared:
-		return "prepared"
-	case KindCommitProof:
-		return "commit-proof"
-	default:
+	names := [...]string{
+		KindRequest:         "request",
+		KindPrePrepare:      "pre-prepare",
+		KindPrepare:         "prepare",
+		KindCommit:          "commit",
+		KindCheckpoint:      "checkpoint",
+		KindViewChange:      "view-change",
+		KindNewView:         "new-view",
+		KindReply:           "reply",
+		KindStatus:          "status",
+		KindFetchBatches:    "fetch-batches",
+		KindBatchBody:       "batch-body",
+		KindFetchCommitted:  "fetch-committed",
+		KindCommitted:       "committed",
+		KindFetchViewChange: "fetch-view-change",
+		KindStableProof:     "stable-proof",
+		KindFetchPieces:     "fetch-pieces",
+		KindPiece:           "piece",
+		KindEvidence:        "evidence",
+		KindAsk:             "ask",
+		KindReport:          "report",
+		KindRefusal:         "refusal",
+		KindPrepared:        "prepared",
+		KindCommitProof:     "commit-proof",
+	}
+	if int(k) >= len(names) || names[k] == "" {
 		return fmt.Sprintf("kind %d", byte(k))
 	}
+	return names[k]
 }
 
 // Class tells on which stream between replicas messages of this kind travel.

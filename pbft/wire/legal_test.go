@@ -69,7 +69,7 @@ func TestIllegalRequestsAreMalformed(t *testing.T) {
 func TestIllegalVotesAreMalformed(t *testing.T) {
 	vote := func(change func(*wire.Vote)) func(wire.Message) {
 		return func(m wire.Message) {
-			switch m := m.(type) {
+			switch m := any(m).(type) {
 			case *wire.PrePrepare:
 				change(&m.Vote)
 			case *wire.Prepare:
@@ -93,7 +93,7 @@ func TestIllegalVotesAreMalformed(t *testing.T) {
 	table = append(
 		table,
 		illegal{"of a backup", wire.KindPrePrepare, vote(func(v *wire.Vote) { v.Sender = 1 }), "the primary of view 6 is 2"},
-		illegal{"of another batch", wire.KindPrePrepare, vote(func(v *wire.Vote) { v.Digest[0]++ }), "not the one that is named"},
+		illegal{"of another batch", wire.KindPrePrepare, vote(func(v *wire.Vote) { v.Digest[0]++ }), "is not the one"},
 		illegal{"of the primary", wire.KindPrepare, vote(func(v *wire.Vote) { v.Sender = 2 }), "prepares nothing"},
 	)
 	refuseAll(t, table)
@@ -102,7 +102,7 @@ func TestIllegalVotesAreMalformed(t *testing.T) {
 func TestIllegalBatchesAreMalformed(t *testing.T) {
 	batch := func(change func(*wire.Batch)) func(wire.Message) {
 		return func(m wire.Message) {
-			switch m := m.(type) {
+			switch m := any(m).(type) {
 			case *wire.BatchBody:
 				change(m.Batch)
 			case *wire.PrePrepare:

@@ -73,14 +73,13 @@ func (l Limits) KindBytesMax(k Kind) int {
 
 // bodyBytesMax returns the length of the longest body of kind k.
 func (l Limits) bodyBytesMax(k Kind) int {
-	signers := l.Replicas * signedBytes
 	switch k {
 	case KindRequest:
 		return l.RequestBytesMax()
 	case KindPrePrepare:
-		return voteBodyBytes + signatureBytes + l.batchBytesMax()
+		return voteBytes + l.batchBytesMax()
 	case KindPrepare, KindCommit:
-		return voteBodyBytes + signatureBytes
+		return voteBytes
 	case KindCheckpoint:
 		return checkpointBytes
 	case KindViewChange:
@@ -91,30 +90,47 @@ func (l Limits) bodyBytesMax(k Kind) int {
 		return replyFixedBytes + l.ResultBytesMax + replyPathMax*crypto.DigestSize
 	case KindStatus:
 		return statusFixedBytes + StatusSlotsMax*slotBytes + l.Replicas*4
-	case KindFetchBatches:
-		return countBytes + FetchDigestsMax*crypto.DigestSize + 4 + signatureBytes
-	case KindBatchBody:
-		return l.batchBytesMax()
-	case KindFetchCommitted:
-		return 8 + 8 + 4 + signatureBytes
-	case KindCommitted:
-		return commitCertFixedBytes + signers + l.batchBytesMax()
-	case KindFetchViewChange:
-		return 8 + countBytes + l.Replicas*refBytes + 4 + signatureBytes
-	case KindStableProof:
-		return checkpointCertFixedBytes + signers
-	case KindFetchPieces:
-		return fetchPiecesFixedBytes + FetchDigestsMax*crypto.DigestSize
-	case KindPiece:
-		return crypto.DigestSize + countBytes + l.PieceBytesMax
 	case KindEvidence:
-		return 1 + 4 + 2*(statementFixedBytes+l.statementBytesMax())
+		return evidenceFixedBytes + 2*l.statementBytesMax()
 	case KindAsk:
-		return 8
+		return askBytes
 	case KindReport:
 		return reportBytes
 	case KindRefusal:
 		return refusalFixedBytes + RefusalDetailBytesMax
+	case KindFetchBatches, KindFetchCommitted, KindFetchViewChange, KindFetchPieces:
+		return l.fetchBytesMax(k)
+	default:
+		return l.answerBytesMax(k)
+	}
+}
+
+// fetchBytesMax is bodyBytesMax for what asks a peer.
+func (l Limits) fetchBytesMax(k Kind) int {
+	switch k {
+	case KindFetchBatches:
+		return fetchBatchesFixedBytes + FetchDigestsMax*crypto.DigestSize
+	case KindFetchCommitted:
+		return fetchCommittedBytes
+	case KindFetchViewChange:
+		return fetchViewChangeFixed + l.Replicas*refBytes
+	default:
+		return fetchPiecesFixedBytes + FetchDigestsMax*crypto.DigestSize
+	}
+}
+
+// answerBytesMax is bodyBytesMax for what proves itself.
+func (l Limits) answerBytesMax(k Kind) int {
+	signers := l.Replicas * signedBytes
+	switch k {
+	case KindBatchBody:
+		return l.batchBytesMax()
+	case KindCommitted:
+		return commitCertFixedBytes + signers + l.batchBytesMax()
+	case KindStableProof:
+		return checkpointCertFixedBytes + signers
+	case KindPiece:
+		return pieceFixedBytes + l.PieceBytesMax
 	case KindPrepared:
 		return preparedCertFixedBytes + signers
 	case KindCommitProof:

@@ -10,6 +10,8 @@ type Message interface {
 	// Kind tells the type of the message on the wire.
 	Kind() Kind
 	isMessage()
+	// bodyBytes returns the length of the body of the message's frame.
+	bodyBytes() int
 }
 
 // Kind is the type of a message: the second byte of every frame, and part of

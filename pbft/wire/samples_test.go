@@ -36,8 +36,8 @@ func sampleCert(v wire.View, s wire.Seq, prepares ...wire.ReplicaID) wire.Prepar
 }
 
 // samples returns one sealed message of each kind, by kind, always the same.
-func (w *world) samples(t testing.TB) map[wire.Kind]*wire.Sealed {
-	t.Helper()
+func (w *world) samples(tb testing.TB) map[wire.Kind]*wire.Sealed {
+	tb.Helper()
 	vote := wire.Vote{View: 6, Seq: 300, Digest: digest("batch"), Sender: 3}
 	stable := func() wire.CheckpointCert {
 		return wire.CheckpointCert{Seq: 256, State: digest("state"), Signers: signers(0, 2, 3)}
@@ -74,7 +74,7 @@ func (w *world) samples(t testing.TB) map[wire.Kind]*wire.Sealed {
 		&wire.StableProof{Cert: stable()},
 		&wire.FetchPieces{Seq: 256, Root: digest("state"), Digests: []crypto.Digest{digest("page")}, Sender: 1},
 		&wire.Piece{Root: digest("state"), Data: []byte("a page of the state")},
-		w.sampleEvidence(t),
+		w.sampleEvidence(tb),
 		&wire.Ask{Nonce: 0x0102030405060708},
 		&wire.Report{
 			Nonce: 77, View: 6, Active: true, Executed: 301, Stable: 256, StableState: digest("state"),
@@ -105,14 +105,14 @@ func (w *world) sampleReplies() []*wire.Sealed {
 	return wire.SealReplies(w.replicas[2], w.domain, replies)
 }
 
-func (w *world) sampleEvidence(t testing.TB) *wire.Evidence {
-	t.Helper()
+func (w *world) sampleEvidence(tb testing.TB) *wire.Evidence {
+	tb.Helper()
 	v := wire.Vote{View: 6, Seq: 300, Digest: digest("batch"), Sender: 3}
 	first := w.seal(&wire.Prepare{Vote: v}).Message()
 	v.Digest = digest("another")
 	e, err := wire.NewEvidence(wire.EvidencePrepares, 3, first, w.seal(&wire.Prepare{Vote: v}).Message())
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return e
 }

@@ -143,14 +143,15 @@ func TestTheNullBatchIsAlwaysTheSame(t *testing.T) {
 		t.Error("IsNull tells wrong")
 	}
 	var none *wire.Batch
-	if got, want := wire.Encode(&wire.BatchBody{Batch: none}), wire.Encode(&wire.BatchBody{Batch: wire.NullBatch()}); string(got) != string(want) {
+	got, want := wire.Encode(&wire.BatchBody{Batch: none}), wire.Encode(&wire.BatchBody{Batch: wire.NullBatch()})
+	if string(got) != string(want) {
 		t.Errorf("no batch: got %x, want the null batch %x", got, want)
 	}
 }
 
 // digestOf computes what Sealed.Digest promises from the message.
 func digestOf(m wire.Message) crypto.Digest {
-	switch m := m.(type) {
+	switch m := any(m).(type) {
 	case *wire.Request:
 		return m.Digest()
 	case *wire.PrePrepare:

@@ -36,13 +36,13 @@ func (s *Sealed) Digest() crypto.Digest { return s.digest }
 // Seal checks nothing: whoever receives an illegal message refuses it.
 func Seal(signer crypto.Signer, d crypto.Domain, m Message) *Sealed {
 	own := clone(m)
-	switch own := own.(type) {
-	case *NewView:
-		signChoices(signer, d, own)
-	case *Reply:
-		root, _ := own.root()
-		own.Signature = signer.Sign(d.Message(byte(KindReply), buf(nil).replyBody(own, &root)))
-		return Reseal(own)
+	if r, ok := own.(*Reply); ok {
+		root, _ := r.root()
+		r.Signature = signer.Sign(d.Message(byte(KindReply), buf(nil).replyBody(r, &root)))
+		return Reseal(r)
+	}
+	if nv, ok := own.(*NewView); ok {
+		signChoices(signer, d, nv)
 	}
 	if s := signatureOf(own); s != nil {
 		*s = signer.Sign(d.Message(byte(own.Kind()), make(buf, 0, frameBytes(own)).body(own)))
@@ -83,9 +83,6 @@ func Reseal(m Message) *Sealed {
 	frame := Encode(m)
 	return &Sealed{message: m, frame: frame, digest: digestOf(m, frame)}
 }
-
-// Reseal is the function Reseal.
-func (o *Opener) Reseal(m Message) *Sealed { return Reseal(m) }
 
 // signChoices gives nv a new list of its choices, with the pre-prepare
 // signatures of its sender.

@@ -6,6 +6,8 @@ import "github.com/quorate/quorate/crypto"
 const (
 	requestFixedBytes        = len(ClientID{}) + 8 + 8 + 8 + 1 + countBytes + signatureBytes
 	batchFixedBytes          = 8 + countBytes
+	voteBytes                = voteBodyBytes + signatureBytes
+	checkpointBytes          = 8 + crypto.DigestSize + 4 + signatureBytes
 	checkpointCertFixedBytes = 8 + crypto.DigestSize + countBytes
 	commitCertFixedBytes     = 8 + 8 + crypto.DigestSize + countBytes
 	preparedCertFixedBytes   = commitCertFixedBytes + signatureBytes
@@ -18,10 +20,18 @@ const (
 	statusFixedBytes         = 8 + 1 + 8 + 8 + countBytes + countBytes + 4 + signatureBytes
 	reportBytes              = 8 + 8 + 1 + 8 + 8 + crypto.DigestSize + 8 + crypto.DigestSize + 4 + signatureBytes
 	refusalFixedBytes        = len(ClientID{}) + 8 + 8 + 1 + countBytes + 4 + signatureBytes
+	fetchBatchesFixedBytes   = countBytes + 4 + signatureBytes
+	fetchCommittedBytes      = 8 + 8 + 4 + signatureBytes
+	fetchViewChangeFixed     = 8 + countBytes + 4 + signatureBytes
 	fetchPiecesFixedBytes    = 8 + crypto.DigestSize + countBytes + 4 + signatureBytes
+	pieceFixedBytes          = crypto.DigestSize + countBytes
 	statementFixedBytes      = 1 + countBytes + signatureBytes
-	checkpointBytes          = 8 + crypto.DigestSize + 4 + signatureBytes
+	evidenceFixedBytes       = 1 + 4 + 2*statementFixedBytes
+	askBytes                 = 8
 )
+
+// frameBytes returns the length of the frame of m.
+func frameBytes(m Message) int { return headerBytes + m.bodyBytes() }
 
 // Size returns how many bytes the request takes in a batch.
 func (m *Request) Size() int {
@@ -44,82 +54,72 @@ func (m *Batch) Size() int {
 	return n
 }
 
-// frameBytes returns the length of the frame of m.
-func frameBytes(m Message) int {
-	switch m := m.(type) {
-	case *Request:
-		return headerBytes + m.Size()
-	case *PrePrepare:
-		return headerBytes + voteBodyBytes + signatureBytes + m.Batch.Size()
-	case *Prepare, *Commit:
-		return headerBytes + voteBodyBytes + signatureBytes
-	case *Checkpoint:
-		return headerBytes + checkpointBytes
-	case *ViewChange:
-		return headerBytes + m.size()
-	case *NewView:
-		return headerBytes + newViewFixedBytes + len(m.ViewChanges)*refBytes + len(m.Choices)*choiceBytes
-	case *Reply:
-		return headerBytes + replyFixedBytes + len(m.Result) + len(m.Path)*crypto.DigestSize
-	case *Status:
-		return headerBytes + statusFixedBytes + len(m.Slots)*slotBytes + len(m.ViewChanges)*4
-	case *Report:
-		return headerBytes + reportBytes
-	case *Refusal:
-		return headerBytes + refusalFixedBytes + len(m.Detail)
-	case *Ask:
-		return headerBytes + 8
-	case *Evidence:
-		return headerBytes + 1 + 4 + 2*statementFixedBytes + len(m.First.Body) + len(m.Second.Body)
-	case *FetchBatches, *FetchCommitted, *FetchViewChange, *FetchPieces:
-		return headerBytes + fetchBytes(m)
-	case *BatchBody, *Committed, *StableProof, *Piece, *Prepared, *CommitProof:
-		return headerBytes + proofBytes(m)
-	}
-	return headerBytes
+func (m *Request) bodyBytes() int { return m.Size() }
+
+func (m *Vote) bodyBytes() int { return voteBytes }
+
+func (m *PrePrepare) bodyBytes() int { return voteBytes + m.Batch.Size() }
+
+func (m *Checkpoint) bodyBytes() int { return checkpointBytes }
+
+func (m *CheckpointCert) bodyBytes() int {
+	return checkpointCertFixedBytes + len(m.Signers)*signedBytes
 }
 
-// fetchBytes returns the length of the body of a fetch.
-func fetchBytes(m Message) int {
-	switch m := m.(type) {
-	case *FetchBatches:
-		return countBytes + len(m.Digests)*crypto.DigestSize + 4 + signatureBytes
-	case *FetchCommitted:
-		return 8 + 8 + 4 + signatureBytes
-	case *FetchViewChange:
-		return 8 + countBytes + len(m.Refs)*refBytes + 4 + signatureBytes
-	case *FetchPieces:
-		return fetchPiecesFixedBytes + len(m.Digests)*crypto.DigestSize
-	default:
-		return 0
-	}
-}
+func (m *PreparedCert) bodyBytes() int { return preparedCertFixedBytes + len(m.Prepares)*signedBytes }
 
-// proofBytes returns the length of the body of what proves itself.
-func proofBytes(m Message) int {
-	switch m := m.(type) {
-	case *BatchBody:
-		return m.Batch.Size()
-	case *Committed:
-		return commitCertFixedBytes + len(m.Cert.Commits)*signedBytes + m.Batch.Size()
-	case *StableProof:
-		return checkpointCertFixedBytes + len(m.Cert.Signers)*signedBytes
-	case *Piece:
-		return crypto.DigestSize + countBytes + len(m.Data)
-	case *Prepared:
-		return preparedCertFixedBytes + len(m.Cert.Prepares)*signedBytes
-	case *CommitProof:
-		return commitCertFixedBytes + len(m.Cert.Commits)*signedBytes
-	default:
-		return 0
-	}
-}
+func (m *CommitCert) bodyBytes() int { return commitCertFixedBytes + len(m.Commits)*signedBytes }
 
-// size returns the length of the encoded view change.
-func (m *ViewChange) size() int {
+func (m *ViewChange) bodyBytes() int {
 	n := viewChangeFixedBytes + len(m.Stable.Signers)*signedBytes
 	for i := range m.Prepared {
-		n += preparedCertFixedBytes + len(m.Prepared[i].Prepares)*signedBytes
+		n += m.Prepared[i].bodyBytes()
 	}
 	return n
 }
+
+func (m *NewView) bodyBytes() int {
+	return newViewFixedBytes + len(m.ViewChanges)*refBytes + len(m.Choices)*choiceBytes
+}
+
+func (m *Reply) bodyBytes() int {
+	return replyFixedBytes + len(m.Result) + len(m.Path)*crypto.DigestSize
+}
+
+func (m *Status) bodyBytes() int {
+	return statusFixedBytes + len(m.Slots)*slotBytes + len(m.ViewChanges)*4
+}
+
+func (m *FetchBatches) bodyBytes() int {
+	return fetchBatchesFixedBytes + len(m.Digests)*crypto.DigestSize
+}
+
+func (m *BatchBody) bodyBytes() int { return m.Batch.Size() }
+
+func (m *FetchCommitted) bodyBytes() int { return fetchCommittedBytes }
+
+func (m *Committed) bodyBytes() int { return m.Cert.bodyBytes() + m.Batch.Size() }
+
+func (m *FetchViewChange) bodyBytes() int { return fetchViewChangeFixed + len(m.Refs)*refBytes }
+
+func (m *StableProof) bodyBytes() int { return m.Cert.bodyBytes() }
+
+func (m *FetchPieces) bodyBytes() int {
+	return fetchPiecesFixedBytes + len(m.Digests)*crypto.DigestSize
+}
+
+func (m *Piece) bodyBytes() int { return pieceFixedBytes + len(m.Data) }
+
+func (e *Evidence) bodyBytes() int {
+	return evidenceFixedBytes + len(e.First.Body) + len(e.Second.Body)
+}
+
+func (m *Ask) bodyBytes() int { return askBytes }
+
+func (m *Report) bodyBytes() int { return reportBytes }
+
+func (m *Refusal) bodyBytes() int { return refusalFixedBytes + len(m.Detail) }
+
+func (m *Prepared) bodyBytes() int { return m.Cert.bodyBytes() }
+
+func (m *CommitProof) bodyBytes() int { return m.Cert.bodyBytes() }

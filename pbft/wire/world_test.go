@@ -21,28 +21,28 @@ type world struct {
 }
 
 // newWorld returns a cluster of fixed keys that sign by ed25519.
-func newWorld(t testing.TB) *world {
-	t.Helper()
+func newWorld(tb testing.TB) *world {
+	tb.Helper()
 	w := &world{
 		domain:   crypto.Domain{Cluster: crypto.Sum([]byte("the tests' cluster")), Epoch: 7},
 		verifier: crypto.NewVerifier(64),
 		lim:      wire.DefaultLimits(replicas),
 	}
 	for i := range replicas {
-		k := newKey(t, byte(i+1))
+		k := newKey(tb, byte(i+1))
 		w.replicas, w.keys = append(w.replicas, k), append(w.keys, k.Public())
 	}
 	for i := range 3 {
-		w.clients = append(w.clients, newKey(t, byte(0x80+i)))
+		w.clients = append(w.clients, newKey(tb, byte(0x80+i)))
 	}
 	return w
 }
 
 // newStubWorld returns the same cluster with signatures that are hashes: fast,
 // and as unforgeable, as nothing in the tests computes them but stubSigner.
-func newStubWorld(t testing.TB) *world {
-	t.Helper()
-	w := newWorld(t)
+func newStubWorld(tb testing.TB) *world {
+	tb.Helper()
+	w := newWorld(tb)
 	for i, k := range w.replicas {
 		w.replicas[i] = stubSigner(k.Public())
 	}
@@ -53,15 +53,15 @@ func newStubWorld(t testing.TB) *world {
 	return w
 }
 
-func newKey(t testing.TB, fill byte) crypto.PrivateKey {
-	t.Helper()
+func newKey(tb testing.TB, fill byte) crypto.PrivateKey {
+	tb.Helper()
 	var seed [crypto.SeedSize]byte
 	for i := range seed {
 		seed[i] = fill
 	}
 	k, err := crypto.NewPrivateKey(seed[:])
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return k
 }
@@ -73,7 +73,7 @@ func (w *world) opener() *wire.Opener {
 // sign returns the signature of one vote or checkpoint, as a message's Seal
 // makes it.
 func (w *world) sign(sender wire.ReplicaID, m wire.Message) crypto.Signature {
-	switch m := wire.Seal(w.replicas[sender], w.domain, m).Message().(type) {
+	switch m := any(wire.Seal(w.replicas[sender], w.domain, m).Message()).(type) {
 	case *wire.PrePrepare:
 		return m.Signature
 	case *wire.Prepare:
@@ -89,7 +89,7 @@ func (w *world) sign(sender wire.ReplicaID, m wire.Message) crypto.Signature {
 
 // seal fills in every signature of m, nested ones too.
 func (w *world) seal(m wire.Message) *wire.Sealed {
-	switch m := m.(type) {
+	switch m := any(m).(type) {
 	case *wire.Request:
 		return wire.Seal(w.client(m.Client), w.domain, m)
 	case *wire.PrePrepare:
