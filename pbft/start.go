@@ -1,0 +1,242 @@
+package pbft
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	logging "github.com/ipfs/go-log/v2"
+
+	"github.com/quorate/quorate/app"
+	"github.com/quorate/quorate/checkpoint"
+	"github.com/quorate/quorate/checkpoint/journal"
+	"github.com/quorate/quorate/crypto"
+	"github.com/quorate/quorate/network"
+	"github.com/quorate/quorate/pbft/core"
+	"github.com/quorate/quorate/pbft/node"
+	"github.com/quorate/quorate/pbft/wire"
+)
+
+// The directories under Config.DataPath.
+const (
+	journalDir = "journal"
+	stateDir   = "state"
+)
+
+// verifierKeys is how many expanded public keys a replica keeps: the replicas'
+// and those of the busiest clients, at about 1 KiB each.
+const verifierKeys = 4096
+
+// ErrNotMember says that a replica's key is not in the genesis.
+var ErrNotMember = errors.New("the key is not in the genesis")
+
+// Replica is one running replica.
+type Replica struct {
+	id        wire.ReplicaID
+	genesis   *Genesis
+	node      *node.Node
+	transport *network.Transport
+	disk      *disk
+	cancel    context.CancelFunc
+	ended     chan struct{}
+	err       error // read after ended is closed
+}
+
+// disk is what a replica keeps.
+type disk struct {
+	journal *journal.Journal
+	records []core.Record
+	state   *checkpoint.Store
+	rejoin  bool
+}
+
+// Start starts one replica of the cluster that cfg.Genesis describes, and
+// returns when it listens and has replayed its journal. It runs until Close, or
+// until something of its own fails: see Done. ctx bounds the start alone.
+//
+// Start refuses to run on data that is missing, damaged, in use, or another
+// replica's.
+func Start(ctx context.Context, cfg Config, machine app.StateMachine) (*Replica, error) {
+	if err := cfg.Validate(); err != nil {
+		return nil, err
+	}
+	genesis, err := LoadGenesis(cfg.GenesisPath())
+	if err != nil {
+		return nil, err
+	}
+	key, err := cfg.loadKey()
+	if err != nil {
+		return nil, err
+	}
+	id, ok := genesis.Find(key.Public())
+	if !ok {
+		return nil, fmt.Errorf("%w: %s has the public key %s, and %s names other replicas: use the genesis that this key "+
+			"was made for, or the key of one of its replicas", ErrNotMember, cfg.KeyPath(), key.Public(), cfg.GenesisPath())
+	}
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	transport, err := network.New(genesis.networkConfig(id, key, cfg.Listen))
+	if err != nil {
+		return nil, err
+	}
+	r, err := launch(cfg, genesis, parts{id, key, transport, machine})
+	if err != nil {
+		return nil, errors.Join(err, transport.Close())
+	}
+	return r, nil
+}
+
+func (c Config) loadKey() (crypto.PrivateKey, error) {
+	if c.PlainKey {
+		return crypto.LoadPlainKey(c.KeyPath())
+	}
+	return crypto.LoadKey(c.KeyPath(), c.Passphrase)
+}
+
+// parts is what a replica is launched with.
+type parts struct {
+	id        wire.ReplicaID
+	key       crypto.PrivateKey
+	transport *network.Transport
+	machine   app.StateMachine
+}
+
+// launch opens the data and runs the node.
+func launch(cfg Config, genesis *Genesis, p parts) (*Replica, error) {
+	d, err := openDisk(cfg, genesis, p.id)
+	if err != nil {
+		return nil, err
+	}
+	n, err := newNode(cfg, genesis, p, d)
+	if err != nil {
+		return nil, errors.Join(err, d.close())
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	r := &Replica{
+		id: p.id, genesis: genesis, node: n, transport: p.transport, disk: d,
+		cancel: cancel, ended: make(chan struct{}),
+	}
+	go r.run(ctx)
+	return r, nil
+}
+
+func newNode(cfg Config, genesis *Genesis, p parts, d *disk) (*node.Node, error) {
+	coreConfig, err := genesis.CoreConfig(p.id)
+	if err != nil {
+		return nil, err
+	}
+	coreConfig.StateZero = checkpoint.EmptyRoot()
+	return node.New(node.Config{
+		Core: coreConfig, Domain: genesis.Domain(), Keys: genesis.Keys(), Signer: p.key,
+		Limits: genesis.WireLimits(), Verifier: crypto.NewVerifier(verifierKeys),
+		Machine: p.machine, Transport: p.transport, Journal: d.journal, State: d.state,
+		Records: d.records, Rejoin: d.rejoin, Tick: cfg.TickInterval(),
+	})
+}
+
+func (r *Replica) run(ctx context.Context) {
+	defer close(r.ended)
+	err := r.node.Run(ctx)
+	r.err = errors.Join(err, r.disk.close())
+}
+
+// openDisk opens, or on a first start makes, what the replica keeps.
+func openDisk(cfg Config, genesis *Genesis, id wire.ReplicaID) (*disk, error) {
+	fresh, err := cfg.checkData()
+	if err != nil {
+		return nil, err
+	}
+	if err := os.MkdirAll(cfg.DataPath(), 0o700); err != nil {
+		return nil, fmt.Errorf("data directory: %w", err)
+	}
+	d := &disk{}
+	if err := d.openJournal(cfg, genesis, id, fresh); err != nil {
+		return nil, err
+	}
+	d.state, err = checkpoint.Open(filepath.Join(cfg.DataPath(), stateDir), checkpoint.Options{})
+	if err != nil {
+		return nil, errors.Join(err, d.journal.Close())
+	}
+	if opened := d.state.Opened(); opened.Why != "" {
+		logging.Logger("checkpoint").Warnf("state: %s; what is missing is fetched from the other replicas", opened.Why)
+	}
+	if fresh {
+		if err := markStarted(cfg.DataPath()); err != nil {
+			return nil, errors.Join(err, d.close())
+		}
+	}
+	return d, nil
+}
+
+func (d *disk) openJournal(cfg Config, genesis *Genesis, id wire.ReplicaID, fresh bool) error {
+	domain := genesis.Domain()
+	dir := filepath.Join(cfg.DataPath(), journalDir)
+	self := journal.Identity{Cluster: domain.Cluster, Epoch: domain.Epoch, Replica: id}
+	opts := journal.Options{Limits: genesis.WireLimits()}
+	there, err := journal.Exists(dir, opts)
+	if err != nil {
+		return err
+	}
+	if !there && (fresh || cfg.Rejoin) {
+		d.rejoin = !fresh
+		d.journal, err = journal.Create(dir, self, opts)
+		return err
+	}
+	d.journal, d.records, err = journal.Open(dir, self, opts)
+	return err
+}
+
+// markStarted says durably that the first start is over: from now on, missing
+// data is lost data.
+func markStarted(data string) error {
+	if err := os.Remove(filepath.Join(data, FreshFile)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("data directory: %w", err)
+	}
+	dir, err := os.Open(data)
+	if err != nil {
+		return fmt.Errorf("data directory: %w", err)
+	}
+	return errors.Join(dir.Sync(), dir.Close())
+}
+
+func (d *disk) close() error {
+	var errs []error
+	if d.state != nil {
+		errs = append(errs, d.state.Close())
+	}
+	return errors.Join(append(errs, d.journal.Close())...)
+}
+
+// ID returns the replica's number.
+func (r *Replica) ID() wire.ReplicaID { return r.id }
+
+// Genesis returns the cluster's genesis.
+func (r *Replica) Genesis() *Genesis { return r.genesis }
+
+// Addrs returns where the replica listens, as multiaddresses.
+func (r *Replica) Addrs() []string { return r.transport.Addrs() }
+
+// Report returns where the replica stands.
+func (r *Replica) Report() wire.Report { return r.node.Report() }
+
+// Done is closed when the replica has ended, by Close or because something of
+// its own failed; Err then tells which.
+func (r *Replica) Done() <-chan struct{} { return r.ended }
+
+// Err returns why the replica ended: nil after a Close without trouble. It
+// waits for Done.
+func (r *Replica) Err() error {
+	<-r.ended
+	return r.err
+}
+
+// Close ends the replica and returns when all that it started has ended. It may
+// be called more than once.
+func (r *Replica) Close() error {
+	r.cancel()
+	return r.Err()
+}
