@@ -157,7 +157,7 @@ func (c *Client) Read(ctx context.Context, op []byte) (Result, error) {
 // core.ClientWindowMax later results, the identity is given up: the error is
 // ErrForgotten.
 func (c *Client) SubmitWith(ctx context.Context, id Identity, op []byte) (Result, error) {
-	if id.Session != c.cfg.session || id.Number == 0 || id.Number > wire.NumberMax {
+	if id.Session != c.cfg.session || id.Number == 0 || id.Number > numberMax {
 		return Result{}, fmt.Errorf("%w: %s is not of session %d: dial with the session of the identity",
 			ErrIdentity, id, c.cfg.session)
 	}

@@ -79,7 +79,7 @@ func (cfg DialConfig) clientConfig() (clientConfig, *Genesis, error) {
 	}
 	quorum := genesis.Quorum()
 	own := clientConfig{
-		signer: cfg.Key, domain: genesis.Domain(), keys: genesis.Keys(), quorum: quorum, limits: genesis.WireLimits(),
+		signer: cfg.Key, domain: genesis.Domain(), keys: genesis.Keys(), quorum: genesis.Quorum(), limits: genesis.WireLimits(),
 		session: cfg.Session, next: max(cfg.Next, 1), retransmit: timeout / 2,
 	}
 	if cfg.Next > numberMax || cfg.Session > wire.NumberMax {
@@ -111,5 +111,5 @@ func answerBytesMax(lim wire.Limits) int {
 func VerifyResult(genesis *Genesis, cert Certificate) (Result, error) {
 	quorum := genesis.Quorum()
 	opener := openerFor(genesis.Domain(), genesis.Keys(), genesis.WireLimits())
-	return verifyCertificate(opener, quorum.Weak(), cert)
+	return verifyCertificate(opener, genesis.Quorum().Weak(), cert)
 }

@@ -254,7 +254,7 @@ func (l *clientLoop) sendRequest(r *request) {
 }
 
 func (l *clientLoop) sendTo(id wire.ReplicaID, r *request) bool {
-	if !l.transport.Send(id, r.frame) {
+	if l.links[id].state == linkDown || !l.transport.Send(id, r.frame) {
 		return false
 	}
 	r.sends[id]++

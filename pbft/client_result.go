@@ -53,7 +53,8 @@ type Result struct {
 	// Outcome tells how the operation ended. Submit returns a Result without an
 	// error only for wire.OutcomeOK.
 	Outcome wire.Outcome
-	// Identity names the operation.
+	// Client and Identity name the operation.
+	Client   wire.ClientID
 	Identity Identity
 	// Seq is where in the order it was executed; 0 where it was not.
 	Seq wire.Seq

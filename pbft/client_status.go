@@ -88,9 +88,9 @@ func (l *clientLoop) onReport(m *wire.Report) {
 	}
 }
 
-func (l *clientLoop) onAskLink(peer wire.ReplicaID, k link) {
+func (l *clientLoop) onAskLink(peer wire.ReplicaID, was, is linkState) {
 	for _, a := range slices.Clone(l.askings) {
-		if k.state == linkUp {
+		if was == linkDown && is == linkUp {
 			l.transport.Send(peer, a.frame)
 		}
 		l.maybeFinishAsk(a)

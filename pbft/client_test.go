@@ -37,7 +37,7 @@ func TestSubmitReturnsWhatWeakQuorumSigned(t *testing.T) {
 			t.Fatal(err)
 		}
 		want := Result{
-			Value: []byte("did x"), Identity: Identity{7, 1}, Seq: 11, View: 3, Signers: []wire.ReplicaID{1, 2},
+			Value: []byte("did x"), Client: c.Key(), Identity: Identity{7, 1}, Seq: 11, View: 3, Signers: []wire.ReplicaID{1, 2},
 			Certificate: got.Certificate,
 		}
 		if diff := cmp.Diff(got, want); diff != "" {

@@ -32,8 +32,9 @@ func (l *clientLoop) onArrival(a arrival) {
 	}
 }
 
-// onLink notes a change of a link. What a replica missed while it was down is
-// sent again at once.
+// onLink notes a change of a link. What a replica missed while its link was down
+// is sent again at once; what was sent before the first connection waits in the
+// transport's queue.
 func (l *clientLoop) onLink(peer wire.ReplicaID, k link) {
 	if int(peer) >= len(l.links) {
 		return
@@ -43,12 +44,14 @@ func (l *clientLoop) onLink(peer wire.ReplicaID, k link) {
 	for _, r := range l.requests {
 		switch {
 		case k.state == linkUp && (r.everyone || peer == l.primary()):
-			l.sendTo(peer, r)
+			if was == linkDown || r.sends[peer] == 0 {
+				l.sendTo(peer, r)
+			}
 		case k.state == linkDown && was != linkDown && peer == l.primary() && !r.everyone:
 			l.sendRequest(r)
 		}
 	}
-	l.onAskLink(peer, k)
+	l.onAskLink(peer, was, k.state)
 }
 
 // onReply counts a reply. A reply replaces an earlier one of the same replica:
@@ -77,8 +80,8 @@ func (l *clientLoop) onReply(m *wire.Reply, frame []byte) {
 func resultOf(matching []vote) Result {
 	first := matching[0].reply
 	r := Result{
-		Value: first.Result, Outcome: first.Outcome, Identity: Identity{first.Session, first.Number},
-		Seq: first.Seq, View: first.View,
+		Value: first.Result, Outcome: first.Outcome, Client: first.Client,
+		Identity: Identity{first.Session, first.Number}, Seq: first.Seq, View: first.View,
 	}
 	for _, v := range matching {
 		r.View = min(r.View, v.reply.View)

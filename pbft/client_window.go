@@ -30,6 +30,9 @@ type window struct {
 	sent     wire.Number // highest Acked in a request
 }
 
+// numberMax keeps a whole request below wire.NumberMax.
+const numberMax = wire.NumberMax - core.ClientWindowMax
+
 // operation is one number of the window.
 type operation struct {
 	number   wire.Number
@@ -95,7 +98,7 @@ func (w *window) admits() bool {
 		}
 		w.drop(oldest)
 	}
-	return w.next <= wire.NumberMax
+	return w.next < numberMax
 }
 
 // add gives the next number to a call's operation.
