@@ -71,16 +71,17 @@ func (cfg DialConfig) clientConfig() (clientConfig, *Genesis, error) {
 			return clientConfig{}, nil, err
 		}
 		genesis = loaded
+	} else if err := genesis.Validate(); err != nil {
+		return clientConfig{}, nil, err
 	}
 	timeout := Config{RequestTimeout: cfg.RequestTimeout}.requestTimeout()
 	if timeout < RequestTimeoutMin || timeout > RequestTimeoutMax {
 		return clientConfig{}, nil, fmt.Errorf("%w: request timeout is %v, want %v to %v",
 			ErrConfig, timeout, RequestTimeoutMin, RequestTimeoutMax)
 	}
-	quorum := genesis.Quorum()
 	own := clientConfig{
-		signer: cfg.Key, domain: genesis.Domain(), keys: genesis.Keys(), quorum: genesis.Quorum(), limits: genesis.WireLimits(),
-		session: cfg.Session, next: max(cfg.Next, 1), retransmit: timeout / 2,
+		signer: cfg.Key, domain: genesis.Domain(), keys: genesis.Keys(), quorum: genesis.Quorum(),
+		limits: genesis.WireLimits(), session: cfg.Session, next: max(cfg.Next, 1), retransmit: timeout / 2,
 	}
 	if cfg.Next > numberMax || cfg.Session > wire.NumberMax {
 		return clientConfig{}, nil, fmt.Errorf("%w: session and next may be at most %d", ErrConfig, uint64(numberMax))
@@ -109,7 +110,9 @@ func answerBytesMax(lim wire.Limits) int {
 // whose key is in it (Client); what the operation was, the client must show by
 // its own signature. The error is ErrProof.
 func VerifyResult(genesis *Genesis, cert Certificate) (Result, error) {
-	quorum := genesis.Quorum()
+	if err := genesis.Validate(); err != nil {
+		return Result{}, err
+	}
 	opener := openerFor(genesis.Domain(), genesis.Keys(), genesis.WireLimits())
 	return verifyCertificate(opener, genesis.Quorum().Weak(), cert)
 }
