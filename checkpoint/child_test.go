@@ -19,11 +19,11 @@ func openInChild() bool {
 	}
 	s, err := Open(dir, Options{})
 	if errors.Is(err, ErrDamaged) {
-		fmt.Fprintln(os.Stdout, "damaged")
+		say("damaged")
 		return true
 	}
 	if err != nil {
-		fmt.Fprintln(os.Stdout, "error", err)
+		say("error", err)
 		return true
 	}
 	found := content{}
@@ -32,13 +32,19 @@ func openInChild() bool {
 	opened := s.Opened()
 	switch {
 	case err != nil:
-		fmt.Fprintln(os.Stdout, "fault")
+		say("fault")
 	case opened.Quarantined != "":
-		fmt.Fprintln(os.Stdout, "quarantined", seq, found.digest())
+		say("quarantined", seq, found.digest())
 	case opened.Fallback:
-		fmt.Fprintln(os.Stdout, "fallback", seq, found.digest())
+		say("fallback", seq, found.digest())
 	default:
-		fmt.Fprintln(os.Stdout, "whole", seq, found.digest())
+		say("whole", seq, found.digest())
 	}
 	return true
+}
+
+func say(words ...any) {
+	if _, err := fmt.Fprintln(os.Stdout, words...); err != nil {
+		os.Exit(1)
+	}
 }

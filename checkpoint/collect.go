@@ -119,8 +119,9 @@ func (s *Store) bury(out *batch, r ref, kept []snapshot) error {
 		}
 		if err != nil {
 			s.log.Warnw("an older snapshot is damaged; its pages stay", "seq", kept[i].seq, "error", err)
+			reached = true
 		}
-		if reached || err != nil {
+		if reached {
 			return nil
 		}
 	}

@@ -47,7 +47,7 @@ func flip(path string, rnd *rand.Rand) error {
 	if err != nil {
 		return err
 	}
-	defer f.Close()
+	defer func() { _ = f.Close() }()
 	end, err := unix.Seek(int(f.Fd()), 0, unix.SEEK_HOLE)
 	if err != nil || end == 0 {
 		return err

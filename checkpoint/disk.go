@@ -256,5 +256,5 @@ func freeBytes(dir string) (uint64, error) {
 	if err := unix.Statfs(dir, &st); err != nil {
 		return 0, err
 	}
-	return st.Bavail * uint64(st.Bsize), nil //nolint:gosec,unconvert // other systems have other widths
+	return uint64(st.Bavail) * uint64(st.Bsize), nil //nolint:gosec,unconvert // other systems have other types
 }

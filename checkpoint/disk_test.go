@@ -68,7 +68,7 @@ func copySparse(from, to string) error {
 	if err != nil {
 		return err
 	}
-	defer in.Close()
+	defer func() { _ = in.Close() }()
 	st, err := in.Stat()
 	if err != nil {
 		return err
@@ -77,7 +77,7 @@ func copySparse(from, to string) error {
 	if err != nil {
 		return err
 	}
-	defer out.Close()
+	defer func() { _ = out.Close() }()
 	if err := out.Truncate(st.Size()); err != nil {
 		return err
 	}

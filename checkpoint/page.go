@@ -360,7 +360,15 @@ func (p *page) kid(l byte) (ref, bool) {
 	return ref{}, false
 }
 
-// find returns the value of key in a leaf.
+// next returns the child on the route, if there is one.
+func (p *page) next(rt route) (ref, bool) {
+	if p.leaf || !rt.under(p.prefix, p.depth) {
+		return ref{}, false
+	}
+	return p.kid(rt.label(p.depth))
+}
+
+// find returns the value of key in a leaf; another page has none.
 func (p *page) find(key []byte) ([]byte, bool) {
 	i := p.seek(key)
 	if i == len(p.entries) || !bytes.Equal(p.entries[i].key, key) {

@@ -58,32 +58,32 @@ func VerifyProof(root crypto.Digest, key []byte, proof Proof) (value []byte, pre
 	}
 	at, rt := place{ref: ref{digest: root}}, routeTo(key)
 	for i, data := range proof.Pages {
-		if i == proofPagesMax || len(data) > PageBytesMax || pageDigest(data) != at.ref.digest {
-			return nil, false, fmt.Errorf("page %d is not the one that belongs there: %w", i, ErrBadProof)
+		p, err := at.proven(data)
+		if err != nil || i == proofPagesMax {
+			return nil, false, fmt.Errorf("page %d of the proof: %w", i, errors.Join(err, ErrBadProof))
 		}
-		p, err := decodePage(data)
-		if err == nil {
-			err = at.refuse(p)
+		next, below := p.next(rt)
+		if below {
+			at = place{p, rt.label(p.depth), next}
+			continue
 		}
-		if err != nil {
-			return nil, false, fmt.Errorf("page %d: %w: %w", i, err, ErrBadProof)
+		if i != len(proof.Pages)-1 {
+			return nil, false, fmt.Errorf("pages after the last one: %w", ErrBadProof)
 		}
-		last := i == len(proof.Pages)-1
-		if p.leaf {
-			if !last {
-				return nil, false, fmt.Errorf("pages after the last one: %w", ErrBadProof)
-			}
-			value, present = p.find(key)
-			return value, present, nil
-		}
-		next, below := p.kid(rt.label(p.depth))
-		if !rt.under(p.prefix, p.depth) || !below {
-			if !last {
-				return nil, false, fmt.Errorf("pages after the last one: %w", ErrBadProof)
-			}
-			return nil, false, nil
-		}
-		at = place{p, rt.label(p.depth), next}
+		value, present = p.find(key)
+		return value, present, nil
 	}
 	return nil, false, fmt.Errorf("pages lack: %w", ErrBadProof)
+}
+
+// proven decodes a page that must be the one of this place.
+func (at place) proven(data []byte) (*page, error) {
+	if len(data) > PageBytesMax || pageDigest(data) != at.ref.digest {
+		return nil, errors.New("not the one that belongs there")
+	}
+	p, err := decodePage(data)
+	if err != nil {
+		return nil, err
+	}
+	return p, at.refuse(p)
 }

@@ -35,8 +35,11 @@ func (s *Store) BeginTransfer(seq wire.Seq, root crypto.Digest) error {
 	if err := s.goOn(); err != nil {
 		return err
 	}
-	if s.transfer != nil {
-		if err := s.transfer.out.flush(); err != nil {
+	if old := s.transfer; old != nil {
+		if old.seq == seq && old.root == root {
+			return nil
+		}
+		if err := old.out.flush(); err != nil {
 			return s.broken(err)
 		}
 	}
@@ -207,7 +210,7 @@ func (s *Store) AddPiece(data []byte) (used bool, err error) {
 	}
 	p, err := decodePage(append([]byte(nil), data...))
 	if err != nil || at.refuse(p) != nil {
-		return false, nil //nolint:nilerr // the sender's fault, not ours
+		return false, nil
 	}
 	delete(t.frontier, digest)
 	here := at.ref

@@ -42,8 +42,7 @@ func (rd *reader) fetch(r ref) (*page, int, error) {
 }
 
 // walk calls visit for every page on the route, from root down, until it
-// returns false. p is nil where the page was not read yet: visit sees the name
-// first, then, if it wants to go on, the walk reads the page.
+// returns false. It reads a page only after visit has agreed to go on.
 func (rd *reader) walk(root ref, rt route, visit func(r ref) bool) error {
 	for r, ok := root, root.count > 0; ok; {
 		if !visit(r) {
@@ -53,10 +52,7 @@ func (rd *reader) walk(root ref, rt route, visit func(r ref) bool) error {
 		if err != nil {
 			return err
 		}
-		if p.leaf || !rt.under(p.prefix, p.depth) {
-			return nil
-		}
-		r, ok = p.kid(rt.label(p.depth))
+		r, ok = p.next(rt)
 	}
 	return nil
 }

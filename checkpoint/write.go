@@ -141,7 +141,8 @@ func (s *Store) write(f *frozen) (snapshot, error) {
 		return snapshot{}, err
 	}
 	for _, r := range written {
-		if _, _, err := s.rd.fetch(r); err != nil {
+		// A new page cannot be in the cache yet: this reads storage.
+		if _, err := s.rd.load(r); err != nil {
 			return snapshot{}, fmt.Errorf("read back: %w", err)
 		}
 	}
