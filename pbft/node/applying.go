@@ -26,7 +26,7 @@ const (
 type applying struct {
 	n        *Node
 	applier  *Applier
-	transfer *transfer // nil while executing
+	transfer *transfer    // nil while executing
 	wanted   *core.Target // to be fetched once no snapshot is being written
 	// writing counts the snapshots that the State writes in the background, and
 	// written are those that the core does not know of yet. While a state is

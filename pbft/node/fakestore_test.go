@@ -17,7 +17,8 @@ var errDisk = errors.New("the disk is on fire")
 
 // fakeJournal is a Journal in memory that tells what is durable.
 type fakeJournal struct {
-	mu struct {
+	recordBytes int64 // what a record counts for; 0 means 1000
+	mu          struct {
 		sync.Mutex
 		records  []core.Record
 		durable  int // of them
@@ -33,7 +34,7 @@ func (j *fakeJournal) Append(records []core.Record) error {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	j.mu.records = append(j.mu.records, records...)
-	j.mu.size += int64(1000 * len(records))
+	j.mu.size += j.unit() * int64(len(records))
 	return nil
 }
 
@@ -60,7 +61,7 @@ func (j *fakeJournal) Rebase(base []core.Record) error {
 	j.mu.records = slices.Clone(base)
 	j.mu.durable = len(base)
 	j.mu.rebases++
-	j.mu.size = int64(1000 * len(base))
+	j.mu.size = j.unit() * int64(len(base))
 	return nil
 }
 
@@ -243,4 +244,17 @@ func (s *fakeState) FinishTransfer() error {
 func (s *fakeState) Close() error {
 	s.background.Wait()
 	return nil
+}
+
+func (j *fakeJournal) unit() int64 {
+	if j.recordBytes > 0 {
+		return j.recordBytes
+	}
+	return 1000
+}
+
+func (j *fakeJournal) flushes() int {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return j.mu.flushes
 }

@@ -1,0 +1,287 @@
+package node
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/quorate/quorate/crypto"
+	"github.com/quorate/quorate/pbft/core"
+	"github.com/quorate/quorate/pbft/wire"
+)
+
+// fakeEngine answers events by a script.
+type fakeEngine struct {
+	step     func(ev core.Event, fx *core.Effects)
+	executed wire.Seq
+	stable   wire.Seq
+	base     func() []core.Record
+}
+
+func (e *fakeEngine) Step(ev core.Event, fx *core.Effects) { e.step(ev, fx) }
+func (e *fakeEngine) Base() []core.Record                  { return e.base() }
+func (*fakeEngine) View() wire.View                        { return 0 }
+func (*fakeEngine) Active() bool                           { return true }
+func (e *fakeEngine) Executed() wire.Seq                   { return e.executed }
+func (e *fakeEngine) Stable() wire.CheckpointCert          { return wire.CheckpointCert{Seq: e.stable} }
+
+// runScripted runs node 0 of four with a scripted core until the test ends.
+func runScripted(t *testing.T, m *members, e *fakeEngine) (*Node, <-chan error, context.CancelFunc) {
+	t.Helper()
+	c := m.configs[0]
+	applier := NewApplier(c.State, c.Machine, c.Domain, c.Limits.ResultBytesMax)
+	if _, err := applier.Load(); err != nil {
+		t.Fatal(err)
+	}
+	n := newNode(c, e, applier)
+	m.nodes[0] = n
+	ctx, cancel := context.WithCancel(t.Context())
+	ended := make(chan error, 1)
+	go func() {
+		ended <- n.Run(ctx)
+		m.states[0].background.Wait()
+	}()
+	return n, ended, cancel
+}
+
+func vote(seq wire.Seq) *wire.Prepare {
+	return &wire.Prepare{Vote: wire.Vote{View: 1, Seq: seq, Digest: crypto.Sum(fmt.Append(nil, seq))}}
+}
+
+// TestNothingIsSentBeforeItsRecordIsDurable blocks the disk and looks at the
+// network.
+func TestNothingIsSentBeforeItsRecordIsDurable(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := newMembers(t, 4)
+		disk := make(chan struct{})
+		m.journals[0].mu.blockers = disk
+		seq := wire.Seq(0)
+		e := &fakeEngine{step: func(ev core.Event, fx *core.Effects) {
+			if _, ok := ev.(core.Tick); ok && seq < 50 {
+				seq++
+				fx.Persist = append(fx.Persist, core.AcceptedRecord{PrePrepare: &wire.PrePrepare{Vote: vote(seq).Vote}})
+				fx.Send = append(fx.Send, core.Send{To: core.Everyone, Message: vote(seq)})
+			}
+		}}
+		_, ended, cancel := runScripted(t, m, e)
+		<-time.After(time.Second) // of virtual time: every vote was made
+		if sent := m.hub.ports[0].sent(); sent != 0 {
+			t.Errorf("%d frames were sent while the disk was blocked, want 0", sent)
+		}
+		disk <- struct{}{}
+		<-time.After(time.Millisecond)
+		durable := len(m.journals[0].durable())
+		if sent := m.hub.ports[0].sent(); sent == 0 || sent > 3*durable {
+			t.Errorf("%d frames were sent with %d records durable, want three each at most", sent, durable)
+		}
+		close(disk)
+		<-time.After(time.Second)
+		if sent, flushes := m.hub.ports[0].sent(), m.journals[0].flushes(); sent != 150 || flushes > 4 {
+			t.Errorf("%d frames were sent after %d flushes, want 150 after 4 or fewer", sent, flushes)
+		}
+		cancel()
+		if err := <-ended; err != nil {
+			t.Errorf("got %v, want a clean end", err)
+		}
+	})
+}
+
+func TestFailedFlushStopsTheNodeAndSendsNothing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := newMembers(t, 4)
+		m.startAll()
+		c := m.caller(1)
+		c.call([]int{0, 1, 2, 3}, 4, "op")
+		m.journals[0].fail()
+		before := m.hub.ports[0].sent()
+		c.send(0, c.request("op"))
+		<-time.After(10 * time.Millisecond)
+		synctest.Wait()
+		if after := m.hub.ports[0].sent(); after-before > 3 {
+			t.Errorf("%d frames were sent since the flush failed, want a Status to each at most", after-before)
+		}
+		var votes int
+		m.hub.tamper(func(from, _ wire.ReplicaID, frame []byte) [][]byte {
+			if from == 0 {
+				votes++
+			}
+			return [][]byte{frame}
+		})
+		if err := m.stop[0](); !errors.Is(err, ErrJournal) || !errors.Is(err, errDisk) {
+			t.Errorf("Run ended with %v, want ErrJournal and its cause", err)
+		}
+		m.nodes[0].outlet.broadcast([]byte("anything"))
+		m.stop[0] = nil
+		m.stopAll()
+		if votes != 0 {
+			t.Errorf("%d frames left after the end, want 0", votes)
+		}
+	})
+}
+
+func TestCommitCertificatesAloneAreNotFlushed(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := newMembers(t, 4)
+		seq := wire.Seq(0)
+		e := &fakeEngine{step: func(ev core.Event, fx *core.Effects) {
+			if _, ok := ev.(core.Tick); !ok || seq == 20 {
+				return
+			}
+			seq++
+			fx.Persist = append(fx.Persist, core.CommittedRecord{Cert: wire.CommitCert{Seq: seq}})
+			if seq == 20 {
+				fx.Persist = append(fx.Persist, core.ViewRecord{View: 1})
+			}
+		}}
+		_, ended, cancel := runScripted(t, m, e)
+		<-time.After(155 * time.Millisecond)
+		if j := m.journals[0]; j.Size() == 0 || j.flushes() != 0 {
+			t.Errorf("got %d bytes and %d flushes, want some and none", j.Size(), j.flushes())
+		}
+		<-time.After(100 * time.Millisecond)
+		if durable := len(m.journals[0].durable()); durable != 21 {
+			t.Errorf("%d records are durable after a vote, want all 21", durable)
+		}
+		cancel()
+		<-ended
+	})
+}
+
+// TestOwnMessagesComeBackSigned is what makes a replica its own peer.
+func TestOwnMessagesComeBackSigned(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := newMembers(t, 4)
+		var back []core.Received
+		e := &fakeEngine{}
+		e.step = func(ev core.Event, fx *core.Effects) {
+			switch ev := ev.(type) {
+			case core.Start:
+				fx.Send = append(fx.Send,
+					core.Send{To: core.Everyone, Message: vote(1)},
+					core.Send{To: 2, Message: vote(2)},
+					core.Send{To: core.Everyone, Message: vote(3)})
+			case core.Received:
+				back = append(back, ev)
+			default:
+			}
+		}
+		n, ended, cancel := runScripted(t, m, e)
+		<-time.After(time.Second)
+		cancel()
+		<-ended
+		if len(back) != 2 {
+			t.Fatalf("%d own messages came back, want those 2 to everyone", len(back))
+		}
+		for i, want := range []wire.Seq{1, 3} {
+			p, ok := back[i].Message.Message().(*wire.Prepare)
+			if !ok || p.Seq != want || back[i].From != 0 {
+				t.Errorf("message %d: got %+v, want the prepare of %d from 0", i, back[i], want)
+			}
+			if _, err := n.opener.OpenOne(back[i].Message.Frame()); err != nil {
+				t.Errorf("message %d is not signed: %v", i, err)
+			}
+		}
+	})
+}
+
+// TestJournalBeginsAnewOnlyWithADurableSnapshot takes the base at the end of a
+// turn, so that no later record is lost.
+func TestJournalBeginsAnewOnlyWithADurableSnapshot(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := newMembers(t, 4)
+		m.journals[0].recordBytes = journalBytesMax / 16
+		var all []core.Record
+		var durable bool
+		e := &fakeEngine{}
+		e.base = func() []core.Record {
+			if !durable {
+				t.Error("the base was taken before the snapshot was durable")
+			}
+			all = append([]core.Record{core.StableRecord{}}, all[len(all)-3:]...)
+			return append([]core.Record(nil), all...)
+		}
+		view := wire.View(0)
+		e.step = func(ev core.Event, fx *core.Effects) {
+			if _, ok := ev.(core.Tick); !ok || view >= 100 {
+				return
+			}
+			view++
+			r := core.ViewRecord{View: view}
+			all = append(all, r)
+			fx.Persist = append(fx.Persist, r)
+			if view == 30 {
+				fx.Stable = append(fx.Stable, wire.CheckpointCert{Seq: 8})
+			}
+			if view == 60 {
+				m.states[0].mu.Lock()
+				m.states[0].mu.seq = 8
+				m.states[0].mu.Unlock()
+				durable = true
+			}
+		}
+		_, ended, cancel := runScripted(t, m, e)
+		<-time.After(2 * time.Second)
+		cancel()
+		<-ended
+		j := m.journals[0]
+		if j.mu.rebases != 1 {
+			t.Errorf("the journal was rebased %d times, want once for one stable checkpoint", j.mu.rebases)
+		}
+		if diff := cmp.Diff(j.durable(), all); diff != "" {
+			t.Errorf("what the journal holds (-got +want):\n%s", diff)
+		}
+	})
+}
+
+// TestBlockedDiskHoldsUpStreamsNotMemory floods a node whose disk is stuck.
+func TestBlockedDiskHoldsUpStreamsNotMemory(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := newMembers(t, 4)
+		disk := make(chan struct{})
+		m.journals[0].mu.blockers = disk
+		events := 0
+		e := &fakeEngine{step: func(ev core.Event, fx *core.Effects) {
+			if _, ok := ev.(core.Received); ok {
+				events++
+				fx.Persist = append(fx.Persist, core.ViewRecord{View: wire.View(events)}) //nolint:gosec // small
+			}
+		}}
+		_, ended, cancel := runScripted(t, m, e)
+		v := vote(1)
+		v.Sender = 2
+		frame := wire.Seal(m.keys[2], testDomain(), v).Frame()
+		taken := 0
+		flooding, stop := context.WithCancel(t.Context())
+		go func() {
+			for flooding.Err() == nil {
+				select {
+				case m.hub.ports[0].in[2] <- frame:
+					taken++
+				case <-flooding.Done():
+				}
+			}
+		}()
+		synctest.Wait()
+		bound := turnsMax*(turnFullEvents+turnEventsMax+batchFramesMax) +
+			(verifiedMax+64)*batchFramesMax + laneFramesMax + portQueue
+		if taken > bound || events == 0 {
+			t.Errorf("%d frames were taken and %d events stepped, want %d or fewer and some", taken, events, bound)
+		}
+		before := events
+		stop()
+		close(disk)
+		<-time.After(time.Second)
+		if events <= before {
+			t.Errorf("nothing was stepped after the disk came back")
+		}
+		cancel()
+		if err := <-ended; err != nil {
+			t.Errorf("got %v, want a clean end", err)
+		}
+	})
+}
