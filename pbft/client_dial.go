@@ -79,8 +79,12 @@ func (cfg DialConfig) clientConfig() (clientConfig, *Genesis, error) {
 		return clientConfig{}, nil, fmt.Errorf("%w: request timeout is %v, want %v to %v",
 			ErrConfig, timeout, RequestTimeoutMin, RequestTimeoutMax)
 	}
+	quorum, err := genesis.Quorum()
+	if err != nil {
+		return clientConfig{}, nil, err
+	}
 	own := clientConfig{
-		signer: cfg.Key, domain: genesis.Domain(), keys: genesis.Keys(), quorum: genesis.Quorum(),
+		signer: cfg.Key, domain: genesis.Domain(), keys: genesis.Keys(), quorum: quorum,
 		limits: genesis.WireLimits(), session: cfg.Session, next: max(cfg.Next, 1), retransmit: timeout / 2,
 	}
 	if cfg.Next > numberMax || cfg.Session > wire.NumberMax {
@@ -110,9 +114,10 @@ func answerBytesMax(lim wire.Limits) int {
 // whose key is in it (Client); what the operation was, the client must show by
 // its own signature. The error is ErrProof.
 func VerifyResult(genesis *Genesis, cert Certificate) (Result, error) {
-	if err := genesis.Validate(); err != nil {
+	quorum, err := genesis.Quorum()
+	if err != nil {
 		return Result{}, err
 	}
 	opener := openerFor(genesis.Domain(), genesis.Keys(), genesis.WireLimits())
-	return verifyCertificate(opener, genesis.Quorum().Weak(), cert)
+	return verifyCertificate(opener, quorum.Weak(), cert)
 }
