@@ -2,6 +2,7 @@ package network
 
 import (
 	"context"
+	"errors"
 	"io"
 	"testing"
 
@@ -49,8 +50,9 @@ func benchPair(b *testing.B, atA, atB func([]byte)) (x, y *Transport) {
 	}
 	b.Cleanup(func() {
 		cancel()
-		<-done
-		<-done
+		if err := errors.Join(<-done, <-done); err != nil {
+			b.Error(err)
+		}
 	})
 	<-up
 	<-up

@@ -60,11 +60,11 @@ func newCluster(t *testing.T, n int) *cluster {
 	return c
 }
 
-func newKey(t testing.TB) crypto.PrivateKey {
-	t.Helper()
+func newKey(tb testing.TB) crypto.PrivateKey {
+	tb.Helper()
 	key, err := crypto.GenerateKey(nil)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return key
 }

@@ -18,32 +18,33 @@ import (
 type Fault byte
 
 const (
-	// FaultGenesis: it belongs to a cluster with another genesis.
+	// FaultGenesis means that it belongs to a cluster with another genesis.
 	FaultGenesis Fault = iota
-	// FaultEpoch: it has another epoch.
+	// FaultEpoch means that it has another epoch.
 	FaultEpoch
-	// FaultVersion: it speaks another version of this protocol.
+	// FaultVersion means that it speaks another version of this protocol.
 	FaultVersion
-	// FaultImpostor: it says that it is somebody whose key it does not have.
+	// FaultImpostor means that it says that it is somebody whose key it does not have.
 	FaultImpostor
-	// FaultHello: it opened a stream and did not say Hello in time.
+	// FaultHello means that it opened a stream and did not say Hello in time.
 	FaultHello
-	// FaultFrameSize: it announced an empty frame, or one over the limit.
+	// FaultFrameSize means that it announced an empty frame, or one over the limit.
 	FaultFrameSize
-	// FaultFrameSlow: it did not complete a frame in time.
+	// FaultFrameSlow means that it did not complete a frame in time.
 	FaultFrameSlow
-	// FaultNotReading: it did not read in time, or a client let answers pile up.
+	// FaultNotReading means that it did not read in time, or that a client let
+	// answers pile up.
 	FaultNotReading
-	// FaultReplaced: a newer stream took the place of a live one. One after a
-	// broken connection is usual; many mean that two processes have one key.
+	// FaultReplaced means that a newer stream took the place of a live one. One
+	// after a broken connection is usual; many tell of two processes with one key.
 	FaultReplaced
-	// FaultUnexpected: it sent data on a stream that is ours alone to send on.
+	// FaultUnexpected means that it sent data on a stream that is ours alone to send on.
 	FaultUnexpected
-	// FaultStranger: somebody without a member's key wanted a member's protocol,
-	// or had a key that is no ed25519 key.
+	// FaultStranger means that somebody without a member's key wanted a member's
+	// protocol, or had a key that is no ed25519 key.
 	FaultStranger
-	// FaultCrowd: a connection was closed for others of its kind: too many
-	// handshakes, clients, or connections of one member.
+	// FaultCrowd means that a connection was closed because of others of its kind:
+	// too many handshakes, clients, or connections of one member.
 	FaultCrowd
 )
 

@@ -87,12 +87,15 @@ func (r *frameReader) size(head []byte) (int, error) {
 
 // read reads a frame; what is allocated grows with what has come in (N2).
 func (r *frameReader) read() ([]byte, error) {
-	var head [lengthBytes]byte
-	if _, err := io.ReadFull(r.buf, head[:]); err != nil {
+	head, err := r.buf.Peek(lengthBytes)
+	if err != nil {
 		return nil, err
 	}
-	size, err := r.size(head[:])
+	size, err := r.size(head)
 	if err != nil {
+		return nil, err
+	}
+	if _, err := r.buf.Discard(lengthBytes); err != nil {
 		return nil, err
 	}
 	frame := make([]byte, min(size, growBytes))
@@ -142,9 +145,8 @@ func (w *frameWriter) Write(p []byte) (n int, err error) {
 }
 
 func (w *frameWriter) put(frame []byte) error {
-	var head [lengthBytes]byte
-	binary.BigEndian.PutUint32(head[:], uint32(len(frame))) //nolint:gosec // Send checks it against FrameBytesMax
-	if _, err := w.buf.Write(head[:]); err != nil {
+	length := uint32(len(frame)) //nolint:gosec // Send and Answer check it against FrameBytesMax
+	if _, err := w.buf.Write(binary.BigEndian.AppendUint32(w.buf.AvailableBuffer(), length)); err != nil {
 		return err
 	}
 	_, err := w.buf.Write(frame)

@@ -25,7 +25,6 @@ import (
 	libtls "github.com/libp2p/go-libp2p/p2p/security/tls"
 	"github.com/libp2p/go-libp2p/p2p/transport/tcp"
 	"github.com/libp2p/go-libp2p/x/rate"
-	libyamux "github.com/libp2p/go-yamux/v5"
 	ma "github.com/multiformats/go-multiaddr"
 
 	"github.com/quorate/quorate/crypto"
@@ -102,7 +101,7 @@ func addTransport(sw *swarm.Swarm, resources network.ResourceManager, p parts) e
 	config.AcceptBacklog = 2 * memberStreamsMax
 	config.KeepAliveInterval = p.timeouts.Frame // a peer that is cut off is noticed so
 	config.ConnectionWriteTimeout = p.timeouts.Write
-	muxers := []upgrader.StreamMuxer{{ID: yamux.ID, Muxer: (*yamux.Transport)((*libyamux.Config)(&config))}}
+	muxers := []upgrader.StreamMuxer{{ID: yamux.ID, Muxer: (*yamux.Transport)(&config)}}
 	tls, err := libtls.New(libtls.ID, p.key, muxers)
 	if err != nil {
 		return fmt.Errorf("tls: %w", err)

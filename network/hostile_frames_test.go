@@ -47,9 +47,13 @@ func TestHostileFrames(t *testing.T) {
 		{"Length2To31", FaultFrameSize, announce(1 << 31)},
 		{"Length2To32", FaultFrameSize, announce(math.MaxUint32)},
 		{"LastByteNeverCame", FaultFrameSlow, func(t *testing.T, _ *siege, st network.Stream) {
+			t.Helper()
 			write(t, st, framed(make([]byte, 1000))[:1003])
 		}},
-		{"HalfALength", FaultFrameSlow, func(t *testing.T, _ *siege, st network.Stream) { write(t, st, []byte{0, 0}) }},
+		{"HalfALength", FaultFrameSlow, func(t *testing.T, _ *siege, st network.Stream) {
+			t.Helper()
+			write(t, st, []byte{0, 0})
+		}},
 		{"ByteByByte", FaultFrameSlow, byteByByte},
 	} {
 		for _, who := range openers() {

@@ -129,39 +129,47 @@ type served struct {
 	max int
 	mu  struct {
 		sync.RWMutex
-		last    uint64 // the last number given; numbers are never reused
-		clients map[uint64]*client
-		conns   map[network.Conn]struct{} // one stream for each connection
+		last    uint64                   // the last number given; numbers are never reused
+		clients map[uint64]*client       // those that were welcomed
+		conns   map[network.Conn]*client // all that are here; one stream for each
 	}
 }
 
 func newServed(clientsMax int) *served {
 	s := &served{max: clientsMax}
 	s.mu.clients = make(map[uint64]*client)
-	s.mu.conns = make(map[network.Conn]struct{})
+	s.mu.conns = make(map[network.Conn]*client)
 	return s
 }
 
-// add takes in a client, and returns nil if there is no room, or if its
+// add makes room for a client, and returns nil if there is none, or if its
 // connection has a stream already.
 func (v *served) add(s network.Stream, frameMax int) *client {
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	if _, twice := v.mu.conns[s.Conn()]; twice || len(v.mu.clients) >= v.max {
+	if _, twice := v.mu.conns[s.Conn()]; twice || len(v.mu.conns) >= v.max {
 		return nil
 	}
 	v.mu.last++
 	c := &client{conn: v.mu.last, stream: s, queue: outbox.New(queueLimits(wire.ClassClients, frameMax))}
-	v.mu.clients[c.conn] = c
-	v.mu.conns[s.Conn()] = struct{}{}
+	v.mu.conns[s.Conn()] = c
 	return c
+}
+
+// admit lets a client be answered.
+func (v *served) admit(c *client) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	v.mu.clients[c.conn] = c
 }
 
 func (v *served) remove(c *client) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	delete(v.mu.clients, c.conn)
-	delete(v.mu.conns, c.stream.Conn())
+	if v.mu.conns[c.stream.Conn()] == c {
+		delete(v.mu.conns, c.stream.Conn())
+	}
 }
 
 func (v *served) find(conn uint64) *client {
@@ -184,6 +192,7 @@ func (t *Transport) serveClient(ctx context.Context, in Inbound, s network.Strea
 	}
 	defer t.served.remove(c)
 	if welcome {
+		t.served.admit(c)
 		t.converse(in, c)
 	}
 }

@@ -82,7 +82,7 @@ func queueLimits(class wire.Class, frameMax int) outbox.Limits {
 //	incoming connections  2·halfOpenMax + 2·4·n + 2·clients + slack
 //	outgoing connections  2·4·n
 //	streams               n·12 each way, and clients·4
-//	memory of streams     n·30 MiB and clients·2 MiB at the very most
+//	memory of streams     n·36 MiB and clients·2 MiB at the very most
 //
 // Everyone's own bound, below, is what holds the parts apart (N5); the sums are
 // such that no part can make another one fail.

@@ -24,7 +24,8 @@ func (t *gatedTCP) Listen(addr ma.Multiaddr) (transport.Listener, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &quietListener{Listener: t.upgrader.UpgradeListener(t, &gatedListener{Listener: l, door: t.door})}, nil
+	gated := t.upgrader.GateMaListener(&gatedListener{Listener: l, door: t.door})
+	return &quietListener{Listener: t.upgrader.UpgradeGatedMaListener(t, gated)}, nil
 }
 
 type gatedListener struct {

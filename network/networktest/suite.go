@@ -42,6 +42,7 @@ func pair(t *testing.T, c Cluster) (a, b *Node) {
 }
 
 func linksComeUp(t *testing.T, c Cluster) {
+	t.Helper()
 	const n = 4
 	nodes := make([]*Node, n)
 	for i := range nodes {
@@ -61,6 +62,7 @@ func linksComeUp(t *testing.T, c Cluster) {
 }
 
 func framesInOrder(t *testing.T, c Cluster) {
+	t.Helper()
 	a, b := pair(t, c)
 	sizes := []int{10, 11, 4096, FrameBytesMax, 127, FrameBytesMax - 1, 100}
 	for _, kind := range []wire.Kind{wire.KindPrepare, wire.KindPrePrepare, wire.KindPiece} {
@@ -108,6 +110,7 @@ func (b *blocker) hold(from wire.ReplicaID, frame []byte) {
 }
 
 func classesApart(t *testing.T, c Cluster) {
+	t.Helper()
 	a := Start(t, 0, c.Transport(t, 0))
 	tr := c.Transport(t, 1)
 	block := newBlocker(t, func(_ wire.ReplicaID, f []byte) bool { return wire.Kind(f[1]) == wire.KindPiece })
@@ -124,6 +127,7 @@ func classesApart(t *testing.T, c Cluster) {
 }
 
 func slowReader(t *testing.T, c Cluster) {
+	t.Helper()
 	a := Start(t, 0, c.Transport(t, 0))
 	block := newBlocker(t, func(wire.ReplicaID, []byte) bool { return true })
 	slow := StartHolding(t, 1, c.Transport(t, 1), block.hold)
@@ -147,6 +151,7 @@ func slowReader(t *testing.T, c Cluster) {
 }
 
 func sendToTheDead(t *testing.T, c Cluster) {
+	t.Helper()
 	a := Start(t, 0, c.Transport(t, 0)) // 1 is never started
 	frame := Frame(wire.KindPrePrepare, 1, FrameBytesMax)
 	accepted := 0
@@ -168,6 +173,7 @@ func sendToTheDead(t *testing.T, c Cluster) {
 }
 
 func restart(t *testing.T, c Cluster) {
+	t.Helper()
 	a, b := pair(t, c)
 	for life := range 3 {
 		b.Stop(t)
@@ -183,6 +189,7 @@ func restart(t *testing.T, c Cluster) {
 }
 
 func refuses(t *testing.T, c Cluster) {
+	t.Helper()
 	a, b := pair(t, c)
 	for _, test := range []struct {
 		what  string

@@ -8,6 +8,7 @@ import (
 )
 
 func clientsAsk(t *testing.T, c Cluster) {
+	t.Helper()
 	a, b := pair(t, c)
 	one, two := StartClients(t, c.Clients(t)), StartClients(t, c.Clients(t))
 	for _, r := range []*Caller{one, two} {
@@ -46,6 +47,7 @@ func clientsAsk(t *testing.T, c Cluster) {
 }
 
 func clientsEnd(t *testing.T, c Cluster) {
+	t.Helper()
 	a := Start(t, 0, c.Transport(t, 0))
 	seen := map[uint64]bool{}
 	for i := range 3 {
@@ -65,6 +67,7 @@ func clientsEnd(t *testing.T, c Cluster) {
 }
 
 func clientsReconnect(t *testing.T, c Cluster) {
+	t.Helper()
 	a := Start(t, 0, c.Transport(t, 0))
 	r := StartClients(t, c.Clients(t))
 	r.AwaitLink(t, 0, true)
@@ -87,6 +90,7 @@ func clientsReconnect(t *testing.T, c Cluster) {
 }
 
 func endsWhileSlow(t *testing.T, c Cluster) {
+	t.Helper()
 	a := Start(t, 0, c.Transport(t, 0))
 	block := newBlocker(t, func(wire.ReplicaID, []byte) bool { return true })
 	b := StartHolding(t, 1, c.Transport(t, 1), block.hold)
