@@ -118,7 +118,10 @@ func (b *badgerPages) close() (err error) {
 // badgerLogger passes what Badger says on; its information is for debugging.
 type badgerLogger struct{ log *logging.ZapEventLogger }
 
-func (l badgerLogger) Errorf(format string, args ...any)   { l.log.Errorf("badger: "+format, args...) }
+func (l badgerLogger) Errorf(format string, args ...any) { l.log.Errorf("badger: "+format, args...) }
+
 func (l badgerLogger) Warningf(format string, args ...any) { l.log.Warnf("badger: "+format, args...) }
-func (l badgerLogger) Infof(format string, args ...any)    { l.log.Debugf("badger: "+format, args...) }
-func (l badgerLogger) Debugf(format string, args ...any)   { l.log.Debugf("badger: "+format, args...) }
+
+func (l badgerLogger) Infof(format string, args ...any) { l.log.Debugf("badger: "+format, args...) }
+
+func (l badgerLogger) Debugf(format string, args ...any) { l.log.Debugf("badger: "+format, args...) }

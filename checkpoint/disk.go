@@ -52,6 +52,9 @@ func openDisk(dir string, space func(string) (uint64, error)) (d *disk, err erro
 	if st, err := os.Lstat(filepath.Join(dir, badgerName)); err != nil || !st.IsDir() {
 		return nil, fmt.Errorf("%s is not a directory; move it away", filepath.Join(dir, badgerName))
 	}
+	if err := syncDir(filepath.Dir(dir)); err != nil {
+		return nil, err // or a power cut could take the whole directory
+	}
 	if space == nil {
 		space = freeBytes
 	}

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"sync"
 	"testing"
 
 	"pgregory.net/rapid"
@@ -38,10 +39,9 @@ func (f *faulty) apply(changes []change) error {
 // at the first failure, and keeps in durable what contents a crash may leave.
 func life(t tester, s, source *Store, durable map[crypto.Digest]content) error {
 	t.Helper()
-	want := content{}
 	for seq := wire.Seq(1); seq <= 4; seq++ {
 		fill(t, s, int(seq)*20, int(seq)*20+60, fmt.Sprint(seq))
-		want = contentOf(t, s)
+		want := contentOf(t, s)
 		durable[fresh(t, want).newest().root.digest] = want
 		err := errors.New("done was not called")
 		s.Checkpoint(seq, func(_ crypto.Digest, e error) { err = e })
@@ -128,6 +128,56 @@ func TestCrashAtEveryWriteLeavesASnapshot(t *testing.T) {
 			t.Fatalf("%d pages stored, want the %d that are reachable", len(got), len(want))
 		}
 	})
+}
+
+// TestOthersMayAskAtAnyTime has many goroutines ask for what any may ask for,
+// while the content changes and old snapshots are collected.
+func TestOthersMayAskAtAnyTime(t *testing.T) {
+	for name, s := range map[string]*Store{"memory": OpenMemory(), "disk": open(t, t.TempDir(), Options{CacheBytes: 50 << 10})} {
+		fill(t, s, 0, 300, "x")
+		checkpointed(t, s, 1)
+		stop := make(chan struct{})
+		var askers sync.WaitGroup
+		for range 4 {
+			askers.Go(func() { ask(t, s, stop) })
+		}
+		for seq := wire.Seq(2); seq <= 12; seq++ {
+			fill(t, s, int(seq)*7, int(seq)*7+100, fmt.Sprint(seq))
+			root := checkpointed(t, s, seq)
+			s.Collect(seq)
+			if _, ok := s.Piece(root); !ok {
+				t.Errorf("%s: the root page of %d is not served", name, seq)
+			}
+		}
+		close(stop)
+		askers.Wait()
+		closed(t, s)
+	}
+}
+
+func ask(t *testing.T, s *Store, stop <-chan struct{}) {
+	t.Helper()
+	key := fmt.Appendf(nil, "account/%08x", 0)
+	for {
+		select {
+		case <-stop:
+			return
+		default:
+		}
+		seq, root := s.Last()
+		if data, ok := s.Piece(root); ok && pageDigest(data) != root {
+			t.Error("a piece without its digest")
+		}
+		proof, err := s.Prove(key)
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		if _, present, err := VerifyProof(proof.Root, key, proof); err != nil || !present {
+			t.Errorf("proof: present %v, %v", present, err)
+		}
+		s.Collect(seq)
+	}
 }
 
 func TestFailedWriteOnDiskAnswersEveryCheckpoint(t *testing.T) {
