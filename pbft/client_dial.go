@@ -79,12 +79,12 @@ func (cfg DialConfig) clientConfig() (clientConfig, *Genesis, error) {
 		return clientConfig{}, nil, fmt.Errorf("%w: request timeout is %v, want %v to %v",
 			ErrConfig, timeout, RequestTimeoutMin, RequestTimeoutMax)
 	}
-	quorum, err := genesis.Quorum()
+	replica, err := genesis.CoreConfig(0) // all replicas have the same quorums
 	if err != nil {
 		return clientConfig{}, nil, err
 	}
 	own := clientConfig{
-		signer: cfg.Key, domain: genesis.Domain(), keys: genesis.Keys(), quorum: quorum,
+		signer: cfg.Key, domain: genesis.Domain(), keys: genesis.Keys(), quorum: replica.Quorum,
 		limits: genesis.WireLimits(), session: cfg.Session, next: max(cfg.Next, 1), retransmit: timeout / 2,
 	}
 	if cfg.Next > numberMax || cfg.Session > wire.NumberMax {
@@ -114,10 +114,13 @@ func answerBytesMax(lim wire.Limits) int {
 // whose key is in it (Client); what the operation was, the client must show by
 // its own signature. The error is ErrProof.
 func VerifyResult(genesis *Genesis, cert Certificate) (Result, error) {
-	quorum, err := genesis.Quorum()
+	if err := genesis.Validate(); err != nil {
+		return Result{}, err
+	}
+	replica, err := genesis.CoreConfig(0)
 	if err != nil {
 		return Result{}, err
 	}
 	opener := openerFor(genesis.Domain(), genesis.Keys(), genesis.WireLimits())
-	return verifyCertificate(opener, quorum.Weak(), cert)
+	return verifyCertificate(opener, replica.Quorum.Weak(), cert)
 }
