@@ -1,5 +1,12 @@
-// Package pbft is the face of the project: it starts replicas of an application
-// (Start, StartLocal), and lets clients submit operations to them (Dial,
-// Client.Submit). The parts are in the packages below it: pbft/core is the
-// protocol, pbft/wire its messages, pbft/node the driver.
+// Package pbft is the face of the framework: what an embedder of a replicated
+// application, and a program that uses one, needs to know.
+//
+//   - Genesis says who the replicas are and what they must agree on; its hash
+//     names the cluster. ParseGenesis, LoadGenesis.
+//   - Config and Start run one replica of a cluster on this machine.
+//   - StartLocal runs a whole cluster in this process, to try things out.
+//   - Dial returns a Client, whose Submit returns what f+1 replicas signed.
+//
+// An application implements app.StateMachine. The protocol is Castro and
+// Liskov's Practical Byzantine Fault Tolerance (OSDI '99), in package core.
 package pbft

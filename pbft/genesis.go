@@ -1,314 +1,96 @@
 package pbft
 
 import (
-	"bytes"
+	"cmp"
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"strings"
-
-	"github.com/multiformats/go-multiaddr"
-	"github.com/pelletier/go-toml/v2"
+	"slices"
 
 	"github.com/quorate/quorate/crypto"
 	"github.com/quorate/quorate/pbft/core"
 	"github.com/quorate/quorate/pbft/wire"
 )
 
-// Bounds of a genesis.
-const (
-	genesisBytesMax = 1 << 20
-	nameBytesMax    = 64
-	replicasMax     = 100
-	addrsMax        = 16
-)
-
 // ErrGenesis is in every error about a genesis.
 var ErrGenesis = errors.New("bad genesis")
 
-// Genesis is what all replicas and clients of a cluster agree on before its
-// first message. Its hash is the cluster's identity, which every signature
-// covers.
+// Genesis is what all replicas and clients of a cluster must agree on before
+// anything else: who the replicas are, and the limits. The same file goes to
+// all of them. Its Hash names the cluster.
 type Genesis struct {
-	// Name is for people: 1 to 64 of a–z, 0–9 and hyphens.
-	Name  string
-	Epoch wire.Epoch
-	// Faults is f, the number of replicas that may be Byzantine; 0 means the most
-	// that the number of replicas tolerates, ⌊(n−1)/3⌋.
-	Faults  int
-	Limits  GenesisLimits
-	Members []GenesisReplica // in the order of their numbers
+	// Name is for people, and part of the hash: 1 to 64 of a-z, 0-9 and -.
+	Name string
+	// Epoch numbers the configurations of a cluster.
+	Epoch uint64
+	// Faults is f, how many replicas may be Byzantine; 0 means as many as their
+	// number allows, ⌊(n−1)/3⌋.
+	Faults int
+	// Limits are what all replicas bound alike.
+	Limits GenesisLimits
+	// Members are the replicas, in the order of their numbers.
+	Members []GenesisReplica
 }
 
-// GenesisReplica is one replica in a genesis.
-type GenesisReplica struct {
-	ID  wire.ReplicaID
-	Key crypto.PublicKey
-	// Addrs are where it listens, as multiaddresses. They are not part of the
-	// cluster's identity: a replica may move.
-	Addrs []string
-}
-
-// GenesisLimits are the limits that all replicas must agree on.
+// GenesisLimits are the bounds that are part of the protocol: replicas that
+// differ in them would refuse each other's messages.
 type GenesisLimits struct {
-	CheckpointInterval int // K, numbers between two checkpoints
-	Window             int // L, numbers open at once
-	BatchesInFlight    int // W, batches that a primary has open
-	BatchRequests      int // requests of a batch
-	BatchBytes         int // bytes of a batch
-	OpBytes            int // bytes of an operation
-	ResultBytes        int // bytes of a result
-	Clients            int // clients in the client table
+	// CheckpointInterval is how many batches lie between two checkpoints.
+	CheckpointInterval uint64
+	// Window is how many batches may be open above the last stable checkpoint:
+	// at least twice CheckpointInterval.
+	Window uint64
+	// BatchRequests and BatchBytes bound a batch.
+	BatchRequests int
+	BatchBytes    int
+	// OpBytes bounds an operation, ResultBytes its result.
+	OpBytes     int
+	ResultBytes int
+	// Clients bounds how many client keys the cluster remembers.
+	Clients int
+}
+
+// GenesisReplica is one replica.
+type GenesisReplica struct {
+	// ID is its number, from 0.
+	ID wire.ReplicaID
+	// Key verifies its signatures, and is its identity in the network.
+	Key crypto.PublicKey
+	// Addrs are where it can be reached, as multiaddresses: an address and a TCP
+	// port, such as /ip4/192.0.2.1/tcp/4001 or /dns/r0.example.org/tcp/4001.
+	Addrs []string
 }
 
 // DefaultGenesisLimits returns working limits.
 func DefaultGenesisLimits() GenesisLimits {
 	return GenesisLimits{
-		CheckpointInterval: 128, Window: 256, BatchesInFlight: 16, BatchRequests: 512, BatchBytes: 1 << 20,
+		CheckpointInterval: 128, Window: 256, BatchRequests: 512, BatchBytes: 1 << 20,
 		OpBytes: 256 << 10, ResultBytes: 256 << 10, Clients: 10000,
 	}
 }
 
-// genesisText is the layout of a genesis file.
-type genesisText struct {
-	Name     string        `toml:"name"`
-	Epoch    uint64        `toml:"epoch"`
-	Faults   int           `toml:"faults"`
-	Limits   limitsText    `toml:"limits"`
-	Replicas []replicaText `toml:"replica"`
-}
-
-type limitsText struct {
-	CheckpointInterval *int `toml:"checkpoint_interval"`
-	Window             *int `toml:"window"`
-	BatchesInFlight    *int `toml:"batches_in_flight"`
-	BatchRequests      *int `toml:"batch_requests"`
-	BatchBytes         *int `toml:"batch_bytes"`
-	OpBytes            *int `toml:"op_bytes"`
-	ResultBytes        *int `toml:"result_bytes"`
-	Clients            *int `toml:"clients"`
-}
-
-type replicaText struct {
-	ID    uint32   `toml:"id"`
-	Key   string   `toml:"key"`
-	Addrs []string `toml:"addrs"`
-}
-
-// LoadGenesis reads and validates the genesis file at path. The error names
-// every problem.
-func LoadGenesis(path string) (*Genesis, error) {
-	data, err := readBounded(path, genesisBytesMax)
-	if err != nil {
-		return nil, fmt.Errorf("%w: %w: make one with quorate init, or copy the cluster's here", ErrGenesis, err)
-	}
-	g, err := ParseGenesis(data)
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w", path, err)
-	}
-	return g, nil
-}
-
-// ParseGenesis is LoadGenesis of a text.
-func ParseGenesis(data []byte) (*Genesis, error) {
-	if len(data) > genesisBytesMax {
-		return nil, fmt.Errorf("%w: it has %d bytes, want at most %d", ErrGenesis, len(data), genesisBytesMax)
-	}
-	var text genesisText
-	err := toml.NewDecoder(bytes.NewReader(data)).DisallowUnknownFields().Decode(&text)
-	var unknown *toml.StrictMissingError
-	if err != nil && !errors.As(err, &unknown) {
-		return nil, fmt.Errorf("%w: %w", ErrGenesis, located(err))
-	}
-	g, problems := text.genesis()
-	problems = append(problems, g.Validate())
-	if unknown != nil {
-		problems = append(problems, unknownKeys(unknown))
-	}
-	if err := errors.Join(problems...); err != nil {
-		return nil, err
-	}
-	return g, nil
-}
-
-// genesis converts the text, with the problems that only the text can have.
-func (t *genesisText) genesis() (*Genesis, []error) {
-	g := &Genesis{Name: t.Name, Epoch: wire.Epoch(t.Epoch), Faults: t.Faults, Limits: t.Limits.limits()}
-	var problems []error
-	for i, r := range t.Replicas {
-		key, err := crypto.ParsePublicKeyHex(r.Key)
-		if err != nil {
-			problems = append(problems, fmt.Errorf("%w: replica %d: key %q: %w: it is what quorate keys show prints",
-				ErrGenesis, i, r.Key, err))
-		}
-		g.Members = append(g.Members, GenesisReplica{wire.ReplicaID(r.ID), key, r.Addrs})
-	}
-	return g, problems
-}
-
-func (t *limitsText) limits() GenesisLimits {
-	l := DefaultGenesisLimits()
-	set := func(to *int, from *int) {
-		if from != nil {
-			*to = *from
-		}
-	}
-	set(&l.CheckpointInterval, t.CheckpointInterval)
-	set(&l.Window, t.Window)
-	set(&l.BatchesInFlight, t.BatchesInFlight)
-	set(&l.BatchRequests, t.BatchRequests)
-	set(&l.BatchBytes, t.BatchBytes)
-	set(&l.OpBytes, t.OpBytes)
-	set(&l.ResultBytes, t.ResultBytes)
-	set(&l.Clients, t.Clients)
-	return l
-}
-
-// Validate reports everything that is wrong with g, at once.
-func (g *Genesis) Validate() error {
-	p := &problems{}
-	p.need(validName(g.Name), "name is %q, want 1 to %d of a–z, 0–9 and hyphens", g.Name, nameBytesMax)
-	p.need(g.Epoch <= wire.NumberMax, "epoch is %d, want at most %d", g.Epoch, uint64(wire.NumberMax))
-	n := len(g.Members)
-	p.need(n <= replicasMax, "there are %d replicas, want at most %d", n, replicasMax)
-	p.need(n >= 4, "there are %d replicas: tolerating one fault takes at least 4 (n ≥ 3f+1)", n)
-	if n >= 4 {
-		p.need(g.Faults >= 0 && n >= 3*g.Faults+1, "faults is %d: %d replicas tolerate at most %d (n ≥ 3f+1)",
-			g.Faults, n, (n-1)/3)
-	}
-	g.Limits.validate(p)
-	g.validateMembers(p)
-	return errors.Join(p.errs...)
-}
-
-// problems collects what is wrong with a genesis.
-type problems struct{ errs []error }
-
-func (p *problems) need(ok bool, format string, args ...any) {
-	if !ok {
-		p.errs = append(p.errs, fmt.Errorf("%w: "+format, append([]any{ErrGenesis}, args...)...))
-	}
-}
-
-func validName(name string) bool {
-	return name != "" && len(name) <= nameBytesMax && strings.Trim(name, "abcdefghijklmnopqrstuvwxyz0123456789-") == ""
-}
-
-func (l GenesisLimits) validate(p *problems) {
-	between := func(name string, v, low, high int) {
-		p.need(v >= low && v <= high, "limits: %s is %d, want %d to %d", name, v, low, high)
-	}
-	between("checkpoint_interval", l.CheckpointInterval, 1, 1<<16)
-	between("window", l.Window, 2, 1<<17)
-	p.need(l.Window >= 2*l.CheckpointInterval, "limits: window is %d, want at least twice the checkpoint_interval %d",
-		l.Window, l.CheckpointInterval)
-	between("batches_in_flight", l.BatchesInFlight, 1, 1024)
-	between("batch_requests", l.BatchRequests, 1, 1<<16)
-	between("batch_bytes", l.BatchBytes, 1024, 16<<20)
-	between("op_bytes", l.OpBytes, 1, 1<<20)
-	p.need(l.OpBytes < l.BatchBytes, "limits: op_bytes is %d, want less than batch_bytes %d", l.OpBytes, l.BatchBytes)
-	between("result_bytes", l.ResultBytes, 1, 1<<20)
-	between("clients", l.Clients, 1, 1<<20)
-}
-
-func (g *Genesis) validateMembers(p *problems) {
-	keys := map[crypto.PublicKey]int{}
-	addrs := map[string]int{}
-	for i, r := range g.Members {
-		p.need(int(r.ID) == i, "replica %d: its id is %d: number the replicas from 0, in order", i, r.ID)
-		if (r.Key != crypto.PublicKey{}) { // a zero key was reported by its text
-			if _, err := crypto.ParsePublicKey(r.Key[:]); err != nil {
-				p.need(false, "replica %d: key %s: %v", i, r.Key, err)
-			}
-			other, twice := keys[r.Key]
-			p.need(!twice, "replica %d: its key %s is replica %d's too: every replica needs its own", i, r.Key, other)
-			keys[r.Key] = i
-		}
-		p.need(len(r.Addrs) > 0, "replica %d: it has no addrs: add one such as /ip4/127.0.0.1/tcp/7000", i)
-		p.need(len(r.Addrs) <= addrsMax, "replica %d: it has %d addrs, want at most %d", i, len(r.Addrs), addrsMax)
-		for _, a := range r.Addrs[:min(len(r.Addrs), addrsMax)] {
-			p.need(validAddr(a), "replica %d: address %q: want one such as /ip4/127.0.0.1/tcp/7000 or /dns/host/tcp/7000", i, a)
-			other, twice := addrs[a]
-			p.need(!twice, "replica %d: address %s is replica %d's too", i, a, other)
-			addrs[a] = i
-		}
-	}
-}
-
-// validAddr tells whether a is a multiaddress of a host and a TCP port.
-func validAddr(a string) bool {
-	m, err := multiaddr.NewMultiaddr(a)
-	if err != nil || len(m) != 2 || m[1].Code() != multiaddr.P_TCP || m[1].Value() == "0" {
-		return false
-	}
-	switch m[0].Code() {
-	case multiaddr.P_IP4, multiaddr.P_IP6, multiaddr.P_DNS, multiaddr.P_DNS4, multiaddr.P_DNS6:
-		return true
-	default:
-		return false
-	}
-}
-
-// Encode returns g as the text of a genesis file.
-func (g *Genesis) Encode() []byte {
-	var b bytes.Buffer
-	l := g.Limits
-	fmt.Fprintf(&b, "# The genesis of a cluster: the same file for every replica and client.\n"+
-		"# Cluster id: %s\n# Everything but the addresses is part of it.\n\n", g.Hash())
-	fmt.Fprintf(&b, "name = %q\nepoch = %d\nfaults = %d # replicas that may be Byzantine\n\n", g.Name, g.Epoch, g.Quorum().Faults())
-	fmt.Fprintf(&b, "[limits]\ncheckpoint_interval = %d\nwindow = %d\nbatches_in_flight = %d\nbatch_requests = %d\n"+
-		"batch_bytes = %d\nop_bytes = %d\nresult_bytes = %d\nclients = %d\n", l.CheckpointInterval, l.Window,
-		l.BatchesInFlight, l.BatchRequests, l.BatchBytes, l.OpBytes, l.ResultBytes, l.Clients)
-	for _, r := range g.Members {
-		fmt.Fprintf(&b, "\n[[replica]]\nid = %d\nkey = %q\naddrs = [", r.ID, r.Key.String())
-		for i, a := range r.Addrs {
-			if i > 0 {
-				b.WriteString(", ")
-			}
-			fmt.Fprintf(&b, "%q", a)
-		}
-		b.WriteString("]\n")
-	}
-	return b.Bytes()
-}
-
-// Hash returns the cluster's id: a hash over everything but the addresses.
-func (g *Genesis) Hash() crypto.Digest {
-	b := []byte("quorate genesis 1\x00")
-	b = binary.BigEndian.AppendUint32(b, uint32(len(g.Name))) //nolint:gosec // at most 64
-	b = append(b, g.Name...)
-	l := g.Limits
-	for _, v := range []int{
-		int(g.Epoch), g.Quorum().Faults(), l.CheckpointInterval, l.Window, l.BatchesInFlight, l.BatchRequests, //nolint:gosec // Validate
-		l.BatchBytes, l.OpBytes, l.ResultBytes, l.Clients, len(g.Members),
-	} {
-		b = binary.BigEndian.AppendUint64(b, uint64(v)) //nolint:gosec // Validate: not negative
-	}
-	for _, r := range g.Members {
-		b = append(b, r.Key[:]...)
-	}
-	return crypto.Sum(b)
-}
-
-// Domain returns what separates the cluster's signatures from all others.
-func (g *Genesis) Domain() crypto.Domain {
-	return crypto.Domain{Cluster: g.Hash(), Epoch: uint64(g.Epoch)}
-}
-
-// Quorum returns the cluster's quorums; g must be valid.
-func (g *Genesis) Quorum() core.Quorum {
-	n, f := len(g.Members), g.Faults
-	if f == 0 {
-		f = (n - 1) / 3
-	}
-	q, _ := core.NewQuorumWithFaults(n, f) // the zero Quorum for one that is not valid
-	return q
-}
-
-// Replicas returns n.
+// Replicas returns n, the number of replicas.
 func (g *Genesis) Replicas() int { return len(g.Members) }
 
-// Keys returns the replicas' public keys, in the order of their numbers.
+// Quorum returns the quorums of the cluster. It is an error if there are too
+// few replicas for the faults, which Validate tells as well.
+func (g *Genesis) Quorum() (core.Quorum, error) {
+	q, err := core.NewQuorumWithFaults(g.Replicas(), g.faults())
+	if err != nil {
+		return q, fmt.Errorf("%w: %w", ErrGenesis, err)
+	}
+	return q, nil
+}
+
+// faults returns f.
+func (g *Genesis) faults() int {
+	if g.Faults == 0 {
+		return max(0, (g.Replicas()-1)/3)
+	}
+	return g.Faults
+}
+
+// Keys returns the replicas' keys, in the order of their numbers.
 func (g *Genesis) Keys() []crypto.PublicKey {
 	keys := make([]crypto.PublicKey, 0, len(g.Members))
 	for _, r := range g.Members {
@@ -317,7 +99,7 @@ func (g *Genesis) Keys() []crypto.PublicKey {
 	return keys
 }
 
-// Find returns the number of the replica with this key.
+// Find returns the replica that has key.
 func (g *Genesis) Find(key crypto.PublicKey) (wire.ReplicaID, bool) {
 	for _, r := range g.Members {
 		if r.Key == key {
@@ -327,21 +109,68 @@ func (g *Genesis) Find(key crypto.PublicKey) (wire.ReplicaID, bool) {
 	return 0, false
 }
 
-// CoreConfig returns how replica id of the cluster is configured.
-func (g *Genesis) CoreConfig(id wire.ReplicaID) (core.Config, error) {
-	c := core.DefaultConfig(id, g.Quorum())
-	l := g.Limits
-	c.Interval, c.Window = wire.Seq(l.CheckpointInterval), wire.Seq(l.Window) //nolint:gosec // Validate: positive
-	c.InFlight, c.BatchRequestsMax, c.BatchBytesMax = l.BatchesInFlight, l.BatchRequests, l.BatchBytes
-	c.ClientsMax = l.Clients
-	return c, c.Validate()
+// Hash names the cluster: signatures, journals and connections of clusters with
+// different hashes never mix. It covers everything but the addresses, for a
+// replica may move. The layout: a tag, then the name, padded with zeros to 64
+// bytes; then, big endian, 8 bytes each, the epoch, f, checkpoint interval,
+// window, requests and bytes of a batch, bytes of an operation and of a result,
+// clients and n; then n keys in the order of the numbers. docs/STORAGE.md.
+func (g *Genesis) Hash() crypto.Digest {
+	name := make([]byte, nameBytesMax)
+	copy(name, g.Name)
+	var numbers []byte
+	for _, v := range []uint64{
+		g.Epoch, unsigned(g.faults()), g.Limits.CheckpointInterval, g.Limits.Window,
+		unsigned(g.Limits.BatchRequests), unsigned(g.Limits.BatchBytes), unsigned(g.Limits.OpBytes),
+		unsigned(g.Limits.ResultBytes), unsigned(g.Limits.Clients), unsigned(g.Replicas()),
+	} {
+		numbers = binary.BigEndian.AppendUint64(numbers, v)
+	}
+	keys := make([]byte, 0, g.Replicas()*crypto.PublicKeySize)
+	for _, r := range g.Members {
+		keys = append(keys, r.Key[:]...)
+	}
+	return crypto.Sum([]byte("quorate/genesis/1"), name, numbers, keys)
 }
 
-// WireLimits returns the bounds of the cluster's messages.
+// unsigned converts what Validate found not to be negative.
+func unsigned(v int) uint64 { return uint64(v) } //nolint:gosec // see above
+
+// Domain returns what every signature in the cluster covers.
+func (g *Genesis) Domain() crypto.Domain {
+	return crypto.Domain{Cluster: g.Hash(), Epoch: g.Epoch}
+}
+
+// WireLimits returns the bounds of messages.
 func (g *Genesis) WireLimits() wire.Limits {
-	lim := wire.DefaultLimits(g.Replicas())
-	l := g.Limits
-	lim.OpBytesMax, lim.BatchRequestsMax, lim.BatchBytesMax = l.OpBytes, l.BatchRequests, l.BatchBytes
-	lim.ResultBytesMax, lim.Window = l.ResultBytes, wire.Seq(l.Window) //nolint:gosec // Validate: positive
-	return lim
+	l := wire.DefaultLimits(g.Replicas())
+	l.OpBytesMax, l.ResultBytesMax = g.Limits.OpBytes, g.Limits.ResultBytes
+	l.BatchRequestsMax, l.BatchBytesMax = g.Limits.BatchRequests, g.Limits.BatchBytes
+	l.Window = wire.Seq(g.Limits.Window)
+	return l
+}
+
+// CoreConfig returns the configuration of replica id. The caller sets StateZero,
+// and may set the timeouts, which are no part of a genesis.
+func (g *Genesis) CoreConfig(id wire.ReplicaID) (core.Config, error) {
+	quorum, err := g.Quorum()
+	if err != nil {
+		return core.Config{}, err
+	}
+	c := core.DefaultConfig(id, quorum)
+	c.Interval, c.Window = wire.Seq(g.Limits.CheckpointInterval), wire.Seq(g.Limits.Window)
+	c.BatchRequestsMax, c.BatchBytesMax = g.Limits.BatchRequests, g.Limits.BatchBytes
+	c.ClientsMax = g.Limits.Clients
+	hash := g.Hash()
+	seed := crypto.Sum([]byte("quorate/jitter"), hash[:], binary.BigEndian.AppendUint32(nil, uint32(id)))
+	c.Seed = binary.BigEndian.Uint64(seed[:])
+	if err := c.Validate(); err != nil {
+		return core.Config{}, fmt.Errorf("%w: %w", ErrGenesis, err)
+	}
+	return c, nil
+}
+
+// order sorts the members by number.
+func (g *Genesis) order() {
+	slices.SortStableFunc(g.Members, func(a, b GenesisReplica) int { return cmp.Compare(a.ID, b.ID) })
 }
