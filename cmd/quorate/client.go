@@ -1,0 +1,116 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/quorate/quorate/network"
+	"github.com/quorate/quorate/pbft"
+	"github.com/quorate/quorate/pbft/wire"
+)
+
+// timeoutDefault bounds a command that asks a cluster.
+const timeoutDefault = 10 * time.Second
+
+// clusterFlags tell which cluster to ask, and as whom.
+type clusterFlags struct {
+	genesis string
+	timeout time.Duration
+	key     string
+	keys    keyFlags
+}
+
+func (f *clusterFlags) add(cmd *cobra.Command) {
+	flags := cmd.PersistentFlags()
+	flags.StringVar(&f.genesis, "genesis", pbft.GenesisFile, "genesis file of the cluster")
+	flags.DurationVar(&f.timeout, "timeout", timeoutDefault, "how long to wait for the cluster")
+}
+
+// addKey adds the flags of commands that submit operations.
+func (f *clusterFlags) addKey(cmd *cobra.Command) {
+	flags := cmd.PersistentFlags()
+	flags.StringVar(&f.key, "key", "", "key file of the client; the cluster remembers every key that submits, "+
+		"so reuse one (default: a new random key)")
+	f.keys.add(flags, "plain-key")
+}
+
+// with calls use with a client of the cluster.
+func (f *clusterFlags) with(ctx context.Context, c *console, use func(context.Context, *pbft.Client) error) error {
+	if f.timeout <= 0 {
+		return usagef("--timeout is %v, want more than 0", f.timeout)
+	}
+	genesis, err := pbft.LoadGenesis(f.genesis)
+	if err != nil {
+		return usageError{err}
+	}
+	cfg := pbft.DialConfig{Genesis: genesis}
+	if f.key != "" {
+		cfg.Key, err = f.keys.load(c, f.key)
+		if err != nil {
+			return err
+		}
+	}
+	ctx, cancel := context.WithTimeout(ctx, f.timeout)
+	defer cancel()
+	client, err := pbft.Dial(ctx, cfg)
+	if err != nil {
+		return err
+	}
+	err = use(ctx, client)
+	return errors.Join(advise(err, genesis), client.Close())
+}
+
+// advise adds what to do about replicas that are of another cluster.
+func advise(err error, genesis *pbft.Genesis) error {
+	var unfinished *pbft.UnfinishedError
+	if !errors.As(err, &unfinished) {
+		return err
+	}
+	for _, l := range unfinished.Links {
+		var other *network.GenesisError
+		if errors.As(l.Err, &other) {
+			return fmt.Errorf("%w\nthe replicas have another genesis than this one, %s: give theirs with --genesis",
+				err, genesis.Hash())
+		}
+	}
+	return err
+}
+
+// proof is how a result is known: part of what every operation prints.
+type proof struct {
+	Seq     uint64   `json:"seq"`
+	View    uint64   `json:"view"`
+	Signers []uint32 `json:"signers"`
+}
+
+func proofOf(r pbft.Result) proof {
+	p := proof{Seq: uint64(r.Seq), View: uint64(r.View)}
+	for _, s := range r.Signers {
+		p.Signers = append(p.Signers, uint32(s))
+	}
+	return p
+}
+
+// String returns the proof for people.
+func (p proof) String() string {
+	signers := make([]string, 0, len(p.Signers))
+	for _, s := range p.Signers {
+		signers = append(signers, strconv.FormatUint(uint64(s), 10))
+	}
+	return fmt.Sprintf("seq %d, view %d, signed by %s", p.Seq, p.View, strings.Join(signers, " "))
+}
+
+// replicaNames joins the numbers of replicas.
+func replicaNames(ids []wire.ReplicaID) string {
+	names := make([]string, 0, len(ids))
+	for _, id := range ids {
+		names = append(names, strconv.FormatUint(uint64(id), 10))
+	}
+	return strings.Join(names, " ")
+}

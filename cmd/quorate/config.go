@@ -1,0 +1,171 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/quorate/quorate/crypto"
+	"github.com/quorate/quorate/pbft"
+	"github.com/quorate/quorate/pbft/core"
+	"github.com/quorate/quorate/pbft/wire"
+)
+
+func newConfig(c *console) *cobra.Command {
+	return group("config", "Check a replica's configuration and see what follows from it",
+		"  quorate config validate --dir cluster/r0\n  quorate config show --dir cluster/r0",
+		newConfigCommand(c, "show", "Print a replica's configuration and all that derives from it", true),
+		newConfigCommand(c, "validate", "Check node.toml and the genesis, and report every problem", false))
+}
+
+// configInfo is what config show prints.
+type configInfo struct {
+	Dir         string   `json:"dir"`
+	Genesis     string   `json:"genesis"`
+	Cluster     string   `json:"cluster"`
+	Hash        string   `json:"hash"`
+	Epoch       uint64   `json:"epoch"`
+	Replicas    int      `json:"replicas"`
+	Faults      int      `json:"tolerated_faults"`
+	Quorum      int      `json:"quorum"`
+	Weak        int      `json:"weak_quorum"`
+	ID          *uint32  `json:"id,omitempty"`
+	App         string   `json:"app"`
+	Listen      []string `json:"listen,omitempty"`
+	PlainKey    bool     `json:"plain_key"`
+	Tick        string   `json:"tick"`
+	Request     string   `json:"request_timeout"`
+	ViewMax     string   `json:"view_change_timeout_max"`
+	Status      string   `json:"status_interval"`
+	Heartbeat   string   `json:"heartbeat_timeout"`
+	Retransmit  string   `json:"client_retransmit"`
+	Interval    uint64   `json:"checkpoint_interval"`
+	Window      uint64   `json:"window"`
+	InFlight    int      `json:"batches_in_flight"`
+	OpBytesMax  int      `json:"operation_bytes_max"`
+	Clients     int      `json:"clients_max"`
+	ClientOpen  int      `json:"client_window"`
+	FrameBytes  int      `json:"frame_bytes_max"`
+	ResultBytes int      `json:"result_bytes_max"`
+}
+
+func newConfigCommand(c *console, use, short string, show bool) *cobra.Command {
+	var dir, genesis string
+	cmd := &cobra.Command{
+		Use:     use,
+		Short:   short,
+		Example: "  quorate config " + use + " --dir cluster/r0",
+		Args:    cobra.NoArgs,
+		RunE: func(*cobra.Command, []string) error {
+			info, err := readConfig(dir, genesis)
+			if err != nil {
+				return err
+			}
+			if !show {
+				return c.show(table{above: []string{"good: " + info.Dir}}, map[string]any{"good": true, "dir": info.Dir})
+			}
+			return c.show(info.table(), info)
+		},
+	}
+	cmd.Flags().StringVar(&dir, "dir", ".", "directory of the replica")
+	cmd.Flags().StringVar(&genesis, "genesis", "", "genesis file, if not the one that node.toml names")
+	return cmd
+}
+
+// readConfig loads everything that needs no passphrase, and reports all
+// problems at once.
+func readConfig(dir, genesisPath string) (configInfo, error) {
+	cfg, configErr := pbft.LoadConfig(filepath.Join(dir, pbft.ConfigFile))
+	if configErr != nil {
+		cfg = pbft.Config{Dir: dir}
+	}
+	if genesisPath != "" {
+		cfg.Genesis = genesisPath
+	}
+	var genesisErr error
+	var genesis *pbft.Genesis
+	if configErr == nil || genesisPath != "" { // or else it would be sought in the wrong place
+		genesis, genesisErr = pbft.LoadGenesis(cfg.GenesisPath())
+	}
+	if _, err := machineOf(cfg.App); err != nil {
+		configErr = errors.Join(configErr, err)
+	}
+	if err := errors.Join(configErr, genesisErr); err != nil {
+		return configInfo{}, usageError{err}
+	}
+	info, err := deriveConfig(cfg, genesis)
+	if err != nil {
+		return configInfo{}, usageError{err}
+	}
+	return info, nil
+}
+
+func deriveConfig(cfg pbft.Config, genesis *pbft.Genesis) (configInfo, error) {
+	info := configInfo{Dir: cfg.Dir, Genesis: cfg.GenesisPath(), App: appOf(cfg.App), PlainKey: cfg.PlainKey}
+	var id wire.ReplicaID
+	if key, err := inspectKey(cfg.KeyPath()); err == nil {
+		public, err := crypto.ParsePublicKeyHex(key.Public)
+		if err != nil {
+			return info, fmt.Errorf("%s: %w", cfg.KeyPath(), err)
+		}
+		found, ok := genesis.Find(public)
+		if !ok {
+			return info, fmt.Errorf("%w: %s has the key %s, and %s does not name it", pbft.ErrNotMember,
+				cfg.KeyPath(), public.Short(), cfg.GenesisPath())
+		}
+		id = found
+		number := uint32(found)
+		info.ID = &number
+	}
+	k, err := genesis.CoreConfig(id)
+	if err != nil {
+		return info, err
+	}
+	info.Cluster, info.Hash, info.Epoch = genesis.Name, genesis.Hash().String(), genesis.Domain().Epoch
+	info.Replicas, info.Faults = k.Quorum.Replicas(), k.Quorum.Faults()
+	info.Quorum, info.Weak = k.Quorum.Strong(), k.Quorum.Weak()
+	info.Listen = cfg.Listen
+	if len(info.Listen) == 0 && info.ID != nil {
+		info.Listen = genesis.Members[id].Addrs
+	}
+	info.derive(cfg.TickInterval(), k)
+	lim := genesis.WireLimits()
+	info.OpBytesMax, info.FrameBytes, info.ResultBytes = lim.OpBytesMax, lim.FrameBytesMax(), lim.ResultBytesMax
+	return info, nil
+}
+
+// derive fills in what follows from the length of a tick.
+func (i *configInfo) derive(tick time.Duration, k core.Config) {
+	span := func(ticks int) string { return (time.Duration(ticks) * tick).String() }
+	i.Tick = tick.String()
+	i.Request, i.ViewMax = span(k.RequestTicks), span(k.RequestTicks<<k.BackoffMax)
+	i.Status, i.Heartbeat = span(k.StatusTicks), span(k.HeartbeatTicks)
+	i.Retransmit = (time.Duration(k.RequestTicks) * tick / 2).String()
+	i.Interval, i.Window, i.InFlight = uint64(k.Interval), uint64(k.Window), k.InFlight
+	i.Clients, i.ClientOpen = k.ClientsMax, core.ClientWindowMax
+}
+
+func (i *configInfo) table() table {
+	id := "unknown: no key file"
+	if i.ID != nil {
+		id = strconv.FormatUint(uint64(*i.ID), 10)
+	}
+	return pairs(
+		"directory", i.Dir, "genesis", i.Genesis, "cluster", printable(i.Cluster), "hash", i.Hash,
+		"epoch", strconv.FormatUint(i.Epoch, 10), "replica", id, "application", i.App,
+		"listen", strings.Join(i.Listen, " "), "replicas", strconv.Itoa(i.Replicas),
+		"tolerates", fmt.Sprintf("f = %d", i.Faults), "quorum", strconv.Itoa(i.Quorum),
+		"weak quorum", strconv.Itoa(i.Weak), "tick", i.Tick, "request timeout", i.Request,
+		"view change", "up to "+i.ViewMax, "status every", i.Status, "heartbeat missed", "after "+i.Heartbeat,
+		"client retransmits", "after "+i.Retransmit, "checkpoint every", fmt.Sprintf("%d batches", i.Interval),
+		"window", fmt.Sprintf("%d batches", i.Window), "in flight", fmt.Sprintf("%d batches", i.InFlight),
+		"operation", fmt.Sprintf("up to %d bytes", i.OpBytesMax), "result", fmt.Sprintf("up to %d bytes", i.ResultBytes),
+		"frame", fmt.Sprintf("up to %d bytes", i.FrameBytes), "clients", strconv.Itoa(i.Clients),
+		"open per client", strconv.Itoa(i.ClientOpen),
+	)
+}

@@ -1,0 +1,83 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"strings"
+
+	"github.com/quorate/quorate/crypto"
+	"github.com/quorate/quorate/pbft"
+)
+
+// The exit codes. The help of the root command documents them.
+const (
+	exitDone        = 0
+	exitFailure     = 1
+	exitUsage       = 2
+	exitUnreachable = 3
+	exitRefused     = 4
+)
+
+// usageError says that the command line, or a file that it names, is bad.
+type usageError struct{ err error }
+
+func (e usageError) Error() string { return e.err.Error() }
+func (e usageError) Unwrap() error { return e.err }
+
+func usagef(format string, args ...any) error { return usageError{fmt.Errorf(format, args...)} }
+
+// refusedError says that the application did not do what was asked.
+type refusedError struct{ why string }
+
+func (e refusedError) Error() string { return e.why }
+
+func refusedf(format string, args ...any) error { return refusedError{fmt.Sprintf(format, args...)} }
+
+// explain prints an error, if it is one, and returns the exit code for it.
+func (c *console) explain(err error) int {
+	if err == nil {
+		return exitDone
+	}
+	for line := range strings.Lines(err.Error()) {
+		fmt.Fprintf(c.err, "quorate: %s\n", strings.TrimSuffix(line, "\n"))
+	}
+	if !c.started {
+		fmt.Fprintln(c.err, "See 'quorate --help', or --help after any command.")
+		return exitUsage
+	}
+	return exitCode(err)
+}
+
+// exitCode classifies the error of a command that ran.
+func exitCode(err error) int {
+	var (
+		usage      usageError
+		refused    refusedError
+		unfinished *pbft.UnfinishedError
+	)
+	switch {
+	case errors.As(err, &usage), isBadInput(err):
+		return exitUsage
+	case errors.As(err, &refused), errors.Is(err, pbft.ErrRefused):
+		return exitRefused
+	case errors.As(err, &unfinished), errors.Is(err, context.DeadlineExceeded):
+		return exitUnreachable
+	default:
+		return exitFailure
+	}
+}
+
+// isBadInput tells whether err blames what the user gave.
+func isBadInput(err error) bool {
+	for _, target := range []error{
+		pbft.ErrConfig, pbft.ErrGenesis, pbft.ErrNotMember, pbft.ErrOperation, fs.ErrNotExist, fs.ErrExist,
+		crypto.ErrPassphrase, crypto.ErrKeyFile, crypto.ErrKeyFileUnsafe, crypto.ErrKeyPlain, crypto.ErrKeyEncrypted,
+	} {
+		if errors.Is(err, target) {
+			return true
+		}
+	}
+	return false
+}

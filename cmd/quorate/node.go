@@ -1,0 +1,135 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"path/filepath"
+	"strings"
+	"time"
+
+	logging "github.com/ipfs/go-log/v2"
+	"github.com/spf13/cobra"
+
+	"github.com/quorate/quorate/app"
+	"github.com/quorate/quorate/app/bank"
+	"github.com/quorate/quorate/app/counter"
+	"github.com/quorate/quorate/app/kv"
+	"github.com/quorate/quorate/pbft"
+)
+
+// appNames are the applications that this program has.
+const appNames = "kv, bank or counter"
+
+// appDefault is the application of a replica that names none.
+const appDefault = "kv"
+
+func appOf(name string) string { return cmp.Or(name, appDefault) }
+
+// machineOf returns the application with this name.
+func machineOf(name string) (app.StateMachine, error) {
+	switch appOf(name) {
+	case "kv":
+		return kv.Machine{}, nil
+	case "bank":
+		return bank.Machine{}, nil
+	case "counter":
+		return counter.Machine{}, nil
+	default:
+		return nil, usagef("the application is %q, want %s", name, appNames)
+	}
+}
+
+// nodeOptions are the flags of node.
+type nodeOptions struct {
+	dir, genesis, app, logLevel string
+	rejoin                      bool
+	requestTimeout              time.Duration
+	keys                        keyFlags
+}
+
+func newNode(c *console) *cobra.Command {
+	var o nodeOptions
+	cmd := &cobra.Command{
+		Use:   "node",
+		Short: "Run one replica",
+		Long: `Node runs the replica in a directory that 'quorate init' made, until it is
+interrupted or something of its own fails. Flags go before node.toml.
+
+It refuses to start when its data is missing: a replica that forgot what it
+signed is a faulty one. With --rejoin it starts without, and stays silent until
+it can hurt nobody by what it forgot. One replica at a time may do so.`,
+		Example: `  quorate node --dir cluster/r0
+  quorate node --dir r2 --genesis /etc/quorate/genesis.toml --app bank --passphrase-file secret.txt`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error { return runNode(cmd.Context(), c, o) },
+	}
+	flags := cmd.Flags()
+	flags.StringVar(&o.dir, "dir", ".", "directory of the replica, with node.toml, key and data")
+	flags.StringVar(&o.genesis, "genesis", "", "genesis file (default: what node.toml names)")
+	flags.StringVar(&o.app, "app", "", "application to run: "+appNames+" (default: what node.toml names)")
+	flags.BoolVar(&o.rejoin, "rejoin", false, "the data is lost: rejoin without it")
+	flags.DurationVar(&o.requestTimeout, "request-timeout", 0,
+		"how long until a silent primary is replaced; the same on all replicas (default 1s)")
+	flags.StringVar(&o.logLevel, "log-level", "", "debug, info, warn or error (default warn)")
+	o.keys.add(flags, "plain-key")
+	return cmd
+}
+
+// config returns the configuration that the flags and node.toml make.
+func (o nodeOptions) config(c *console) (pbft.Config, error) {
+	cfg, err := pbft.LoadConfig(filepath.Join(o.dir, pbft.ConfigFile))
+	if err != nil {
+		return cfg, fmt.Errorf("%w: make a replica's directory with quorate init", err)
+	}
+	cfg.Genesis = cmp.Or(o.genesis, cfg.Genesis)
+	cfg.App = cmp.Or(o.app, cfg.App)
+	cfg.LogLevel = cmp.Or(o.logLevel, cfg.LogLevel)
+	cfg.RequestTimeout = cmp.Or(o.requestTimeout, cfg.RequestTimeout)
+	cfg.Rejoin = o.rejoin
+	cfg.PlainKey = cfg.PlainKey || o.keys.plain
+	if err := cfg.Validate(); err != nil {
+		return cfg, err
+	}
+	if !cfg.PlainKey {
+		cfg.Passphrase, err = o.keys.passphrase(c, false)
+	}
+	return cfg, err
+}
+
+func runNode(ctx context.Context, c *console, o nodeOptions) error {
+	cfg, err := o.config(c)
+	if err != nil {
+		return err
+	}
+	machine, err := machineOf(cfg.App)
+	if err != nil {
+		return err
+	}
+	if err := setLogLevel(cfg.LogLevel); err != nil {
+		return err
+	}
+	replica, err := pbft.Start(ctx, cfg, machine)
+	if err != nil {
+		return err
+	}
+	fmt.Fprintf(c.out, "ready replica=%d cluster=%s app=%s addrs=%s\n",
+		replica.ID(), replica.Genesis().Hash().Short(), appOf(cfg.App), strings.Join(replica.Addrs(), ","))
+	select {
+	case <-ctx.Done():
+		return replica.Close()
+	case <-replica.Done():
+		return errors.Join(errors.New("the replica stopped by itself"), replica.Err())
+	}
+}
+
+// setLogLevel sets the level of all loggers.
+func setLogLevel(level string) error {
+	parsed, err := logging.Parse(cmp.Or(level, "warn"))
+	if err != nil {
+		return usageError{err}
+	}
+	logging.SetAllLoggers(parsed)
+	return nil
+}

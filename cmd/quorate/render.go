@@ -1,0 +1,83 @@
+package main
+
+import (
+	"encoding/base64"
+	"encoding/json"
+	"fmt"
+	"io"
+	"strconv"
+	"strings"
+	"text/tabwriter"
+	"unicode"
+	"unicode/utf8"
+)
+
+// table is a result for people: lines above, and rows under a header.
+type table struct {
+	above  []string
+	header []string
+	rows   [][]string
+}
+
+// show prints a result: t for people, value for programs.
+func (c *console) show(t table, value any) error {
+	if c.format == "json" {
+		e := json.NewEncoder(c.out)
+		e.SetEscapeHTML(false)
+		e.SetIndent("", "  ")
+		return e.Encode(value)
+	}
+	return t.write(c.out)
+}
+
+func (t table) write(to io.Writer) error {
+	for _, line := range t.above {
+		if _, err := fmt.Fprintln(to, line); err != nil {
+			return err
+		}
+	}
+	w := tabwriter.NewWriter(to, 0, 0, 2, ' ', 0)
+	rows := t.rows
+	if len(t.header) > 0 {
+		rows = append([][]string{t.header}, rows...)
+	}
+	for _, row := range rows {
+		line := strings.TrimRight(strings.Join(row, "\t"), "\t")
+		if _, err := fmt.Fprintln(w, line); err != nil {
+			return err
+		}
+	}
+	return w.Flush()
+}
+
+// pairs returns a table of names and values: name, value, name, value.
+func pairs(fields ...string) table {
+	var t table
+	for i := 0; i+1 < len(fields); i += 2 {
+		t.rows = append(t.rows, fields[i:i+2])
+	}
+	return t
+}
+
+// printable returns text for a terminal: as it is, or quoted if anything in it
+// is not a plain character, for it comes from strangers.
+func printable(text string) string {
+	plain := utf8.ValidString(text) && !strings.ContainsFunc(text, func(r rune) bool { return !unicode.IsPrint(r) })
+	if plain && !strings.HasPrefix(text, `"`) {
+		return text
+	}
+	return strconv.Quote(text)
+}
+
+// blob is bytes in JSON: a string where they are text, and base64 otherwise.
+type blob []byte
+
+// MarshalJSON implements json.Marshaler.
+func (b blob) MarshalJSON() ([]byte, error) {
+	if utf8.Valid(b) {
+		return json.Marshal(string(b))
+	}
+	return json.Marshal(struct {
+		Base64 string `json:"base64"`
+	}{base64.StdEncoding.EncodeToString(b)})
+}

@@ -1,0 +1,161 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+
+	"github.com/spf13/cobra"
+
+	"github.com/quorate/quorate/pbft"
+	"github.com/quorate/quorate/pbft/wire"
+)
+
+// errUnhealthy says that status found a violation, which it has printed.
+var errUnhealthy = errors.New("replicas diverged: their states differ at the same number; stop writing, and see the " +
+	"logs of the replicas named above")
+
+// statusInfo is what status prints.
+type statusInfo struct {
+	Cluster  string        `json:"cluster"`
+	Hash     string        `json:"hash"`
+	Headline string        `json:"headline"`
+	Faults   int           `json:"tolerated_faults"`
+	Used     int           `json:"used"`
+	View     uint64        `json:"view"`
+	Primary  uint32        `json:"primary"`
+	Replicas []replicaInfo `json:"replicas"`
+}
+
+type replicaInfo struct {
+	ID         uint32 `json:"id"`
+	Answered   bool   `json:"answered"`
+	Error      string `json:"error,omitempty"`
+	View       uint64 `json:"view"`
+	Active     bool   `json:"active"`
+	Primary    bool   `json:"primary"`
+	Executed   uint64 `json:"executed"`
+	Stable     uint64 `json:"stable"`
+	Checkpoint uint64 `json:"checkpoint"`
+	State      string `json:"state,omitempty"`
+	Diverged   bool   `json:"diverged"`
+	Behind     uint64 `json:"behind"`
+}
+
+func newStatus(c *console) *cobra.Command {
+	f := &clusterFlags{}
+	cmd := &cobra.Command{
+		Use:   "status",
+		Short: "Ask every replica where it stands, and compare",
+		Long: `Status asks every replica for its view, what it executed, and its last
+checkpoints, and compares them: replicas that hold the same number of batches
+must hold the same state. Each line is what that replica says of itself.
+
+It ends with exit code 1 if replicas diverged, and with 3 if too few answer for
+the cluster to work.`,
+		Example: "  quorate status --genesis cluster/genesis.toml\n  quorate status -o json --timeout 3s",
+		Args:    cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			genesis, err := pbft.LoadGenesis(f.genesis)
+			if err != nil {
+				return usageError{err}
+			}
+			replica, err := genesis.CoreConfig(0) // all replicas have the same quorums
+			if err != nil {
+				return usageError{err}
+			}
+			return f.with(cmd.Context(), c, func(ctx context.Context, client *pbft.Client) error {
+				status, err := client.Status(ctx)
+				if err != nil {
+					return err
+				}
+				return showStatus(c, genesis, judge(status, replica.Quorum))
+			})
+		},
+	}
+	f.add(cmd)
+	return cmd
+}
+
+// showStatus prints h, and returns an error for what is not as it should be.
+func showStatus(c *console, genesis *pbft.Genesis, h health) error {
+	info := statusInfo{
+		Cluster: genesis.Name, Hash: genesis.Hash().String(), Headline: h.headline(),
+		Faults: h.quorum.Faults(), Used: h.used(),
+		View: uint64(h.view), Primary: uint32(h.view.Primary(h.quorum.Replicas())),
+	}
+	t := table{
+		above:  []string{fmt.Sprintf("%s %s: %s", genesis.Name, genesis.Hash().Short(), info.Headline)},
+		header: []string{"REPLICA", "ROLE", "VIEW", "EXECUTED", "STABLE", "CHECKPOINT", "STATE", "", ""},
+	}
+	for _, r := range h.replicas {
+		one := replicaInfoOf(r, h)
+		info.Replicas = append(info.Replicas, one)
+		t.rows = append(t.rows, one.row(r))
+	}
+	if err := c.show(t, info); err != nil {
+		return err
+	}
+	if len(h.diverged()) > 0 {
+		return errUnhealthy
+	}
+	if answered := h.answered(); answered < h.quorum.Strong() {
+		return &pbft.UnfinishedError{Err: fmt.Errorf("%d of %d replicas answered, and %d are needed: start more of them",
+			answered, h.quorum.Replicas(), h.quorum.Strong())}
+	}
+	return nil
+}
+
+// answered returns how many replicas answered.
+func (h health) answered() int {
+	n := 0
+	for _, r := range h.replicas {
+		if r.Report != nil {
+			n++
+		}
+	}
+	return n
+}
+
+func replicaInfoOf(r replicaHealth, h health) replicaInfo {
+	one := replicaInfo{ID: uint32(r.Replica), Diverged: r.diverged, Behind: uint64(r.behind)}
+	if r.Report == nil {
+		one.Error = r.Err.Error()
+		return one
+	}
+	one.Answered, one.View, one.Active = true, uint64(r.Report.View), r.Report.Active
+	one.Primary = one.Active && r.Report.View == h.view && h.view.Primary(h.quorum.Replicas()) == r.Replica
+	one.Executed, one.Stable = uint64(r.Report.Executed), uint64(r.Report.Stable)
+	one.Checkpoint, one.State = uint64(r.Report.Checkpoint), r.Report.State.String()
+	return one
+}
+
+// row returns the line of a replica in the table.
+func (i replicaInfo) row(r replicaHealth) []string {
+	id := strconv.FormatUint(uint64(i.ID), 10)
+	if !i.Answered {
+		return []string{id, "silent", "-", "-", "-", "-", "-", "-", printable(i.Error)}
+	}
+	role := "backup"
+	switch {
+	case i.Primary:
+		role = "primary"
+	case !i.Active:
+		role = "changing view"
+	}
+	state := "equal"
+	if i.Diverged {
+		state = "DIVERGED"
+	}
+	trailing := ""
+	if i.Behind > 0 {
+		trailing = "behind by " + number(r.behind)
+	}
+	return []string{
+		id, role, strconv.FormatUint(i.View, 10), number(r.Report.Executed), number(r.Report.Stable),
+		number(r.Report.Checkpoint), r.Report.State.Short(), state, trailing,
+	}
+}
+
+func number(s wire.Seq) string { return strconv.FormatUint(uint64(s), 10) }

@@ -1,0 +1,14 @@
+//go:build !linux
+
+package main
+
+import (
+	"errors"
+	"os"
+)
+
+// isTerminal returns false: on this system passphrases come from files or the
+// environment.
+func isTerminal(*os.File) bool { return false }
+
+func readHidden(*os.File) ([]byte, error) { return nil, errors.New("no prompts on this system") }
