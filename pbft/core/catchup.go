@@ -24,6 +24,7 @@ const (
 // peer is what the replica remembers of another one.
 type peer struct {
 	executed wire.Seq // as it last claimed
+	heard    uint64   // the tick of its last status, 0 before the first
 	answered answered
 }
 
@@ -75,7 +76,7 @@ func (r *Replica) onStatus(st *wire.Status, fx *Effects) {
 		return
 	}
 	p := &r.peers[st.Sender]
-	p.executed = st.Executed
+	p.executed, p.heard = st.Executed, r.tick
 	r.hearStatus(st, fx)
 	if st.Sender == r.primary() && st.View == r.view && st.Active && r.active {
 		r.change.heard = r.tick

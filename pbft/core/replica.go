@@ -124,6 +124,9 @@ func (r *Replica) Step(ev Event, fx *Effects) {
 
 // onReceived hands a message to its phase.
 func (r *Replica) onReceived(ev Received, fx *Effects) {
+	if r.impersonal(ev) {
+		return
+	}
 	switch m := ev.Message.Message().(type) {
 	case *wire.Request:
 		r.onForwarded(ev.Message, m)
@@ -158,6 +161,19 @@ func (r *Replica) onReceived(ev Received, fx *Effects) {
 	case *wire.Reply, *wire.Refusal, *wire.Ask, *wire.Report, *wire.FetchPieces, *wire.Piece,
 		*wire.Prepared, *wire.CommitProof:
 		// Not the core's: the driver answers or ignores these.
+	}
+}
+
+// impersonal tells whether ev relays what is only worth hearing from its sender
+// itself: an old status is no sign of life, and a question that somebody else
+// repeats deserves no answer.
+func (r *Replica) impersonal(ev Received) bool {
+	switch ev.Message.Message().(type) {
+	case *wire.Status, *wire.FetchBatches, *wire.FetchCommitted, *wire.FetchViewChange:
+		sender, _ := wire.SenderOf(ev.Message.Message())
+		return sender != ev.From
+	default:
+		return false
 	}
 }
 

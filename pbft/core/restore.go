@@ -196,8 +196,11 @@ func (r *Replica) Base() []Record {
 	}
 	seqs := r.numbers()
 	for _, seq := range seqs {
-		for _, b := range r.slots[seq].bodies {
-			base = append(base, BatchRecord{seq, b.batch})
+		s := r.slots[seq]
+		for _, b := range s.bodies {
+			if s.proposal == nil || !s.voted || s.proposal.Digest != b.digest { // or else it is with the proposal
+				base = append(base, BatchRecord{seq, b.batch})
+			}
 		}
 	}
 	for _, h := range r.change.named {

@@ -2,6 +2,8 @@ package core
 
 import (
 	"fmt"
+
+	"github.com/quorate/quorate/pbft/wire"
 )
 
 // onTick lets time pass: retransmission, catching up, and suspicion.
@@ -47,6 +49,9 @@ func (r *Replica) watch(fx *Effects) {
 	if s := r.slots[r.executed+1]; s != nil && s.committed != nil {
 		return // what is next has its certificate: it waits for this replica's own snapshots
 	}
+	if !r.inCompany() {
+		return // alone it could not change the view, and would only cease to vote in this one
+	}
 	since, what, waits := r.oldest()
 	switch {
 	case waits && r.tick-max(since, c.since) >= r.patience(r.cfg.RequestTicks):
@@ -54,6 +59,17 @@ func (r *Replica) watch(fx *Effects) {
 	case !waits && r.tick-max(c.heard, c.since) >= r.patience(r.cfg.HeartbeatTicks):
 		r.leave(r.view+1, "the primary is silent", fx)
 	}
+}
+
+// inCompany tells whether a quorum, this replica included, is within hearing.
+func (r *Replica) inCompany() bool {
+	n := 1
+	for i, p := range r.peers {
+		if wire.ReplicaID(i) != r.id && p.heard != 0 && r.tick-p.heard <= uint64(r.cfg.HeartbeatTicks) { //nolint:gosec // positive
+			n++
+		}
+	}
+	return n >= r.q.Strong()
 }
 
 // oldest returns since when the oldest known work waits.
