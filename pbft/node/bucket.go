@@ -42,8 +42,11 @@ func (b *bucket) wait(now time.Time) time.Duration {
 }
 
 func (b *bucket) fill(now time.Time) {
-	if !b.at.IsZero() && now.After(b.at) {
-		b.tokens = min(b.burst, b.tokens+now.Sub(b.at).Seconds()*b.perSecond)
+	if b.at.IsZero() {
+		b.at = now
 	}
-	b.at = now
+	if now.After(b.at) {
+		b.tokens = min(b.burst, b.tokens+now.Sub(b.at).Seconds()*b.perSecond)
+		b.at = now
+	}
 }

@@ -97,28 +97,28 @@ func (s *serving) collect(seq wire.Seq) {
 }
 
 func (s *serving) run(ctx context.Context) error {
-	for {
+	for ctx.Err() == nil {
 		now := time.Now()
 		s.collectOld(now)
-		due, later := s.round(now)
-		if due {
-			if ctx.Err() != nil {
-				return nil
-			}
-			continue
+		if due, later := s.round(now); !due {
+			s.wait(ctx, later)
 		}
-		var timer <-chan time.Time
-		if later > 0 {
-			t := time.NewTimer(later)
-			timer = t.C
-			defer t.Stop()
-		}
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-s.wake:
-		case <-timer:
-		}
+	}
+	return nil
+}
+
+// wait waits until someone asks, or for a time, unless that is 0.
+func (s *serving) wait(ctx context.Context, later time.Duration) {
+	var timeout <-chan time.Time
+	if later > 0 {
+		timer := time.NewTimer(later)
+		defer timer.Stop()
+		timeout = timer.C
+	}
+	select {
+	case <-ctx.Done():
+	case <-s.wake:
+	case <-timeout:
 	}
 }
 

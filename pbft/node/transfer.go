@@ -7,6 +7,7 @@ package node
 
 import (
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/quorate/quorate/crypto"
@@ -135,15 +136,10 @@ func (a *applying) finish() error {
 
 // lost tells whether the transfer leads nowhere.
 func (t *transfer) lost(now time.Time) bool {
-	if now.Sub(t.useful) >= transferPatience {
+	if now.Sub(t.useful) >= transferPatience || len(t.sources) == 0 && !t.bound {
 		return true
 	}
-	for _, s := range t.sources {
-		if !s.liar {
-			return false
-		}
-	}
-	return true
+	return len(t.sources) > 0 && !slices.ContainsFunc(t.sources, func(s *supplier) bool { return !s.liar })
 }
 
 // giveUp ends a transfer that leads nowhere. Execution goes on where it stopped,

@@ -1,0 +1,341 @@
+package node
+
+import (
+	"context"
+	"encoding/binary"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"pgregory.net/rapid"
+
+	"github.com/quorate/quorate/crypto"
+	"github.com/quorate/quorate/pbft/core"
+	"github.com/quorate/quorate/pbft/wire"
+)
+
+func nobody(source) bool { return false }
+
+func votesOf(peer wire.ReplicaID) laneKey { return laneKey{peerSource(peer), wire.ClassVotes} }
+
+func TestFullLaneBlocksItsReaderAndNobodyElse(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		q := newLanes(2, nobody)
+		ctx, cancel := context.WithCancel(t.Context())
+		put := 0
+		var flood sync.WaitGroup
+		flood.Go(func() {
+			for q.put(ctx, votesOf(1), make([]byte, 10)) {
+				put++
+			}
+		})
+		synctest.Wait()
+		if put != laneFramesMax {
+			t.Errorf("%d frames of one stream were let in, want %d", put, laneFramesMax)
+		}
+		if !q.put(ctx, votesOf(2), []byte{1}) || !q.put(ctx, laneKey{peerSource(1), wire.ClassBulk}, []byte{1}) {
+			t.Error("another stream was refused")
+		}
+		var b frames
+		if !q.take(&b) || len(b.frames) != shareFramesMax+2 {
+			t.Errorf("a worker got %d frames, want a share of %d and two", len(b.frames), shareFramesMax)
+		}
+		synctest.Wait()
+		if want := laneFramesMax + shareFramesMax; put != want {
+			t.Errorf("%d frames were let in after a share was taken, want %d", put, want)
+		}
+		cancel()
+		flood.Wait()
+	})
+}
+
+func TestLaneIsBoundedInBytesAndTakesOneFrameOfAnySize(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		q := newLanes(1, nobody)
+		ctx, cancel := context.WithCancel(t.Context())
+		put := 0
+		var flood sync.WaitGroup
+		flood.Go(func() {
+			for q.put(ctx, votesOf(1), make([]byte, laneBytesMax+1)) {
+				put++
+			}
+		})
+		synctest.Wait()
+		if put != 1 {
+			t.Errorf("%d frames of more than the bound were let in, want 1", put)
+		}
+		cancel()
+		flood.Wait()
+	})
+}
+
+func TestClientsTogetherAreBounded(t *testing.T) {
+	q := newLanes(1, nobody)
+	frame := make([]byte, clientBytesMax)
+	in := 0
+	for conn := range uint64(100) {
+		if q.put(t.Context(), laneKey{source{true, conn}, wire.ClassClients}, frame) {
+			in++
+		}
+	}
+	if want := clientsBytesMax / clientBytesMax; in != want {
+		t.Errorf("%d client frames were let in, want %d", in, want)
+	}
+	var b frames
+	for q.take(&b) {
+		q.release(&b)
+	}
+	if len(q.mu.lanes) != 0 || q.mu.clientBytes != 0 {
+		t.Errorf("%d lanes with %d bytes are left, want none", len(q.mu.lanes), q.mu.clientBytes)
+	}
+}
+
+func TestSuspectsShareNoBatch(t *testing.T) {
+	q := newLanes(1, func(s source) bool { return s.id == 2 })
+	for peer := range wire.ReplicaID(4) {
+		q.put(t.Context(), votesOf(peer), []byte{byte(peer)})
+	}
+	q.put(t.Context(), laneKey{source{true, 9}, wire.ClassClients}, []byte{9})
+	var got [][]byte
+	var b frames
+	for q.take(&b) {
+		var batch []byte
+		for _, f := range b.frames {
+			batch = append(batch, f...)
+		}
+		got = append(got, batch)
+		q.release(&b)
+	}
+	want := [][]byte{{0, 1, 3}, {9}, {2}}
+	if diff := cmp.Diff(got, want); diff != "" {
+		t.Errorf("batches (-got +want):\n%s", diff)
+	}
+}
+
+// TestStreamsStayInOrder lets many workers take from many streams.
+func TestStreamsStayInOrder(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		workers := rapid.IntRange(1, 4).Draw(t, "workers")
+		counts := rapid.SliceOfN(rapid.IntRange(0, 300), 1, 5).Draw(t, "frames")
+		q := newLanes(workers, nobody)
+		ctx, cancel := context.WithCancel(context.Background())
+		defer cancel()
+		var mu sync.Mutex
+		got, total := make([][]uint32, len(counts)), 0
+		all := make(chan struct{})
+		var running sync.WaitGroup
+		for range workers {
+			running.Go(func() {
+				var b frames
+				for {
+					if !q.take(&b) {
+						select {
+						case <-q.wake:
+							continue
+						case <-ctx.Done():
+							return
+						}
+					}
+					mu.Lock()
+					for i, f := range b.frames {
+						got[b.from[i].id] = append(got[b.from[i].id], binary.BigEndian.Uint32(f))
+						if total--; total == 0 {
+							close(all)
+						}
+					}
+					mu.Unlock()
+					q.release(&b)
+				}
+			})
+		}
+		mu.Lock()
+		total = 1 // for this goroutine
+		for _, c := range counts {
+			total += c
+		}
+		mu.Unlock()
+		for peer, c := range counts {
+			running.Go(func() {
+				for i := range c {
+					q.put(ctx, votesOf(wire.ReplicaID(peer)), binary.BigEndian.AppendUint32(nil, uint32(i)))
+				}
+			})
+		}
+		mu.Lock()
+		if total--; total == 0 {
+			close(all)
+		}
+		mu.Unlock()
+		<-all
+		cancel()
+		running.Wait()
+		for peer, c := range counts {
+			for i := range c {
+				if got[peer][i] != uint32(i) {
+					t.Fatalf("frame %d of peer %d: got %d", i, peer, got[peer][i])
+				}
+			}
+		}
+	})
+}
+
+func TestBucketLetsThroughItsRate(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		perSecond := rapid.Float64Range(1, 1000).Draw(t, "rate")
+		burst := rapid.Float64Range(1, 100).Draw(t, "burst")
+		b := newBucket(perSecond, burst)
+		start := time.Unix(0, 0)
+		at, through := start, 0.0
+		for range rapid.IntRange(1, 200).Draw(t, "tries") {
+			at = at.Add(time.Duration(rapid.IntRange(0, 50).Draw(t, "ms")) * time.Millisecond)
+			if b.take(at, 1) {
+				through++
+			} else if b.wait(at) <= 0 {
+				t.Fatal("the bucket is empty and says not to wait")
+			} else if at = at.Add(b.wait(at)); !b.take(at, 0) {
+				t.Fatal("the bucket is still empty after the wait that it named")
+			}
+		}
+		if most := burst + perSecond*(at.Sub(start).Seconds()+1/perSecond) + 1; through > most {
+			t.Fatalf("%v were let through in %v, want %v or fewer", through, at.Sub(start), most)
+		}
+	})
+}
+
+func TestPenaltiesSlowASourceAndAreForgiven(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		lines := 0
+		p := newPenalties(func(source, wire.Kind, string, int) { lines++ })
+		s := peerSource(1)
+		for range 2 * penaltyBurst {
+			p.add(s, wire.KindPrepare, "bad")
+		}
+		if lines != 1 {
+			t.Errorf("%d lines were logged, want 1", lines)
+		}
+		if !p.suspect(s) || p.wait(s) <= 0 || p.wait(s) > time.Minute {
+			t.Errorf("got wait %v, want some for a suspect", p.wait(s))
+		}
+		if other := peerSource(2); p.suspect(other) || p.wait(other) != 0 {
+			t.Error("another source is punished")
+		}
+		<-time.After(time.Minute)
+		if p.suspect(s) || p.wait(s) != 0 {
+			t.Error("the source is not forgiven after a minute")
+		}
+		p.add(s, wire.KindPrepare, "bad")
+		if lines != 2 {
+			t.Errorf("%d lines were logged, want 2", lines)
+		}
+		for conn := range uint64(2 * suspectsMax) {
+			p.add(source{true, conn}, wire.KindRequest, "bad")
+		}
+		if len(p.mu.of) > suspectsMax || p.mu.of[s] == nil {
+			t.Errorf("%d sources are kept, want %d with the peer among them", len(p.mu.of), suspectsMax)
+		}
+	})
+}
+
+func TestSeenCacheForgetsOldGenerations(t *testing.T) {
+	s := newSeenCache(4)
+	digest := func(i int) crypto.Digest { return crypto.Sum([]byte{byte(i)}) }
+	for i := range 12 {
+		s.Add(digest(i))
+		for j := max(0, i-3); j <= i; j++ {
+			if !s.Seen(digest(j)) {
+				t.Fatalf("after %d: %d is forgotten too early", i, j)
+			}
+		}
+	}
+	if s.Seen(digest(0)) || len(s.mu.recent)+len(s.mu.old) > 8 {
+		t.Errorf("the first is kept, or %d are, want 8 or fewer", len(s.mu.recent)+len(s.mu.old))
+	}
+}
+
+func TestClientsKeepTheMostRecentConnections(t *testing.T) {
+	var sent []uint64
+	dead := map[uint64]bool{}
+	c := newClients(func(conn uint64, _ []byte) bool {
+		sent = append(sent, conn)
+		return !dead[conn]
+	})
+	id := wire.ClientID{1}
+	for conn := range uint64(6) {
+		c.learn(id, conn)
+	}
+	c.learn(id, 3)
+	c.send(id, nil)
+	if diff := cmp.Diff(sent, []uint64{3, 5, 4, 2}); diff != "" {
+		t.Errorf("connections (-got +want):\n%s", diff)
+	}
+	dead = map[uint64]bool{2: true, 3: true, 4: true, 5: true}
+	c.send(id, nil)
+	if c.known(id) {
+		t.Error("a client without a live connection is known")
+	}
+	for i := range uint64(clientsMax + 10) {
+		var k wire.ClientID
+		binary.BigEndian.PutUint64(k[:], i)
+		c.learn(k, i)
+	}
+	if c.mu.recent.Len() != clientsMax || len(c.mu.byKey) != clientsMax {
+		t.Errorf("%d clients are kept, want %d", c.mu.recent.Len(), clientsMax)
+	}
+}
+
+func TestRepeatedLinksAreOneEvent(t *testing.T) {
+	q := newOwn()
+	for range 100 {
+		q.link(1)
+		q.link(2)
+	}
+	q.put(core.TransferFailed{Seq: 1})
+	want := []core.Event{core.Linked{Peer: 1}, core.Linked{Peer: 2}, core.TransferFailed{Seq: 1}}
+	got := q.take(nil)
+	if diff := cmp.Diff(got, want); diff != "" {
+		t.Errorf("events (-got +want):\n%s", diff)
+	}
+	q.link(1)
+	if again := q.take(nil); len(again) != 1 {
+		t.Errorf("got %d events for a new link, want 1", len(again))
+	}
+}
+
+func TestObservationsOfRareThingsOutliveAFlood(t *testing.T) {
+	w := newWatcher(true)
+	flood := make([]core.Observation, 2*observationsMax)
+	for i := range flood {
+		flood[i] = core.Accepted{Seq: wire.Seq(i)}
+	}
+	w.put(flood)
+	w.put([]core.Observation{core.EnteredView{View: 7}})
+	waiting, lost := w.take()
+	if len(waiting) != observationsMax+1 || lost != observationsMax {
+		t.Errorf("got %d observations and %d lost, want %d and %d", len(waiting), lost, observationsMax+1, observationsMax)
+	}
+	if diff := cmp.Diff(waiting[len(waiting)-1], core.Observation(core.EnteredView{View: 7})); diff != "" {
+		t.Errorf("the last (-got +want):\n%s", diff)
+	}
+}
+
+func TestBusyShareIsThatOfTheLastWindow(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var m meter
+		m.worked(time.Now())
+		for range 10 {
+			began := time.Now()
+			<-time.After(75 * time.Millisecond)
+			m.worked(began)
+			<-time.After(25 * time.Millisecond)
+		}
+		if got := m.share(); got < 0.7 || got > 0.8 {
+			t.Errorf("got a share of %v, want 0.75", got)
+		}
+		<-time.After(2 * busyWindow)
+		if got := m.share(); got != 0 {
+			t.Errorf("got a share of %v of an idle stage, want 0", got)
+		}
+	})
+}
