@@ -132,6 +132,7 @@ func TestIllegalEvidenceProvesNothing(t *testing.T) {
 		{"cut body", func(e *wire.Evidence) { e.Second.Body = e.Second.Body[:len(e.Second.Body)-1] }},
 		{"long body", func(e *wire.Evidence) { e.Second.Body = append(e.Second.Body, 0) }},
 		{"kinds that differ", func(e *wire.Evidence) { e.Second.Kind = wire.KindStatus }},
+		{"a kind without evidence", func(e *wire.Evidence) { e.First = wire.Statement{Kind: wire.KindAsk} }},
 		{"another place", func(e *wire.Evidence) { e.Second.Body[7]++ }},
 	} {
 		for _, l := range w.lies() {
@@ -147,6 +148,24 @@ func TestIllegalEvidenceProvesNothing(t *testing.T) {
 				t.Errorf("%s, %s: opening gives %v, want ErrMalformed", l.proof, c.name, err)
 			}
 		}
+	}
+}
+
+// TestBackupsProposeNothingToBeEvidence holds that pre-prepares convict only
+// the primary of their view: nobody else's count for anything.
+func TestBackupsProposeNothingToBeEvidence(t *testing.T) {
+	a := wire.Vote{View: 7, Seq: 300, Digest: digest("a"), Sender: 2}
+	b := a
+	b.Digest = digest("b")
+	e, err := wire.NewEvidence(wire.EvidencePrePrepares, 2, &wire.PrePrepare{Vote: a}, &wire.PrePrepare{Vote: b})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := e.Check(replicas); !errors.Is(err, wire.ErrNoEvidence) {
+		t.Errorf("got %v, want ErrNoEvidence", err)
+	}
+	if err := e.Check(5); err != nil { // of 5 replicas, 2 is the primary of view 7
+		t.Error(err)
 	}
 }
 

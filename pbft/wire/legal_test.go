@@ -233,6 +233,7 @@ func TestIllegalQuestionsAreMalformed(t *testing.T) {
 			m.Slots = make([]wire.SlotStatus, wire.StatusSlotsMax+1)
 		}), "are allowed"},
 		{"unsorted senders", wire.KindStatus, status(func(m *wire.Status) { slices.Reverse(m.ViewChanges) }), "ascending"},
+		{"repeated sender", wire.KindStatus, status(func(m *wire.Status) { m.ViewChanges[1] = 0 }), "ascending"},
 		{"sender n", wire.KindStatus, status(func(m *wire.Status) { m.ViewChanges[1] = replicas }), "not one of"},
 		{"nothing", wire.KindFetchBatches, on(func(m *wire.FetchBatches) { m.Digests = nil }), "asks for nothing"},
 		{"too much", wire.KindFetchBatches, on(func(m *wire.FetchBatches) {

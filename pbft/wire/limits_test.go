@@ -1,6 +1,7 @@
 package wire_test
 
 import (
+	"errors"
 	"slices"
 	"testing"
 
@@ -97,6 +98,26 @@ func TestEveryKindFitsItsLimit(t *testing.T) {
 		if bound := c.slack + lim.BatchBytesMax/5; slack < c.slack || slack > bound {
 			t.Errorf("%s: %d bytes of %d, want %d to %d less", k, len(frame), lim.KindBytesMax(k), c.slack, bound)
 		}
+	}
+}
+
+// TestABatchIsBoundedWhateverItsFrame holds that a batch cannot use the room
+// that signers leave in its frame.
+func TestABatchIsBoundedWhateverItsFrame(t *testing.T) {
+	lim := tight()
+	b := largestBatch(lim)
+	lim.BatchBytesMax = b.Size() - wire.NullBatch().Size() - lim.RequestBytesMax()
+	decode := func() error {
+		m := &wire.Committed{Cert: wire.CommitCert{Seq: 1, Digest: b.Digest()}, Batch: b}
+		_, err := wire.Decode(wire.Encode(m), &lim)
+		return err
+	}
+	if err := decode(); err != nil {
+		t.Error(err)
+	}
+	b.Requests[0] = &wire.Request{Number: 1, Ops: [][]byte{make([]byte, len(b.Requests[0].Ops[0])+1)}}
+	if err := decode(); !errors.Is(err, wire.ErrMalformed) {
+		t.Errorf("one byte more: got %v, want ErrMalformed", err)
 	}
 }
 
