@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/quorate/quorate/crypto"
@@ -122,13 +123,53 @@ func (f *fakeCluster) Send(to wire.ReplicaID, frame []byte) bool {
 		f.mu.asks++
 	}
 	f.work.Add(1)
+	behave := f.answer
 	go func() {
 		defer f.work.Done()
-		for _, a := range f.answer(to, m) {
+		for _, a := range behave(to, m) {
 			f.say(to, a)
 		}
 	}()
 	return true
+}
+
+// setAnswer changes how replicas answer what they receive from now on.
+func (f *fakeCluster) setAnswer(behave func(to wire.ReplicaID, m wire.Message) []wire.Message) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.answer = behave
+}
+
+// introduce has every replica answer one operation in view 0, and forgets that
+// it was sent.
+func (f *fakeCluster) introduce(c *Client) {
+	f.t.Helper()
+	f.mu.Lock()
+	behave := f.answer
+	f.mu.Unlock()
+	f.setAnswer(func(to wire.ReplicaID, m wire.Message) []wire.Message {
+		all := f.honest(to, m)
+		for _, r := range all {
+			r.(*wire.Reply).View = 0 //nolint:errcheck,forcetypeassert // they are
+		}
+		return all
+	})
+	if _, err := c.Submit(f.t.Context(), []byte("hello")); err != nil {
+		f.t.Fatal(err)
+	}
+	synctest.Wait()
+	f.mu.Lock()
+	clear(f.mu.requests)
+	f.mu.Unlock()
+	f.setAnswer(behave)
+}
+
+// acquainted returns a client that every replica had a request from.
+func (f *fakeCluster) acquainted() *Client {
+	f.t.Helper()
+	c := f.client()
+	f.introduce(c)
+	return c
 }
 
 // say has replica from send m, sealed with its key.

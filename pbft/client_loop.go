@@ -28,6 +28,9 @@ const (
 type link struct {
 	state linkState
 	err   error // why it is down, or nil
+	// introduced says that a request went over this connection. A replica
+	// answers a client where it had a signed request from it, and nowhere else.
+	introduced bool
 }
 
 // arrival is what the transport's goroutines hand to the loop: a verified
@@ -89,7 +92,7 @@ func (c *Client) serve(ctx context.Context) error {
 			if up {
 				state = linkUp
 			}
-			put(arrival{from: peer, link: link{state, err}})
+			put(arrival{from: peer, link: link{state: state, err: err}})
 		})
 	if ctx.Err() != nil {
 		return nil //nolint:nilerr // it ended because it was asked to
@@ -238,18 +241,21 @@ func (l *clientLoop) sendNew(ops []*operation) {
 }
 
 // sendRequest sends r to the primary or, if that was in vain, to all, and sets
-// when to send it again.
+// when to send it again. Replicas that do not know the connection get it too:
+// the first request on each connection goes to all, and costs what a
+// retransmission does.
 func (l *clientLoop) sendRequest(r *request) {
 	r.due = time.Now().Add(l.pause(r.attempt))
-	primary := l.primary()
-	if !r.everyone && l.links[primary].state != linkDown {
-		if l.sendTo(primary, r) || l.links[primary].state == linkUnknown {
-			return
-		}
+	if !r.everyone {
+		primary := l.primary()
+		reached := l.sendTo(primary, r)
+		r.everyone = !reached && l.links[primary].state != linkUnknown
 	}
-	r.everyone = true
-	for id := range l.links {
-		l.sendTo(wire.ReplicaID(id), r) //nolint:gosec // one of few replicas
+	for i := range l.links {
+		id := wire.ReplicaID(i) //nolint:gosec // one of few replicas
+		if r.everyone || !l.links[i].introduced && id != l.primary() {
+			l.sendTo(id, r)
+		}
 	}
 }
 
@@ -258,6 +264,7 @@ func (l *clientLoop) sendTo(id wire.ReplicaID, r *request) bool {
 		return false
 	}
 	r.sends[id]++
+	l.links[id].introduced = true
 	return true
 }
 

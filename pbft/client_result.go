@@ -170,7 +170,7 @@ func (e *UnfinishedError) Error() string {
 			fmt.Fprintf(&b, "; and %d more replicas cannot be reached", len(e.Links)-shown)
 			break
 		}
-		fmt.Fprintf(&b, "; replica %d: %v", l.Replica, l.Err)
+		fmt.Fprintf(&b, "; replica %d: %s", l.Replica, strings.Join(strings.Fields(l.Err.Error()), " "))
 	}
 	return b.String()
 }

@@ -32,12 +32,13 @@ func TestSubmitReturnsWhatWeakQuorumSigned(t *testing.T) {
 		}
 		c := f.client()
 		defer closeClient(t, c)
+		f.introduce(c)
 		got, err := c.Submit(t.Context(), []byte("x"))
 		if err != nil {
 			t.Fatal(err)
 		}
 		want := Result{
-			Value: []byte("did x"), Client: c.Key(), Identity: Identity{7, 1}, Seq: 11, View: 3, Signers: []wire.ReplicaID{1, 2},
+			Value: []byte("did x"), Client: c.Key(), Identity: Identity{7, 2}, Seq: 12, View: 3, Signers: []wire.ReplicaID{1, 2},
 			Certificate: got.Certificate,
 		}
 		if diff := cmp.Diff(got, want); diff != "" {
@@ -76,8 +77,8 @@ func TestReadIsAReadOnlyRequestInTheOrder(t *testing.T) {
 func TestSilentPrimaryIsRetransmittedPast(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newFakeCluster(t, 4)
-		f.answer = func(wire.ReplicaID, wire.Message) []wire.Message { return nil }
-		c := f.client()
+		c := f.acquainted()
+		f.setAnswer(func(wire.ReplicaID, wire.Message) []wire.Message { return nil })
 		defer closeClient(t, c)
 		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 		defer cancel()
@@ -174,9 +175,7 @@ func TestWindowHoldsBackWhatReplicasWouldRefuse(t *testing.T) {
 		if got := openNumbers(f); len(got) != core.ClientWindowMax || !got[1] || !got[core.ClientWindowMax] {
 			t.Errorf("%d numbers are out, want exactly 1 to %d", len(got), core.ClientWindowMax)
 		}
-		f.mu.Lock()
-		f.answer = f.honest
-		f.mu.Unlock()
+		f.setAnswer(f.honest)
 		wg.Wait()
 		if got := openNumbers(f); len(got) != calls {
 			t.Errorf("%d numbers were out, want %d", len(got), calls)

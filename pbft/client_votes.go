@@ -39,19 +39,21 @@ func (l *clientLoop) onLink(peer wire.ReplicaID, k link) {
 	if int(peer) >= len(l.links) {
 		return
 	}
-	was := l.links[peer].state
+	was := l.links[peer]
+	k.introduced = was.introduced && was.state == linkUnknown && k.state == linkUp // what waited in the queue
 	l.links[peer] = k
 	for _, r := range l.requests {
 		switch {
-		case k.state == linkUp && (r.everyone || peer == l.primary()):
-			if was == linkDown || r.sends[peer] == 0 {
+		case r.open <= 0:
+		case k.state == linkUp && (was.state == linkDown || r.sends[peer] == 0):
+			if r.everyone || peer == l.primary() || !l.links[peer].introduced {
 				l.sendTo(peer, r)
 			}
-		case k.state == linkDown && was != linkDown && peer == l.primary() && !r.everyone:
+		case k.state == linkDown && was.state != linkDown && peer == l.primary() && !r.everyone:
 			l.sendRequest(r)
 		}
 	}
-	l.onAskLink(peer, was, k.state)
+	l.onAskLink(peer, was.state, k.state)
 }
 
 // onReply counts a reply. A reply replaces an earlier one of the same replica:
