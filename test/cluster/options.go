@@ -1,0 +1,137 @@
+package cluster
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"path/filepath"
+	"strconv"
+	"time"
+
+	"github.com/quorate/quorate/crypto"
+	"github.com/quorate/quorate/pbft"
+	"github.com/quorate/quorate/pbft/wire"
+)
+
+// Defaults of Options.
+const (
+	replicasDefault       = 4
+	appDefault            = "kv"
+	nameDefault           = "test"
+	requestTimeoutDefault = time.Second
+	intervalDefault       = 32 // small, so that a proof needs few operations to reach a checkpoint
+)
+
+// Options describes a cluster. Binary and Dir must be set; all else has a
+// default.
+type Options struct {
+	// Binary is the quorate executable.
+	Binary string
+	// Dir is where everything goes. It must be empty or not there, and is the
+	// caller's to remove.
+	Dir string
+	// Name is the cluster's name in the genesis.
+	Name string
+	// Replicas is n; 0 means 4.
+	Replicas int
+	// App is the application: kv, counter or bank; empty means kv. Only kv has a
+	// load and a proof.
+	App string
+	// RequestTimeout is that of the replicas and clients; 0 means a second.
+	RequestTimeout time.Duration
+	// CheckpointInterval is K; 0 means 32. The window is four of them.
+	CheckpointInterval uint64
+	// LogLevel is that of the replicas; empty means info.
+	LogLevel string
+}
+
+func (o Options) withDefaults() (Options, error) {
+	o.Name, o.App, o.LogLevel = cmp.Or(o.Name, nameDefault), cmp.Or(o.App, appDefault), cmp.Or(o.LogLevel, "info")
+	o.Replicas = cmp.Or(o.Replicas, replicasDefault)
+	o.RequestTimeout = cmp.Or(o.RequestTimeout, requestTimeoutDefault)
+	o.CheckpointInterval = cmp.Or(o.CheckpointInterval, intervalDefault)
+	if o.Binary == "" || o.Dir == "" {
+		return o, errors.New("cluster: set Binary and Dir")
+	}
+	dir, err := filepath.Abs(o.Dir)
+	if err != nil {
+		return o, fmt.Errorf("cluster: %w", err)
+	}
+	o.Dir = dir
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return o, fmt.Errorf("cluster: %w", err)
+	}
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return o, fmt.Errorf("cluster: %w", err)
+	}
+	if len(entries) > 0 {
+		return o, fmt.Errorf("cluster: %s is not empty: give a new directory", dir)
+	}
+	return o, nil
+}
+
+// write makes the files of the whole cluster, with keys and ports of its own.
+func (o Options) write() (*pbft.Genesis, error) {
+	limits := pbft.DefaultGenesisLimits()
+	limits.CheckpointInterval, limits.Window = o.CheckpointInterval, 4*o.CheckpointInterval
+	genesis := &pbft.Genesis{Name: o.Name, Limits: limits}
+	addrs, err := freeAddrs(o.Replicas)
+	if err != nil {
+		return nil, fmt.Errorf("cluster: %w", err)
+	}
+	for i, addr := range addrs {
+		key, err := crypto.GenerateKey(nil)
+		if err != nil {
+			return nil, fmt.Errorf("cluster: %w", err)
+		}
+		if err := o.writeReplica(filepath.Join(o.Dir, replicaName(i)), key); err != nil {
+			return nil, fmt.Errorf("cluster: %w", err)
+		}
+		genesis.Members = append(genesis.Members, pbft.GenesisReplica{
+			ID: wire.ReplicaID(i), Key: key.Public(), Addrs: []string{addr}, //nolint:gosec // i is the index of a replica
+		})
+	}
+	if err := genesis.Validate(); err != nil {
+		return nil, fmt.Errorf("cluster: %w", err)
+	}
+	return genesis, os.WriteFile(filepath.Join(o.Dir, pbft.GenesisFile), genesis.Encode(), 0o600)
+}
+
+func replicaName(i int) string { return "r" + strconv.Itoa(i) }
+
+// writeReplica makes the directory of one replica that never ran.
+func (o Options) writeReplica(dir string, key crypto.PrivateKey) error {
+	if err := os.Mkdir(dir, 0o700); err != nil {
+		return err
+	}
+	if err := crypto.SavePlainKey(filepath.Join(dir, pbft.KeyFile), key); err != nil {
+		return err
+	}
+	config := fmt.Sprintf("genesis = %q\nplain_key = true\nrequest_timeout = %q\napp = %q\nlog_level = %q\n",
+		"../"+pbft.GenesisFile, o.RequestTimeout, o.App, o.LogLevel)
+	if err := os.WriteFile(filepath.Join(dir, pbft.ConfigFile), []byte(config), 0o600); err != nil {
+		return err
+	}
+	return pbft.InitData(dir)
+}
+
+// freeAddrs returns n addresses on loopback that nobody listened on a moment ago.
+func freeAddrs(n int) ([]string, error) {
+	var addrs []string
+	for range n {
+		l, err := net.Listen("tcp4", "127.0.0.1:0") //nolint:noctx // it ends at once
+		if err != nil {
+			return nil, err
+		}
+		defer l.Close() //nolint:errcheck,gocritic // all are open until all are chosen, so that they differ
+		host, port, err := net.SplitHostPort(l.Addr().String())
+		if err != nil {
+			return nil, err
+		}
+		addrs = append(addrs, "/ip4/"+host+"/tcp/"+port)
+	}
+	return addrs, nil
+}

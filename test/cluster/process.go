@@ -1,0 +1,132 @@
+package cluster
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os/exec"
+	"runtime"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+)
+
+const (
+	// logBytesMax bounds what is kept of a process's output: the end of it.
+	logBytesMax = 256 << 10
+	// outputWait bounds how long a dead process's output is waited for.
+	outputWait = 2 * time.Second
+)
+
+// process is one child. It dies with this process, where the system can do that
+// (Linux), and at the latest at Close.
+type process struct {
+	cmd  *exec.Cmd
+	log  *tail
+	done chan struct{} // closed when it has ended
+	err  error         // of Wait; read after done
+}
+
+// startProcess starts a child whose output goes to log.
+func startProcess(binary string, args []string, log *tail) (*process, error) {
+	p := &process{cmd: exec.Command(binary, args...), log: log, done: make(chan struct{})} //nolint:noctx // killed by Close
+	p.cmd.Stdout, p.cmd.Stderr = log, log
+	p.cmd.SysProcAttr = childAttr()
+	p.cmd.WaitDelay = outputWait
+	started := make(chan error, 1)
+	go p.run(started)
+	if err := <-started; err != nil {
+		return nil, fmt.Errorf("start %s: %w", binary, err)
+	}
+	return p, nil
+}
+
+// run starts the child and waits for it. Its thread lives as long as the child:
+// Linux sends a parent-death signal when the thread that started the child ends.
+func (p *process) run(started chan<- error) {
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	defer close(p.done)
+	p.err = p.cmd.Start()
+	started <- p.err
+	if p.err == nil {
+		p.err = p.cmd.Wait()
+	}
+}
+
+func (p *process) pid() int { return p.cmd.Process.Pid }
+
+// ended tells whether the child has ended.
+func (p *process) ended() bool {
+	select {
+	case <-p.done:
+		return true
+	default:
+		return false
+	}
+}
+
+// kill ends the child at once and returns when it is gone.
+func (p *process) kill() error {
+	if err := p.signal(syscall.SIGKILL); err != nil {
+		return err
+	}
+	<-p.done
+	return nil
+}
+
+// signal sends s to the child; to one that has ended it does nothing.
+func (p *process) signal(s syscall.Signal) error {
+	if p.ended() {
+		return nil
+	}
+	err := p.cmd.Process.Signal(s)
+	if err != nil && p.ended() {
+		return nil
+	}
+	return err
+}
+
+// Run runs the quorate binary to its end and returns its exit code and output.
+// The end of ctx kills it.
+func Run(ctx context.Context, binary string, args ...string) (code int, output string, err error) {
+	log := &tail{}
+	cmd := exec.CommandContext(ctx, binary, args...)
+	cmd.Stdout, cmd.Stderr = log, log
+	cmd.WaitDelay = outputWait
+	err = cmd.Run()
+	var exit *exec.ExitError
+	switch {
+	case ctx.Err() != nil:
+		return -1, log.String(), fmt.Errorf("%s %s did not end: %w", binary, strings.Join(args, " "), ctx.Err())
+	case errors.As(err, &exit):
+		return exit.ExitCode(), log.String(), nil
+	case err != nil:
+		return -1, log.String(), err
+	}
+	return 0, log.String(), nil
+}
+
+// tail keeps the end of what is written to it.
+type tail struct {
+	mu   sync.Mutex
+	text []byte
+}
+
+// Write never fails.
+func (t *tail) Write(p []byte) (int, error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.text = append(t.text, p...)
+	if extra := len(t.text) - logBytesMax; extra > 0 {
+		t.text = append(t.text[:0], t.text[extra:]...)
+	}
+	return len(p), nil
+}
+
+func (t *tail) String() string {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return string(t.text)
+}
