@@ -1,0 +1,290 @@
+package golden
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+
+	"github.com/quorate/quorate/crypto"
+	"github.com/quorate/quorate/pbft/core"
+	"github.com/quorate/quorate/pbft/wire"
+)
+
+// replica is one core with its process and its disk.
+type replica struct {
+	w      *World
+	id     wire.ReplicaID
+	signer crypto.Signer
+	core   *core.Replica
+	up     bool
+	skew   wire.Time
+
+	journal   []core.Record // durable
+	unflushed []core.Record
+	held      []core.Send // waits for the flush
+	lazy      bool        // flushes by command
+	lost      bool
+
+	app    *state
+	taking []wire.Seq // snapshots that become durable by command
+	target *core.Target
+	own    []*wire.Sealed // sent to itself
+}
+
+// state is the replicated state: what was executed stands for all of it.
+type state struct {
+	core.Snapshot
+	clients   map[wire.ClientID]core.ClientState
+	corrupt   bool
+	snapshots map[wire.Seq]core.Snapshot
+}
+
+func newState() *state {
+	return &state{
+		Snapshot: core.Snapshot{State: stateDigest(0, crypto.Digest{}, false)},
+		clients:  map[wire.ClientID]core.ClientState{}, snapshots: map[wire.Seq]core.Snapshot{},
+	}
+}
+
+func stateDigest(seq wire.Seq, history crypto.Digest, corrupt bool) crypto.Digest {
+	return crypto.Sum(fmt.Appendf(nil, "state %d %v", seq, corrupt), history[:])
+}
+
+func (r *replica) name() string { return fmt.Sprintf("R%d", r.id) }
+
+func (r *replica) now() wire.Time { return wallStart + r.w.elapsed + r.skew }
+
+// start makes the core from what is on disk.
+func (r *replica) start() error {
+	cfg := r.w.config
+	cfg.ID = r.id
+	r.app.restore()
+	var err error
+	r.core, err = core.New(cfg, core.Restored{Snapshot: r.app.Snapshot, Records: r.journal, Rejoin: r.lost})
+	if err != nil {
+		return err
+	}
+	r.up, r.lost, r.lazy = true, false, false
+	r.step(core.Start{Now: r.now()})
+	return nil
+}
+
+// restore goes back to the last snapshot.
+func (s *state) restore() {
+	s.Snapshot = newState().Snapshot
+	for _, seq := range slices.Sorted(maps.Keys(s.snapshots)) {
+		s.Snapshot = s.snapshots[seq]
+	}
+	s.clients = map[wire.ClientID]core.ClientState{}
+	for _, c := range s.Clients {
+		s.clients[c.Client] = c
+	}
+}
+
+// crash stops the process; so many of the records that are not flushed survive.
+func (r *replica) crash(keep int) {
+	r.journal = append(r.journal, r.unflushed[:min(keep, len(r.unflushed))]...)
+	r.unflushed, r.held, r.own, r.taking, r.target = nil, nil, nil, nil, nil
+	r.up = false
+}
+
+// lose empties the disk.
+func (r *replica) lose() {
+	r.crash(0)
+	r.journal, r.app, r.lost = nil, newState(), true
+}
+
+func (r *replica) tick(n int) {
+	for range n {
+		r.w.elapse()
+		r.step(core.Tick{Now: r.now()})
+	}
+}
+
+// step takes events of one turn, and what the replica then sends to itself.
+func (r *replica) step(events ...core.Event) {
+	for r.up {
+		fx := &core.Effects{}
+		for _, ev := range events {
+			r.core.Step(ev, fx)
+		}
+		r.core.Step(core.TurnEnded{}, fx)
+		r.carryOut(fx)
+		switch {
+		case len(r.own) > 0:
+			events = []core.Event{core.Received{From: r.id, Message: r.own[0]}}
+			r.own = r.own[1:]
+		case len(r.taking) > 0 && !r.w.manual:
+			events = []core.Event{r.taken()}
+		default:
+			return
+		}
+	}
+}
+
+// taken makes the oldest snapshot durable.
+func (r *replica) taken() core.Snapshotted {
+	seq := r.taking[0]
+	r.taking = r.taking[1:]
+	return core.Snapshotted{Seq: seq, State: r.app.snapshots[seq].State}
+}
+
+func (r *replica) carryOut(fx *core.Effects) {
+	w := r.w
+	for _, s := range fx.Send {
+		w.names.meet(s.Message)
+	}
+	for _, o := range fx.Observe {
+		w.emit(r.name(), core.Describe(o))
+	}
+	for _, ex := range fx.Execute {
+		r.execute(ex)
+	}
+	for _, a := range fx.Answer {
+		w.emit(r.name(), "answers again "+w.names.request(a.Client, a.Session, a.Number))
+	}
+	for _, f := range fx.Refuse {
+		w.emit(r.name(), fmt.Sprintf("refuses %s: %s", w.names.request(f.Client, f.Session, f.Number), reason(f.Reason)))
+	}
+	for _, t := range fx.Fetch {
+		r.target = &t
+	}
+	for _, rec := range fx.Persist {
+		if w.shown["records"] {
+			w.emit(r.name(), "▪ "+w.names.record(rec))
+		}
+	}
+	r.unflushed = append(r.unflushed, fx.Persist...)
+	r.held = append(r.held, fx.Send...)
+	if !r.lazy {
+		r.flush()
+	}
+}
+
+// flush makes the records durable and lets go what waited for them.
+func (r *replica) flush() {
+	r.journal = append(r.journal, r.unflushed...)
+	r.unflushed = nil
+	held := r.held
+	r.held = nil
+	for _, s := range held {
+		sealed := s.Sealed
+		if sealed == nil {
+			sealed = wire.Seal(r.signer, r.w.domain, s.Message)
+			r.w.signed(r, sealed)
+		}
+		r.send(s.To, sealed)
+	}
+}
+
+func (r *replica) send(to wire.ReplicaID, sealed *wire.Sealed) {
+	w := r.w
+	if kind := sealed.Message().Kind(); w.shown["sends"] && (kind != wire.KindStatus || w.shown["status"]) {
+		receiver := "*"
+		if to != core.Everyone {
+			receiver = fmt.Sprintf("R%d", to)
+		}
+		w.emit(r.name()+"→"+receiver, w.names.message(sealed.Message()))
+	}
+	if to != core.Everyone {
+		w.network.post(&envelope{r.id, to, sealed})
+		return
+	}
+	r.own = append(r.own, sealed)
+	for _, peer := range w.replicas {
+		if peer != r {
+			w.network.post(&envelope{r.id, peer.id, sealed})
+		}
+	}
+}
+
+// execute applies a batch and watches agreement and exactly-once.
+func (r *replica) execute(ex core.Execution) {
+	w, s := r.w, r.app
+	text := fmt.Sprintf("executes n%d:", ex.Seq)
+	for _, o := range ex.Orders {
+		name := w.names.request(o.Request.Client, o.Request.Session, o.Number())
+		if !o.Run {
+			text += fmt.Sprintf(" not %s (%s)", name, outcome(o.Outcome))
+			continue
+		}
+		text += " " + name
+		if at, ok := w.truth.ran[name]; ok && at != ex.Seq {
+			text += " VIOLATION: twice"
+		}
+		w.truth.ran[name] = ex.Seq
+	}
+	if len(ex.Orders) == 0 {
+		text += " nothing"
+	}
+	if history, ok := w.truth.histories[ex.Seq]; ok && history != ex.History {
+		text += " VIOLATION: the histories differ"
+	}
+	w.truth.histories[ex.Seq] = ex.History
+	w.emit(r.name(), text)
+	s.Seq, s.History, s.Time = ex.Seq, ex.History, ex.Time
+	for _, c := range ex.Clients {
+		s.clients[c.Client] = c
+	}
+	s.State = stateDigest(s.Seq, s.History, s.corrupt)
+	w.names.know(stateDigest(s.Seq, s.History, false), fmt.Sprintf("S%d", s.Seq))
+	w.names.know(stateDigest(s.Seq, s.History, true), fmt.Sprintf("S%d!", s.Seq))
+	if ex.Checkpoint {
+		s.Clients = slices.SortedFunc(maps.Values(s.clients), func(a, b core.ClientState) int {
+			return slices.Compare(a.Client[:], b.Client[:])
+		})
+		s.snapshots[s.Seq] = s.Snapshot
+		r.taking = append(r.taking, s.Seq)
+	}
+}
+
+// transfer installs the state that the core asked for, from another replica.
+func (r *replica) transfer(c call) error {
+	switch {
+	case r.target == nil:
+		return fmt.Errorf("%s asked for no state", r.name())
+	case c.flag("fail"):
+		seq := r.target.Cert.Seq
+		r.target = nil
+		r.step(core.TransferFailed{Seq: seq})
+		return nil
+	}
+	for _, id := range r.target.From {
+		source, ok := r.w.replicas[id].app.snapshots[r.target.Cert.Seq]
+		if !ok || source.State != r.target.Cert.State {
+			continue
+		}
+		r.target, r.taking = nil, nil
+		r.app.corrupt = false
+		maps.DeleteFunc(r.app.snapshots, func(seq wire.Seq, _ core.Snapshot) bool { return seq >= source.Seq })
+		r.app.snapshots[source.Seq] = source
+		r.app.restore()
+		r.step(core.Transferred{State: source})
+		return nil
+	}
+	return fmt.Errorf("nobody has the state of %d", r.target.Cert.Seq)
+}
+
+// signed watches that a replica never signs two statements that conflict.
+func (w *World) signed(r *replica, sealed *wire.Sealed) {
+	place, digest := "", crypto.Digest{}
+	switch m := sealed.Message().(type) {
+	case *wire.PrePrepare:
+		place, digest = fmt.Sprint(r.id, m.Kind(), m.View, m.Seq), m.Digest
+	case *wire.Prepare:
+		place, digest = fmt.Sprint(r.id, m.Kind(), m.View, m.Seq), m.Digest
+	case *wire.Commit:
+		place, digest = fmt.Sprint(r.id, m.Kind(), m.View, m.Seq), m.Digest
+	case *wire.ViewChange:
+		place, digest = fmt.Sprint(r.id, m.Kind(), m.View), sealed.Digest()
+		w.truth.changes[fmt.Sprint(m.Sender, m.View)] = sealed.Digest()
+	case *wire.NewView:
+		place, digest = fmt.Sprint(r.id, m.Kind(), m.View), crypto.Sum(sealed.Frame())
+	default:
+		return
+	}
+	if old, ok := w.truth.signed[place]; ok && old != digest {
+		w.emit(r.name(), "VIOLATION: signs two statements: "+w.names.message(sealed.Message()))
+	}
+	w.truth.signed[place] = digest
+}
