@@ -125,23 +125,24 @@ func (p *pool) take(cfg *Config, t *clientTable) []*wire.Request {
 	bytes := 0
 	for idle := 0; idle < len(p.turn) && len(out) < cfg.BatchRequestsMax; {
 		l := p.turn[0]
-		p.turn = append(p.turn[1:], l)
 		one := l.next()
-		if one == nil {
-			idle++
-			continue
+		settled := one != nil && t.settled(one.req)
+		if one != nil && !settled && len(out) > 0 && bytes+one.req.Size() > cfg.BatchBytesMax {
+			break // its client stays first in turn, or a small one before it would starve it
 		}
-		if t.settled(one.req) {
+		p.turn = append(p.turn[1:], l)
+		switch {
+		case one == nil:
+			idle++
+		case settled:
 			one.proposed = true
 			stale = append(stale, one.digest)
-			continue
+		default:
+			one.proposed = true
+			bytes += one.req.Size()
+			out = append(out, one.req)
+			idle = 0
 		}
-		if bytes += one.req.Size(); bytes > cfg.BatchBytesMax && len(out) > 0 {
-			break
-		}
-		one.proposed = true
-		out = append(out, one.req)
-		idle = 0
 	}
 	for _, d := range stale {
 		p.remove(d)
@@ -212,7 +213,7 @@ func (r *Replica) admit(sealed *wire.Sealed, req *wire.Request) {
 func (r *Replica) refuseRequest(sealed *wire.Sealed, req *wire.Request) wire.RefusalReason {
 	s, known := r.clients.clients[req.Client]
 	switch {
-	case known && req.Session < s.Session:
+	case known && req.Session < s.Session, !known && req.Session <= r.clients.floor:
 		return wire.RefusalSessionOld
 	case req.Size() > r.cfg.BatchBytesMax:
 		return wire.RefusalInvalid
