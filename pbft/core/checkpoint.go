@@ -164,6 +164,7 @@ func (r *Replica) onTransferFailed(seq wire.Seq) {
 func (r *Replica) install(s Snapshot) {
 	r.executed, r.history, r.time = s.Seq, s.History, s.Time
 	r.clients = newClientTable(r.cfg.ClientsMax, s.Clients)
+	r.clients.floor = s.Floor
 	r.taken = s.Seq
 	maps.DeleteFunc(r.snapshots, func(seq wire.Seq, _ crypto.Digest) bool { return seq >= s.Seq })
 	if s.Seq > 0 {

@@ -11,17 +11,54 @@ import (
 // part of the state digest, through Execution.Clients. The windows are RIFL's
 // (Lee et al., SOSP '15): any number in (Low, Low+ClientWindowMax] executes at
 // most once, in any order.
+//
+// A full table forgets the client with the lowest session for one with a higher
+// session. Execution stays at most once, for sessions up to that of the last
+// client forgotten are refused to clients that are not in the table.
 type clientTable struct {
 	max     int
 	clients map[wire.ClientID]*ClientState
+	order   []*ClientState // ascending session, then client
+	floor   wire.Session   // the highest session forgotten
+	latest  wire.Session   // sessions beyond it lie in the future
+	evicted []wire.ClientID
 }
 
 func newClientTable(limit int, states []ClientState) clientTable {
-	t := clientTable{limit, make(map[wire.ClientID]*ClientState, len(states))}
+	t := clientTable{
+		max: limit, clients: make(map[wire.ClientID]*ClientState, len(states)), latest: sessionLead,
+	}
 	for _, s := range states {
-		t.clients[s.Client] = &s
+		t.insert(&s)
 	}
 	return t
+}
+
+// sessionLead is how far a session may be ahead of the agreed time, if sessions
+// are points of time in nanoseconds: a client beyond it could otherwise never be
+// forgotten.
+const sessionLead wire.Session = 3600e9
+
+func bySession(a, b *ClientState) int {
+	return cmp.Or(cmp.Compare(a.Session, b.Session), slices.Compare(a.Client[:], b.Client[:]))
+}
+
+func (t *clientTable) insert(s *ClientState) {
+	t.clients[s.Client] = s
+	at, _ := slices.BinarySearchFunc(t.order, s, bySession)
+	t.order = slices.Insert(t.order, at, s)
+}
+
+func (t *clientTable) remove(s *ClientState) {
+	delete(t.clients, s.Client)
+	if at, found := slices.BinarySearchFunc(t.order, s, bySession); found {
+		t.order = slices.Delete(t.order, at, at+1)
+	}
+}
+
+// room tells whether an unknown client with this session may enter.
+func (t *clientTable) room(session wire.Session) bool {
+	return len(t.clients) < t.max || session > t.order[0].Session
 }
 
 // done tells whether number n was executed, or given up.
@@ -59,7 +96,11 @@ func (s *ClientState) raise(acked wire.Number) {
 func (t *clientTable) verdict(client wire.ClientID, session wire.Session, n wire.Number) (wire.Outcome, bool) {
 	s, known := t.clients[client]
 	switch {
-	case !known && len(t.clients) >= t.max:
+	case !known && session <= t.floor:
+		return wire.OutcomeSessionOld, false
+	case (!known || session > s.Session) && session > t.latest:
+		return wire.OutcomeWindow, false
+	case !known && !t.room(session):
 		return wire.OutcomeNoRoom, false
 	case !known || session > s.Session:
 		if n > ClientWindowMax {
@@ -80,11 +121,11 @@ func (t *clientTable) verdict(client wire.ClientID, session wire.Session, n wire
 // settled tells whether executing req could change nothing any more.
 func (t *clientTable) settled(req *wire.Request) bool {
 	s, known := t.clients[req.Client]
-	if !known || req.Session > s.Session {
-		return false
-	}
-	if req.Session < s.Session {
-		return true
+	switch {
+	case !known:
+		return req.Session <= t.floor
+	case req.Session != s.Session:
+		return req.Session < s.Session
 	}
 	for i := range req.Ops {
 		if !s.done(req.Number + wire.Number(i)) { //nolint:gosec // an index is small
@@ -115,18 +156,38 @@ func (t *clientTable) take(req *wire.Request, orders []Order) []Order {
 // nil if req is of no current session.
 func (t *clientTable) session(req *wire.Request) *ClientState {
 	s, known := t.clients[req.Client]
-	switch {
-	case !known && len(t.clients) >= t.max:
-		return nil
-	case !known:
-		s = &ClientState{Client: req.Client, Session: req.Session}
-		t.clients[req.Client] = s
-	case req.Session < s.Session:
-		return nil
-	case req.Session > s.Session:
-		*s = ClientState{Client: req.Client, Session: req.Session}
+	if known && req.Session <= s.Session {
+		if req.Session < s.Session {
+			return nil
+		}
+		return s
 	}
+	switch {
+	case req.Session > t.latest, !known && (req.Session <= t.floor || !t.room(req.Session)):
+		return nil
+	case known:
+		t.remove(s)
+	case len(t.clients) >= t.max:
+		t.evict()
+	}
+	s = &ClientState{Client: req.Client, Session: req.Session}
+	t.insert(s)
 	return s
+}
+
+// evict forgets the client with the lowest session.
+func (t *clientTable) evict() {
+	s := t.order[0]
+	t.floor = max(t.floor, s.Session)
+	t.remove(s)
+	t.evicted = append(t.evicted, s.Client)
+}
+
+// takeEvicted returns the clients forgotten since the last call.
+func (t *clientTable) takeEvicted() []wire.ClientID {
+	out := t.evicted
+	t.evicted = nil
+	return out
 }
 
 // states returns the states of the clients that batch touches, ascending.
@@ -144,9 +205,4 @@ func (t *clientTable) states(batch *wire.Batch) []ClientState {
 		}
 	}
 	return out
-}
-
-// compareNumbers orders requests of one client.
-func compareNumbers(a, b *wire.Request) int {
-	return cmp.Or(cmp.Compare(a.Session, b.Session), cmp.Compare(a.Number, b.Number))
 }

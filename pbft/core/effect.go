@@ -54,6 +54,10 @@ type Execution struct {
 	// Clients are the states, after the batch, of the clients that it touched,
 	// ascending.
 	Clients []ClientState
+	// Evicted are clients that the full table forgot for those, and Floor the
+	// highest session ever forgotten. They may be among Clients again.
+	Evicted []wire.ClientID
+	Floor   wire.Session
 	// Checkpoint asks for a snapshot after this batch (Snapshotted answers).
 	Checkpoint bool
 }

@@ -66,4 +66,5 @@ type Snapshot struct {
 	History crypto.Digest // H(n) = hash(H(n−1) ‖ batch digest), 0 at number 0
 	Time    wire.Time     // agreed time of the last batch
 	Clients []ClientState // ascending Client
+	Floor   wire.Session  // the highest session that the client table forgot
 }

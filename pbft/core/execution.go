@@ -30,6 +30,7 @@ func (r *Replica) run(cert *wire.CommitCert, batch *wire.Batch, fx *Effects) {
 	if len(batch.Requests) > 0 {
 		r.time = max(batch.Time, r.time+1)
 	}
+	r.clients.latest = wire.Session(r.time) + sessionLead //nolint:gosec // after 1970
 	var orders []Order
 	for _, req := range batch.Requests {
 		orders = r.clients.take(req, orders)
@@ -40,6 +41,7 @@ func (r *Replica) run(cert *wire.CommitCert, batch *wire.Batch, fx *Effects) {
 	r.change.executed(r.tick)
 	fx.Execute = append(fx.Execute, Execution{
 		Seq: cert.Seq, View: cert.View, Digest: cert.Digest, History: r.history, Time: r.time,
-		Orders: orders, Clients: r.clients.states(batch), Checkpoint: cert.Seq%r.cfg.Interval == 0,
+		Orders: orders, Clients: r.clients.states(batch),
+		Evicted: r.clients.takeEvicted(), Floor: r.clients.floor, Checkpoint: cert.Seq%r.cfg.Interval == 0,
 	})
 }

@@ -162,6 +162,9 @@ func (r *running) all() error {
 			return err
 		}
 	}
+	if err := r.evict(); err != nil {
+		return err
+	}
 	for i := range r.ex.Clients {
 		if err := r.client(&r.ex.Clients[i]); err != nil {
 			return err
@@ -173,7 +176,7 @@ func (r *running) all() error {
 		}
 	}
 	r.next.seq, r.next.history, r.next.time = r.ex.Seq, r.ex.History, r.ex.Time
-	r.next.domain = r.domain
+	r.next.domain, r.next.floor = r.domain, r.ex.Floor
 	return r.state.Put(metaKey(), r.next.encode())
 }
 
@@ -251,6 +254,21 @@ func (r *running) rolledBack(o core.Order, outcome wire.Outcome, text, detail st
 	return record{seq: r.ex.Seq, outcome: outcome, result: []byte(text[:min(len(text), r.resultBytesMax)])}
 }
 
+// evict forgets the clients that the full table gave up, with their results.
+func (r *running) evict() error {
+	for _, id := range r.ex.Evicted {
+		old := r.clients[id]
+		if err := r.drop(&old, &core.ClientState{Client: id}); err != nil {
+			return fmt.Errorf("results of client %x: %w", id[:4], err)
+		}
+		delete(r.clients, id)
+		if err := r.state.Delete(clientKey(id)); err != nil {
+			return fmt.Errorf("client %x: %w", id[:4], err)
+		}
+	}
+	return nil
+}
+
 // client stores the state of a client, and drops the results of earlier batches
 // that it needs no more.
 func (r *running) client(s *core.ClientState) error {
@@ -293,8 +311,8 @@ func (r *running) keep(o core.Order) error {
 		return nil
 	}
 	id := idOf(o)
-	s := r.clients[id.Client]
-	if id.Session != s.Session || id.Number <= s.Low {
+	s, known := r.clients[id.Client]
+	if !known || id.Session != s.Session || id.Number <= s.Low {
 		return nil
 	}
 	return r.state.Put(id.key(), r.kept[id].encode())

@@ -28,7 +28,7 @@ const (
 const (
 	clientBytes      = 8 + 8 + 8*len(core.ClientState{}.Done)
 	recordFixedBytes = 8 + 1
-	metaBytes        = 8 + crypto.DigestSize + 8 + 8 + crypto.DigestSize + 8
+	metaBytes        = 8 + crypto.DigestSize + 8 + 8 + crypto.DigestSize + 8 + 8
 )
 
 // meta is the place of a state in the order.
@@ -38,6 +38,7 @@ type meta struct {
 	time    wire.Time
 	outputs uint64 // how many were emitted
 	domain  crypto.Domain
+	floor   wire.Session // the highest session that the client table forgot
 }
 
 // record is the kept result of one operation.
@@ -70,7 +71,8 @@ func (m meta) encode() []byte {
 	b = binary.BigEndian.AppendUint64(b, uint64(m.time)) //nolint:gosec // the same bits
 	b = binary.BigEndian.AppendUint64(b, m.outputs)
 	b = append(b, m.domain.Cluster[:]...)
-	return binary.BigEndian.AppendUint64(b, m.domain.Epoch)
+	b = binary.BigEndian.AppendUint64(b, m.domain.Epoch)
+	return binary.BigEndian.AppendUint64(b, uint64(m.floor))
 }
 
 func decodeMeta(b []byte) (meta, error) {
@@ -86,6 +88,7 @@ func decodeMeta(b []byte) (meta, error) {
 	b = b[16:]
 	b = b[copy(m.domain.Cluster[:], b):]
 	m.domain.Epoch = binary.BigEndian.Uint64(b)
+	m.floor = wire.Session(binary.BigEndian.Uint64(b[8:]))
 	return m, nil
 }
 
@@ -150,7 +153,7 @@ func (a *Applier) Load() (core.Snapshot, error) {
 	for _, s := range clients {
 		a.clients[s.Client] = s
 	}
-	return core.Snapshot{Seq: seq, State: root, History: m.history, Time: m.time, Clients: clients}, nil
+	return core.Snapshot{Seq: seq, State: root, History: m.history, Time: m.time, Clients: clients, Floor: m.floor}, nil
 }
 
 func (a *Applier) loadMeta(seq wire.Seq) (meta, error) {
