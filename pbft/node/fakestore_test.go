@@ -149,7 +149,9 @@ func (s *fakeState) Checkpoint(seq wire.Seq, done func(crypto.Digest, error)) {
 	root := s.snapshot()
 	s.background.Go(func() {
 		s.mu.Lock()
-		s.mu.seq, s.mu.root = seq, root
+		if seq > s.mu.seq { // a later one may be done already
+			s.mu.seq, s.mu.root = seq, root
+		}
 		s.mu.Unlock()
 		done(root, nil)
 	})

@@ -63,9 +63,16 @@ func TestReplicaFarBehindFetchesTheState(t *testing.T) {
 		m := newMembers(t, 4)
 		defer m.stopAll()
 		c := m.outrun(100)
+		m.hub.tamper(func(_, _ wire.ReplicaID, frame []byte) [][]byte {
+			if kindOf(frame) == wire.KindCommitted {
+				return nil
+			}
+			return [][]byte{frame}
+		})
 		m.start(3)
-		m.level()
 		m.await("a transfer", func() bool { return m.saw(3, caughtUp) })
+		m.hub.tamper(nil)
+		m.level()
 		if got := c.call([]int{0, 1, 2, 3}, 4, "op"); got != "0 101" {
 			t.Errorf("got result %q of all four, want 0 101", got)
 		}
@@ -82,6 +89,8 @@ func TestPoisonedPiecesAreRefusedAndTheirSourceLeftOut(t *testing.T) {
 		var poisoned, lost atomic.Int64
 		m.hub.tamper(func(from, to wire.ReplicaID, frame []byte) [][]byte {
 			switch {
+			case kindOf(frame) == wire.KindCommitted && !m.saw(3, caughtUp):
+				return nil // nothing but a transfer helps
 			case to != 3 || kindOf(frame) != wire.KindPiece:
 			case from == 0:
 				poisoned.Add(1)

@@ -49,6 +49,13 @@ func runScripted(t *testing.T, m *members, e *fakeEngine) (*Node, <-chan error, 
 	return n, ended, cancel
 }
 
+func endsCleanly(t *testing.T, ended <-chan error) {
+	t.Helper()
+	if err := <-ended; err != nil {
+		t.Errorf("got %v, want a clean end", err)
+	}
+}
+
 func vote(seq wire.Seq) *wire.Prepare {
 	return &wire.Prepare{Vote: wire.Vote{View: 1, Seq: seq, Digest: crypto.Sum(fmt.Append(nil, seq))}}
 }
@@ -85,9 +92,7 @@ func TestNothingIsSentBeforeItsRecordIsDurable(t *testing.T) {
 			t.Errorf("%d frames were sent after %d flushes, want 150 after 4 or fewer", sent, flushes)
 		}
 		cancel()
-		if err := <-ended; err != nil {
-			t.Errorf("got %v, want a clean end", err)
-		}
+		endsCleanly(t, ended)
 	})
 }
 
@@ -148,7 +153,7 @@ func TestCommitCertificatesAloneAreNotFlushed(t *testing.T) {
 			t.Errorf("%d records are durable after a vote, want all 21", durable)
 		}
 		cancel()
-		<-ended
+		endsCleanly(t, ended)
 	})
 }
 
@@ -159,21 +164,20 @@ func TestOwnMessagesComeBackSigned(t *testing.T) {
 		var back []core.Received
 		e := &fakeEngine{}
 		e.step = func(ev core.Event, fx *core.Effects) {
-			switch ev := ev.(type) {
-			case core.Start:
+			if _, ok := ev.(core.Start); ok {
 				fx.Send = append(fx.Send,
 					core.Send{To: core.Everyone, Message: vote(1)},
 					core.Send{To: 2, Message: vote(2)},
 					core.Send{To: core.Everyone, Message: vote(3)})
-			case core.Received:
-				back = append(back, ev)
-			default:
+			}
+			if r, ok := ev.(core.Received); ok {
+				back = append(back, r)
 			}
 		}
 		n, ended, cancel := runScripted(t, m, e)
 		<-time.After(time.Second)
 		cancel()
-		<-ended
+		endsCleanly(t, ended)
 		if len(back) != 2 {
 			t.Fatalf("%d own messages came back, want those 2 to everyone", len(back))
 		}
@@ -227,7 +231,7 @@ func TestJournalBeginsAnewOnlyWithADurableSnapshot(t *testing.T) {
 		_, ended, cancel := runScripted(t, m, e)
 		<-time.After(2 * time.Second)
 		cancel()
-		<-ended
+		endsCleanly(t, ended)
 		j := m.journals[0]
 		if j.mu.rebases != 1 {
 			t.Errorf("the journal was rebased %d times, want once for one stable checkpoint", j.mu.rebases)
@@ -280,8 +284,6 @@ func TestBlockedDiskHoldsUpStreamsNotMemory(t *testing.T) {
 			t.Errorf("nothing was stepped after the disk came back")
 		}
 		cancel()
-		if err := <-ended; err != nil {
-			t.Errorf("got %v, want a clean end", err)
-		}
+		endsCleanly(t, ended)
 	})
 }

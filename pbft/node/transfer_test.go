@@ -109,7 +109,7 @@ func TestServingSendsPiecesInOrderAndSaysWhatItLacks(t *testing.T) {
 			t.Errorf("a flood of questions got %d answers", got)
 		}
 		cancel()
-		<-ended
+		endsCleanly(t, ended)
 	})
 }
 
@@ -137,7 +137,7 @@ func TestServingIsLimitedInBytes(t *testing.T) {
 			t.Errorf("%d bytes were sent in 5 s, want %d or a little fewer", bytes, most)
 		}
 		cancel()
-		<-ended
+		endsCleanly(t, ended)
 	})
 }
 
@@ -168,7 +168,7 @@ func TestSnapshotThatIsBeingFetchedIsKeptForABoundedTime(t *testing.T) {
 			t.Errorf("collected up to %d beside a peer that fetches for ever, want 32", got)
 		}
 		cancel()
-		<-ended
+		endsCleanly(t, ended)
 	})
 }
 
@@ -181,15 +181,14 @@ func TestLiarsEndATransferAndNothingElse(t *testing.T) {
 		var failed []core.Event
 		e := idle()
 		e.step = func(ev core.Event, fx *core.Effects) {
-			switch ev := ev.(type) {
-			case core.Start:
+			if _, ok := ev.(core.Start); ok {
 				fx.Execute = append(fx.Execute, core.Execution{Seq: 1}, core.Execution{Seq: 2})
 				fx.Fetch = append(fx.Fetch, core.Target{
 					Cert: wire.CheckpointCert{Seq: 800, State: root}, From: []wire.ReplicaID{0, 1, 2, 3},
 				})
-			case core.Transferred, core.TransferFailed:
+			}
+			if _, ok := ev.(core.TransferFailed); ok {
 				failed = append(failed, ev)
-			default:
 			}
 		}
 		n, ended, cancel := runScripted(t, m, e)
@@ -205,9 +204,7 @@ func TestLiarsEndATransferAndNothingElse(t *testing.T) {
 		}
 		<-time.After(transferPatience)
 		cancel()
-		if err := <-ended; err != nil {
-			t.Errorf("got %v, want a clean end", err)
-		}
+		endsCleanly(t, ended)
 		if len(failed) != 1 || failed[0] != (core.TransferFailed{Seq: 800}) {
 			t.Errorf("got events %v, want the transfer failed once", failed)
 		}
@@ -235,7 +232,7 @@ func TestNewerTargetReplacesTheOlder(t *testing.T) {
 		_, ended, cancel := runScripted(t, m, e)
 		<-time.After(time.Second)
 		cancel()
-		<-ended
+		endsCleanly(t, ended)
 		if got := m.states[0].mu.target; got != 24 {
 			t.Errorf("the state of %d is fetched, want that of 24", got)
 		}

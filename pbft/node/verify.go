@@ -67,35 +67,36 @@ func (n *Node) open(batch *frames) []core.Event {
 }
 
 func (n *Node) fromVerifiedPeer(from wire.ReplicaID, sealed *wire.Sealed) core.Event {
-	switch m := sealed.Message().(type) {
-	case *wire.FetchPieces:
+	if m, ok := sealed.Message().(*wire.FetchPieces); ok {
 		if m.Sender == from {
 			n.serving.ask(from, m)
 		}
 		return nil
-	case *wire.Piece:
+	}
+	if m, ok := sealed.Message().(*wire.Piece); ok {
 		n.pieces.offer(from, m)
 		return nil
-	default:
-		return core.Received{From: from, Message: sealed}
 	}
+	return core.Received{From: from, Message: sealed}
 }
 
+// fromVerifiedClient takes a Request or an Ask: fromClient lets nothing else
+// pass.
 func (n *Node) fromVerifiedClient(conn uint64, sealed *wire.Sealed) core.Event {
-	switch m := sealed.Message().(type) {
-	case *wire.Request:
-		n.clients.learn(m.Client, conn)
-		if why := n.invalid(m); why != "" {
-			n.respond(response{conn: conn, refusal: n.refusal(m, why)})
-			return nil
-		}
-		return core.Submitted{Request: sealed}
-	case *wire.Ask:
+	if m, ok := sealed.Message().(*wire.Ask); ok {
 		n.respond(response{conn: conn, ask: m})
 		return nil
-	default:
-		return nil // fromClient lets no other kind pass
 	}
+	m, ok := sealed.Message().(*wire.Request)
+	if !ok {
+		return nil
+	}
+	n.clients.learn(m.Client, conn)
+	if why := n.invalid(m); why != "" {
+		n.respond(response{conn: conn, refusal: n.refusal(m, why)})
+		return nil
+	}
+	return core.Submitted{Request: sealed}
 }
 
 func (n *Node) refusal(m *wire.Request, why string) *wire.Refusal {

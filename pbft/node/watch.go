@@ -63,9 +63,11 @@ func ofOneMessage(o core.Observation) bool {
 	switch o.(type) {
 	case core.Refused, core.Accepted, core.BecamePrepared, core.BecameCommitted:
 		return true
-	default:
+	case core.Misbehaved, core.LeftView, core.EnteredView, core.BecameStable, core.Diverged, core.FellBehind,
+		core.CaughtUp, core.Rejoined:
 		return false
 	}
+	return false
 }
 
 func (n *Node) watch(ctx context.Context) error {
