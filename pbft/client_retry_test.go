@@ -1,0 +1,294 @@
+package pbft
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"pgregory.net/rapid"
+
+	"github.com/quorate/quorate/pbft/core"
+	"github.com/quorate/quorate/pbft/wire"
+)
+
+func silent(wire.ReplicaID, wire.Message) []wire.Message { return nil }
+
+// unfinished submits op with a deadline that passes, and returns its identity.
+func unfinished(t *testing.T, c *Client, op string) Identity {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+	defer cancel()
+	_, err := c.Submit(ctx, []byte(op))
+	var u *UnfinishedError
+	if !errors.As(err, &u) || !errors.Is(err, context.DeadlineExceeded) {
+		t.Fatalf("error = %v, want an UnfinishedError", err)
+	}
+	return u.Identity
+}
+
+func TestRetryWithTheIdentityGetsTheOneResult(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFakeCluster(t, 4)
+		f.answer = silent
+		c := f.client()
+		defer closeClient(t, c)
+		id := unfinished(t, c, "x")
+		if _, err := c.SubmitWith(t.Context(), id, []byte("y")); !errors.Is(err, ErrIdentity) {
+			t.Errorf("another operation with the identity: %v, want ErrIdentity", err)
+		}
+		f.setAnswer(f.honest)
+		got, err := c.SubmitWith(t.Context(), id, []byte("x"))
+		if err != nil || got.Identity != id || string(got.Value) != "did x" {
+			t.Errorf("retry = %q for %v, %v, want %q for %v", got.Value, got.Identity, err, "did x", id)
+		}
+		if got := openNumbers(f); len(got) != 1 {
+			t.Errorf("numbers %v were used, want one", got)
+		}
+	})
+}
+
+func TestResultThatNobodyWaitedForIsKeptForTheRetry(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFakeCluster(t, 4)
+		f.answer = silent
+		c := f.client()
+		defer closeClient(t, c)
+		id := unfinished(t, c, "x")
+		f.setAnswer(f.honest)
+		<-time.After(time.Minute) // the operation goes on
+		f.setAnswer(silent)
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		if got, err := c.SubmitWith(ctx, id, []byte("x")); err != nil || string(got.Value) != "did x" {
+			t.Errorf("retry = %q, %v, want %q", got.Value, err, "did x")
+		}
+	})
+}
+
+// TestAbandonedOperationsDoNotWedgeTheWindow gives up more calls than the window
+// holds.
+func TestAbandonedOperationsDoNotWedgeTheWindow(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFakeCluster(t, 4)
+		f.answer = silent
+		c := f.client()
+		defer closeClient(t, c)
+		first := unfinished(t, c, "first")
+		for i := range core.ClientWindowMax {
+			unfinished(t, c, fmt.Sprint(i))
+		}
+		f.setAnswer(f.honest)
+		if _, err := c.Submit(t.Context(), []byte("last")); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := c.SubmitWith(t.Context(), first, []byte("first")); !errors.Is(err, ErrForgotten) {
+			t.Errorf("retry of the oldest = %v, want ErrForgotten", err)
+		}
+		openNumbers(f)
+	})
+}
+
+func TestTakenOverSessionRetriesBeforeItGoesOn(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFakeCluster(t, 4)
+		cfg := f.config()
+		cfg.next = 1000
+		c := newClient(cfg, f)
+		<-f.running
+		defer closeClient(t, c)
+		for _, n := range []wire.Number{999, 800, 990} {
+			got, err := c.SubmitWith(t.Context(), Identity{7, n}, []byte("x"))
+			if err != nil || got.Identity.Number != n {
+				t.Errorf("retry of %d = %v, %v", n, got.Identity, err)
+			}
+		}
+		got, err := c.Submit(t.Context(), []byte("x"))
+		if err != nil || got.Identity.Number != 1000 {
+			t.Errorf("first new operation = %v, %v, want number 1000", got.Identity, err)
+		}
+		if _, err := c.SubmitWith(t.Context(), Identity{7, 990}, []byte("x")); !errors.Is(err, ErrForgotten) {
+			t.Errorf("retry after it = %v, want ErrForgotten", err)
+		}
+		for _, id := range []Identity{{6, 1000}, {7, 0}, {7, wire.NumberMax}} {
+			if _, err := c.SubmitWith(t.Context(), id, []byte("x")); !errors.Is(err, ErrIdentity) {
+				t.Errorf("SubmitWith(%v) = %v, want ErrIdentity", id, err)
+			}
+		}
+		openNumbers(f)
+	})
+}
+
+func TestLinksThatComeUpGetWhatTheyMissed(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFakeCluster(t, 4)
+		c := f.acquainted()
+		defer closeClient(t, c)
+		f.setAnswer(silent)
+		f.setDown(0, true)
+		synctest.Wait()
+		end := make(chan error, 1)
+		go func() { _, err := c.Submit(t.Context(), []byte("x")); end <- err }()
+		synctest.Wait()
+		if diff := cmp.Diff(f.received(), []int{0, 1, 1, 1}); diff != "" {
+			t.Errorf("primary down (-got +want):\n%s", diff)
+		}
+		f.setDown(0, false)
+		synctest.Wait()
+		if diff := cmp.Diff(f.received(), []int{1, 1, 1, 1}); diff != "" {
+			t.Errorf("primary up again (-got +want):\n%s", diff)
+		}
+		f.setAnswer(f.honest)
+		if err := <-end; err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+func TestUnfinishedTellsWhyReplicasCannotBeReached(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFakeCluster(t, 4)
+		f.answer = silent
+		c := f.client()
+		defer closeClient(t, c)
+		f.setDown(2, true)
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		_, err := c.Submit(ctx, []byte("x"))
+		var u *UnfinishedError
+		if !errors.As(err, &u) {
+			t.Fatalf("error = %v, want an UnfinishedError", err)
+		}
+		if len(u.Links) != 1 || u.Links[0].Replica != 2 || !errors.Is(u.Links[0].Err, errTestRefused) {
+			t.Errorf("links = %v, want replica 2's refusal", u.Links)
+		}
+	})
+}
+
+func TestStatusReportsWhoAnswersAndWhyOthersDoNot(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFakeCluster(t, 4)
+		f.answer = func(to wire.ReplicaID, m wire.Message) []wire.Message {
+			nonce := m.(*wire.Ask).Nonce //nolint:errcheck,forcetypeassert // it is
+			switch to {
+			case 1:
+				return []wire.Message{&wire.Report{Nonce: nonce + 1, Sender: 1}} // of another question
+			case 3:
+				return []wire.Message{&wire.Report{Nonce: nonce, Sender: 0}} // not its own
+			default:
+				return []wire.Message{&wire.Report{Nonce: nonce, Sender: to, Executed: 5}}
+			}
+		}
+		c := f.client()
+		defer closeClient(t, c)
+		f.setDown(2, true)
+		start := time.Now()
+		got, err := c.Status(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if took := time.Since(start); took < testRetransmit || took > 5*time.Second {
+			t.Errorf("it took %v, want the patience for silent replicas", took)
+		}
+		if got[0].Report == nil || got[0].Report.Executed != 5 || got[0].Err != nil {
+			t.Errorf("replica 0: %+v, want its report", got[0])
+		}
+		for id, want := range map[int]error{1: errNoAnswer, 2: errTestRefused, 3: errNoAnswer} {
+			if got[id].Report != nil || !errors.Is(got[id].Err, want) {
+				t.Errorf("replica %d: %+v, want %v", id, got[id], want)
+			}
+		}
+	})
+}
+
+func TestStatusEndsWithItsContext(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFakeCluster(t, 4)
+		f.answer = silent
+		c := f.client()
+		defer closeClient(t, c)
+		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Millisecond)
+		defer cancel()
+		start := time.Now()
+		got, err := c.Status(ctx)
+		if err != nil || len(got) != 4 || !errors.Is(got[3].Err, errNoAnswer) {
+			t.Errorf("status = %v, %v, want four silent replicas", got, err)
+		}
+		if took := time.Since(start); took != 10*time.Millisecond {
+			t.Errorf("it took %v", took)
+		}
+	})
+}
+
+// TestWindowKeepsItsInvariants drives a window as the loop does and checks (C1)
+// and (C2) after every step.
+func TestWindowKeepsItsInvariants(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		w := newWindow(wire.Number(rapid.Uint64Range(1, 600).Draw(t, "next")))
+		var sent wire.Number
+		send := func(o *operation) {
+			o.request = &request{open: 1}
+			acked := w.acked()
+			if acked < sent {
+				t.Fatalf("acked went from %d to %d", sent, acked)
+			}
+			sent = acked
+			if o.number <= acked || o.number > acked+core.ClientWindowMax {
+				t.Fatalf("number %d is sent with acked %d", o.number, acked)
+			}
+		}
+		t.Repeat(map[string]func(*rapid.T){
+			"submit": func(t *rapid.T) {
+				if !w.admits() {
+					return
+				}
+				before := w.next
+				o := w.add(&call{op: []byte("x")})
+				if o.number != before {
+					t.Fatalf("a new operation has number %d, want %d", o.number, before)
+				}
+				send(o)
+			},
+			"retry": func(t *rapid.T) {
+				n := wire.Number(rapid.Uint64Range(1, uint64(w.next)+400).Draw(t, "number"))
+				o, isNew, err := w.retry(&call{op: []byte("x"), number: n})
+				if err == nil && isNew {
+					send(o)
+				}
+			},
+			"end": func(t *rapid.T) {
+				if n, ok := drawOpen(t, w); ok {
+					w.drop(w.table[n])
+				}
+			},
+			"leave": func(t *rapid.T) {
+				if n, ok := drawOpen(t, w); ok {
+					w.table[n].calls = nil
+				}
+			},
+			"": func(t *rapid.T) {
+				for n := range w.table {
+					if n <= w.sent || n >= w.next {
+						t.Fatalf("number %d is open with sent %d and next %d", n, w.sent, w.next)
+					}
+				}
+				if len(w.table) > core.ClientWindowMax {
+					t.Fatalf("%d operations are open", len(w.table))
+				}
+			},
+		})
+	})
+}
+
+func drawOpen(t *rapid.T, w *window) (wire.Number, bool) {
+	for range 20 {
+		n := wire.Number(rapid.Uint64Range(uint64(w.low), uint64(w.next)).Draw(t, "open"))
+		if w.table[n] != nil {
+			return n, true
+		}
+	}
+	return 0, false
+}
