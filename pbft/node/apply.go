@@ -258,7 +258,7 @@ func (r *running) rolledBack(o core.Order, outcome wire.Outcome, text, detail st
 func (r *running) evict() error {
 	for _, id := range r.ex.Evicted {
 		old := r.clients[id]
-		if err := r.drop(&old, &core.ClientState{Client: id}); err != nil {
+		if err := r.drop(&old, &core.ClientState{Client: id, Session: old.Session, Low: wire.NumberMax}); err != nil {
 			return fmt.Errorf("results of client %x: %w", id[:4], err)
 		}
 		delete(r.clients, id)
