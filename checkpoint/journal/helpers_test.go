@@ -34,51 +34,51 @@ func inMemory(fsys *disk.Memory) Options {
 	return Options{Limits: wire.DefaultLimits(4), SegmentBytes: segmentBytesMin, FS: fsys, Foreground: true}
 }
 
-func mustCreate(t testing.TB, opts Options) *Journal {
-	t.Helper()
+func mustCreate(tb testing.TB, opts Options) *Journal {
+	tb.Helper()
 	j, err := Create(testDir, testID, opts)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return j
 }
 
-func mustOpen(t testing.TB, opts Options) (*Journal, []core.Record) {
-	t.Helper()
+func mustOpen(tb testing.TB, opts Options) (*Journal, []core.Record) {
+	tb.Helper()
 	j, records, err := Open(testDir, testID, opts)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return j, records
 }
 
 // write appends and flushes each group.
-func write(t testing.TB, j *Journal, groups ...[]core.Record) {
-	t.Helper()
+func write(tb testing.TB, j *Journal, groups ...[]core.Record) {
+	tb.Helper()
 	for _, g := range groups {
 		if err := j.Append(g); err != nil {
-			t.Fatal(err)
+			tb.Fatal(err)
 		}
 		if err := j.Flush(); err != nil {
-			t.Fatal(err)
+			tb.Fatal(err)
 		}
 	}
 }
 
-func mustClose(t testing.TB, j *Journal) {
-	t.Helper()
+func mustClose(tb testing.TB, j *Journal) {
+	tb.Helper()
 	if err := j.Close(); err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 }
 
-func same(t testing.TB, got, want []core.Record) {
-	t.Helper()
-	if bytes.Equal(encoded(t, got), encoded(t, want)) {
+func same(tb testing.TB, got, want []core.Record) {
+	tb.Helper()
+	if bytes.Equal(encoded(tb, got), encoded(tb, want)) {
 		return // cmp.Diff is slow
 	}
 	if diff := cmp.Diff(got, want, cmpopts.EquateEmpty(), cmp.Comparer(bytes.Equal)); diff != "" {
-		t.Fatalf("records (-got +want):\n%s", diff)
+		tb.Fatalf("records (-got +want):\n%s", diff)
 	}
 }
 

@@ -19,37 +19,37 @@ import (
 // image is a journal on disk: its files by path.
 type image map[string][]byte
 
-func copyOf(t testing.TB, fsys *disk.Memory) image {
-	t.Helper()
+func copyOf(tb testing.TB, fsys *disk.Memory) image {
+	tb.Helper()
 	names, err := fsys.List(testDir)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	files := image{}
 	for _, name := range names {
 		path := filepath.Join(testDir, name)
 		f, err := fsys.Open(path)
 		if err != nil {
-			t.Fatal(err)
+			tb.Fatal(err)
 		}
 		size, err := f.Bytes()
 		if err != nil {
-			t.Fatal(err)
+			tb.Fatal(err)
 		}
 		files[path] = make([]byte, size)
 		if err := readAt(f, files[path]); err != nil {
-			t.Fatal(err)
+			tb.Fatal(err)
 		}
 	}
 	return files
 }
 
 // disk returns a file system with the image.
-func (im image) disk(t testing.TB) *disk.Memory {
-	t.Helper()
+func (im image) disk(tb testing.TB) *disk.Memory {
+	tb.Helper()
 	fsys := disk.NewMemory()
 	if err := fsys.MakeDir(testDir); err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	for path, data := range im {
 		f, err := fsys.Create(path)
@@ -60,11 +60,11 @@ func (im image) disk(t testing.TB) *disk.Memory {
 			err = f.Sync()
 		}
 		if err != nil {
-			t.Fatal(err)
+			tb.Fatal(err)
 		}
 	}
 	if err := fsys.SyncDir(testDir); err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return fsys
 }
@@ -86,42 +86,42 @@ func (im image) without(path string) image {
 
 // sample returns the image of a journal of groups, each flushed, after a rebase
 // to base; and all its records.
-func sample(t testing.TB, id Identity, base []core.Record, groups ...[]core.Record) (image, []core.Record) {
-	t.Helper()
-	return sampleOf(t, id, segmentBytesMin, append([][]core.Record{base}, groups...))
+func sample(tb testing.TB, id Identity, base []core.Record, groups ...[]core.Record) (image, []core.Record) {
+	tb.Helper()
+	return sampleOf(tb, id, segmentBytesMin, append([][]core.Record{base}, groups...))
 }
 
 // sampleOf is sample with segments of so many bytes; the base is groups[0].
-func sampleOf(t testing.TB, id Identity, segmentBytes int64, groups [][]core.Record) (image, []core.Record) {
-	t.Helper()
+func sampleOf(tb testing.TB, id Identity, segmentBytes int64, groups [][]core.Record) (image, []core.Record) {
+	tb.Helper()
 	fsys := disk.NewMemory()
 	opts := inMemory(fsys)
 	opts.SegmentBytes = segmentBytes
 	j, err := Create(testDir, id, opts)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	if err := j.Rebase(groups[0]); err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
-	write(t, j, groups[1:]...)
-	mustClose(t, j)
-	return copyOf(t, fsys), slices.Concat(groups...)
+	write(tb, j, groups[1:]...)
+	mustClose(tb, j)
+	return copyOf(tb, fsys), slices.Concat(groups...)
 }
 
 // opened opens an image and checks that whatever opens can be used.
-func opened(t testing.TB, im image) ([]core.Record, error) {
-	t.Helper()
-	opts := inMemory(im.disk(t))
+func opened(tb testing.TB, im image) ([]core.Record, error) {
+	tb.Helper()
+	opts := inMemory(im.disk(tb))
 	j, records, err := Open(testDir, testID, opts)
 	if err != nil {
 		return nil, err
 	}
-	write(t, j, views(900, 1))
-	mustClose(t, j)
-	j, again := mustOpen(t, opts)
-	mustClose(t, j)
-	same(t, again, slices.Concat(records, views(900, 1)))
+	write(tb, j, views(900, 1))
+	mustClose(tb, j)
+	j, again := mustOpen(tb, opts)
+	mustClose(tb, j)
+	same(tb, again, slices.Concat(records, views(900, 1)))
 	return records, nil
 }
 

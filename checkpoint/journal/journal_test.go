@@ -64,8 +64,11 @@ func TestRecordsLargerThanASegmentAreKept(t *testing.T) {
 	opts := inMemory(disk.NewMemory())
 	j := mustCreate(t, opts)
 	want := []core.Record{
-		core.ViewRecord{View: 1}, accepted(1, 3*segmentBytesMin), accepted(2, 200<<10), core.ViewRecord{View: 2},
-		accepted(3, spillLarge), core.ViewRecord{View: 3},
+		core.ViewRecord{View: 1},
+		accepted(1, 3*segmentBytesMin), accepted(2, 200<<10),
+		core.ViewRecord{View: 2},
+		accepted(3, spillLarge),
+		core.ViewRecord{View: 3},
 	}
 	write(t, j, want[:3], want[3:])
 	mustClose(t, j)
@@ -206,8 +209,12 @@ func TestOptionsAreChecked(t *testing.T) {
 
 func TestEmptyRecordsAreRefused(t *testing.T) {
 	for _, r := range []core.Record{
-		nil, core.AcceptedRecord{}, core.AcceptedRecord{PrePrepare: &wire.PrePrepare{}}, core.BatchRecord{},
-		core.ViewChangeRecord{}, core.NewViewRecord{},
+		nil,
+		core.AcceptedRecord{},
+		core.AcceptedRecord{PrePrepare: &wire.PrePrepare{}},
+		core.BatchRecord{},
+		core.ViewChangeRecord{},
+		core.NewViewRecord{},
 	} {
 		j := mustCreate(t, inMemory(disk.NewMemory()))
 		if err := j.Append([]core.Record{r}); !errors.Is(err, errEmptyRecord) {

@@ -174,7 +174,7 @@ func parseBool(b byte) (bool, error) {
 func fromMessage(tag byte, m wire.Message) (core.Record, error) {
 	var r core.Record
 	var want byte
-	switch m := m.(type) {
+	switch m := m.(type) { //nolint:gochecksumtype // no other message is part of a record
 	case *wire.PrePrepare:
 		r, want = core.AcceptedRecord{PrePrepare: m}, tagAccepted
 	case *wire.Prepared:
@@ -187,7 +187,7 @@ func fromMessage(tag byte, m wire.Message) (core.Record, error) {
 		r, want = core.NewViewRecord{NewView: m}, tagNewView
 	case *wire.StableProof:
 		r, want = core.StableRecord{Cert: m.Cert}, tagStable
-	default: //nolint:gochecksumtype // no other message is part of a record
+	default:
 	}
 	if want != tag || r == nil {
 		return nil, fmt.Errorf("it holds a %s under tag %d", m.Kind(), tag)
