@@ -213,7 +213,7 @@ func (r *Replica) admit(sealed *wire.Sealed, req *wire.Request) {
 func (r *Replica) refuseRequest(sealed *wire.Sealed, req *wire.Request) wire.RefusalReason {
 	s, known := r.clients.clients[req.Client]
 	switch {
-	case known && req.Session < s.Session:
+	case known && req.Session < s.Session, !known && req.Session <= r.clients.floor:
 		return wire.RefusalSessionOld
 	case req.Size() > r.cfg.BatchBytesMax:
 		return wire.RefusalInvalid
