@@ -38,7 +38,7 @@ func (adder) Validate(op []byte) error {
 
 // members are some nodes on one hub.
 type members struct {
-	t        *testing.T
+	t        testing.TB
 	hub      *hub
 	keys     []crypto.PrivateKey
 	configs  []Config
@@ -61,13 +61,13 @@ func (o *observed) add(ob core.Observation) {
 	o.all = append(o.all, ob)
 }
 
-func keyOf(t *testing.T, number uint64) crypto.PrivateKey {
-	t.Helper()
+func keyOf(tb testing.TB, number uint64) crypto.PrivateKey {
+	tb.Helper()
 	seed := make([]byte, crypto.SeedSize)
 	binary.BigEndian.PutUint64(seed, number)
 	key, err := crypto.NewPrivateKey(seed)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return key
 }
@@ -75,17 +75,17 @@ func keyOf(t *testing.T, number uint64) crypto.PrivateKey {
 func testDomain() crypto.Domain { return crypto.Domain{Cluster: crypto.Sum([]byte("driver"))} }
 
 // newMembers makes n nodes that do not run yet.
-func newMembers(t *testing.T, n int) *members {
-	t.Helper()
-	m := &members{t: t, hub: newHub(n), stop: make([]func() error, n)}
+func newMembers(tb testing.TB, n int) *members {
+	tb.Helper()
+	m := &members{t: tb, hub: newHub(n), stop: make([]func() error, n)}
 	public := make([]crypto.PublicKey, n)
 	for i := range n {
-		m.keys = append(m.keys, keyOf(t, uint64(i+1)))
+		m.keys = append(m.keys, keyOf(tb, uint64(i+1)))
 		public[i] = m.keys[i].Public()
 	}
 	q, err := core.NewQuorum(n)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	for i := range n {
 		j, s, seen := &fakeJournal{}, newFakeState(), &observed{}

@@ -1,10 +1,12 @@
 // Package node drives one replica: it owns the goroutines, the clock and the
 // queues around the deterministic core.
 //
-//	Transport → lanes → verify (pool) → step (owns core.Replica) → settle (owns Journal: one flush for all that waits) → Transport
+//	Transport → lanes → verify (pool) → step (owns core.Replica) → settle (owns Journal) → Transport
 //	                       │              └→ apply (owns State and Applier) → replies
 //	                       ├→ respond (reports, refusals)
 //	                       └→ serve (pieces of the state, for others)
+//
+// settle flushes once for all that waits: that is the group commit.
 //
 // One goroutine owns each mutable thing. Each stage's file says in its header
 // whether the stage is sequential or parallel, what bounds its queue, and what
