@@ -58,7 +58,8 @@ func (g *Genesis) problems(parsed bool) problemList {
 	p.need(n >= replicasMin, "there are %d replicas, want at least %d: fewer cannot tolerate a faulty one", n, replicasMin)
 	p.need(n <= replicasMax, "there are %d replicas, want at most %d", n, replicasMax)
 	p.need(g.Faults >= 0 && g.Faults <= n && n >= 3*g.Faults+1,
-		"faults is %d, but %d replicas tolerate at most %d (n ≥ 3f+1): lower it or add replicas", g.Faults, n, max(0, (n-1)/3))
+		"faults is %d, but %d replicas tolerate at most %d (n ≥ 3f+1): lower it or add replicas",
+		g.Faults, n, max(0, (n-1)/3))
 	g.Limits.check(&p)
 	if len(p) == 0 { // or else the sum means nothing
 		longest := g.WireLimits().FrameBytesMax()
@@ -87,8 +88,8 @@ func (l GenesisLimits) check(p *problemList) {
 	p.need(l.CheckpointInterval >= 1 && l.CheckpointInterval <= intervalMax,
 		"limits: checkpoint_interval is %d, want 1 to %d", l.CheckpointInterval, intervalMax)
 	p.need(l.Window <= windowMax, "limits: window is %d, want at most %d", l.Window, windowMax)
-	p.need(l.Window/2 >= l.CheckpointInterval, "limits: window is %d, want at least twice checkpoint_interval, which is %d: "+
-		"or the order would stop at every checkpoint", l.Window, l.CheckpointInterval)
+	p.need(l.Window/2 >= l.CheckpointInterval, "limits: window is %d, want at least twice checkpoint_interval, "+
+		"which is %d: or the order would stop at every checkpoint", l.Window, l.CheckpointInterval)
 	within("batch_requests", l.BatchRequests, 1, batchRequestMax)
 	within("batch_bytes", l.BatchBytes, batchBytesMin, batchBytesMax)
 	within("op_bytes", l.OpBytes, 1, opBytesMax)

@@ -2,11 +2,14 @@ package journal
 
 import (
 	"bytes"
+	"encoding/binary"
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
 
+	"github.com/quorate/quorate/crypto"
 	"github.com/quorate/quorate/pbft/core"
 	"github.com/quorate/quorate/pbft/wire"
 )
@@ -70,6 +73,39 @@ func TestFixedRecordsHaveTheDocumentedBytes(t *testing.T) {
 		if err != nil || string(got) != want {
 			t.Errorf("%#v = %x, %v, want %x", r, got, err, want)
 		}
+	}
+}
+
+func TestHeaderAndMarkHaveTheDocumentedBytes(t *testing.T) {
+	h := header{
+		id: Identity{Cluster: crypto.Digest{0xc1, 31: 0xc2}, Epoch: 3, Replica: 4}, base: true, serial: 5, first: 6,
+		chain: link{0xa1, 15: 0xa2}, salt: [16]byte{0x51, 15: 0x52}, bytes: 8192, durable: 1024,
+	}
+	want := "quorjrnl" + "\x00\x00\x00\x01" + "\x00\x00\x00\x01" +
+		"\xc1" + strings.Repeat("\x00", 30) + "\xc2" + "\x00\x00\x00\x00\x00\x00\x00\x03" + "\x00\x00\x00\x04" +
+		"\x00\x00\x00\x00\x00\x00\x00\x05" + "\x00\x00\x00\x00\x00\x00\x00\x06" +
+		"\xa1" + strings.Repeat("\x00", 14) + "\xa2" + "\x51" + strings.Repeat("\x00", 14) + "\x52" +
+		"\x00\x00\x00\x00\x00\x00\x20\x00" + "\x00\x00\x00\x00\x00\x00\x04\x00" + strings.Repeat("\x00", 384)
+	got := h.encode()
+	if string(got[:508]) != want || len(got) != 512 {
+		t.Errorf("header = %x, want %x", got, want)
+	}
+	if parsed, err := parseHeader(got); err != nil || parsed != h {
+		t.Errorf("header reads as %+v, %v", parsed, err)
+	}
+	m := mark{magic: flushMagic, number: 1, index: 2, offset: 512, chain: link{0xa1, 15: 0xa2}}
+	want = "\xf1\xa5\x00\x01" + "\x00\x00\x00\x00" + "\x00\x00\x00\x00\x00\x00\x00\x01" +
+		"\x00\x00\x00\x00\x00\x00\x00\x02" + "\x00\x00\x00\x00\x00\x00\x02\x00" +
+		"\xa1" + strings.Repeat("\x00", 14) + "\xa2"
+	keyed := crypto.Sum(h.salt[:], []byte(want))
+	if got := m.appendTo(nil, h.salt); string(got) != want+string(keyed[:16]) {
+		t.Errorf("mark = %x, want %x", got, want)
+	}
+	chain := "\xa1" + strings.Repeat("\x00", 14) + "\xa2"
+	sum := binary.BigEndian.AppendUint32(nil, checksum([]byte("\x00\x00\x00\x07"+chain+"payload")))
+	want = "\x00\x00\x00\x07" + string(sum) + chain + "payload" + "\x00"
+	if record := appendRecord(nil, []byte("payload"), m.chain); string(record) != want {
+		t.Errorf("record = %x, want %x", record, want)
 	}
 }
 
