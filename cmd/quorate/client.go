@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/libp2p/go-libp2p/core/sec"
 	"github.com/spf13/cobra"
 
 	"github.com/quorate/quorate/network"
@@ -73,10 +74,13 @@ func advise(err error, genesis *pbft.Genesis) error {
 		return err
 	}
 	for _, l := range unfinished.Links {
-		var other *network.GenesisError
-		if errors.As(l.Err, &other) {
-			return fmt.Errorf("%w\nthe replicas have another genesis than this one, %s: give theirs with --genesis",
-				err, genesis.Hash())
+		var (
+			other    *network.GenesisError
+			stranger sec.ErrPeerIDMismatch
+		)
+		if errors.As(l.Err, &other) || errors.As(l.Err, &stranger) {
+			return fmt.Errorf("%w\nreplicas of another genesis answer at these addresses; this one's hash is %s: "+
+				"give theirs with --genesis", err, genesis.Hash())
 		}
 	}
 	return err
@@ -105,6 +109,14 @@ func (p proof) String() string {
 	}
 	return fmt.Sprintf("seq %d, view %d, signed by %s", p.Seq, p.View, strings.Join(signers, " "))
 }
+
+// unreachableError says that too few replicas answer.
+type unreachableError struct{ why string }
+
+func (e unreachableError) Error() string { return e.why }
+
+// oneLine joins the lines of an error.
+func oneLine(err error) string { return strings.Join(strings.Fields(err.Error()), " ") }
 
 // replicaNames joins the numbers of replicas.
 func replicaNames(ids []wire.ReplicaID) string {

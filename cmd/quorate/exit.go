@@ -56,13 +56,14 @@ func exitCode(err error) int {
 		usage      usageError
 		refused    refusedError
 		unfinished *pbft.UnfinishedError
+		missing    unreachableError
 	)
 	switch {
 	case errors.As(err, &usage), isBadInput(err):
 		return exitUsage
 	case errors.As(err, &refused), errors.Is(err, pbft.ErrRefused):
 		return exitRefused
-	case errors.As(err, &unfinished), errors.Is(err, context.DeadlineExceeded):
+	case errors.As(err, &unfinished), errors.As(err, &missing), errors.Is(err, context.DeadlineExceeded):
 		return exitUnreachable
 	default:
 		return exitFailure

@@ -142,6 +142,9 @@ func runInit(c *console, o initOptions, dir string) error {
 	if err != nil {
 		return err
 	}
+	if err := os.Remove(dir); err != nil && !errors.Is(err, fs.ErrNotExist) { // it is empty: see mustBeNew
+		return err
+	}
 	if err := os.Rename(draft, dir); err != nil {
 		return err
 	}

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
@@ -23,7 +24,6 @@ type table struct {
 func (c *console) show(t table, value any) error {
 	if c.format == "json" {
 		e := json.NewEncoder(c.out)
-		e.SetEscapeHTML(false)
 		e.SetIndent("", "  ")
 		return e.Encode(value)
 	}
@@ -31,23 +31,27 @@ func (c *console) show(t table, value any) error {
 }
 
 func (t table) write(to io.Writer) error {
+	var text bytes.Buffer
 	for _, line := range t.above {
-		if _, err := fmt.Fprintln(to, line); err != nil {
-			return err
-		}
+		fmt.Fprintln(&text, line)
 	}
-	w := tabwriter.NewWriter(to, 0, 0, 2, ' ', 0)
+	w := tabwriter.NewWriter(&text, 0, 0, 2, ' ', 0)
 	rows := t.rows
 	if len(t.header) > 0 {
 		rows = append([][]string{t.header}, rows...)
 	}
 	for _, row := range rows {
-		line := strings.TrimRight(strings.Join(row, "\t"), "\t")
-		if _, err := fmt.Fprintln(w, line); err != nil {
+		fmt.Fprintln(w, strings.Join(row, "\t"))
+	}
+	if err := w.Flush(); err != nil {
+		return err
+	}
+	for line := range strings.Lines(text.String()) {
+		if _, err := fmt.Fprintln(to, strings.TrimRight(line, " \n")); err != nil {
 			return err
 		}
 	}
-	return w.Flush()
+	return nil
 }
 
 // pairs returns a table of names and values: name, value, name, value.

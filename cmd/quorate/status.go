@@ -12,8 +12,8 @@ import (
 	"github.com/quorate/quorate/pbft/wire"
 )
 
-// errUnhealthy says that status found a violation, which it has printed.
-var errUnhealthy = errors.New("replicas diverged: their states differ at the same number; stop writing, and see the " +
+// errDiverged says that status found a violation, which it has printed.
+var errDiverged = errors.New("replicas diverged: their states differ at the same number; stop writing, and see the " +
 	"logs of the replicas named above")
 
 // statusInfo is what status prints.
@@ -98,10 +98,10 @@ func showStatus(c *console, genesis *pbft.Genesis, h health) error {
 		return err
 	}
 	if len(h.diverged()) > 0 {
-		return errUnhealthy
+		return errDiverged
 	}
 	if answered := h.answered(); answered < h.quorum.Strong() {
-		return &pbft.UnfinishedError{Err: fmt.Errorf("%d of %d replicas answered, and %d are needed: start more of them",
+		return unreachableError{fmt.Sprintf("%d of %d replicas answered, and %d are needed: start more of them",
 			answered, h.quorum.Replicas(), h.quorum.Strong())}
 	}
 	return nil
@@ -121,7 +121,7 @@ func (h health) answered() int {
 func replicaInfoOf(r replicaHealth, h health) replicaInfo {
 	one := replicaInfo{ID: uint32(r.Replica), Diverged: r.diverged, Behind: uint64(r.behind)}
 	if r.Report == nil {
-		one.Error = r.Err.Error()
+		one.Error = oneLine(r.Err)
 		return one
 	}
 	one.Answered, one.View, one.Active = true, uint64(r.Report.View), r.Report.Active

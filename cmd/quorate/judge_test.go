@@ -1,0 +1,135 @@
+package main
+
+import (
+	"bytes"
+	"errors"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/quorate/quorate/crypto"
+	"github.com/quorate/quorate/pbft"
+	"github.com/quorate/quorate/pbft/core"
+	"github.com/quorate/quorate/pbft/wire"
+)
+
+// report is a healthy report of replica id in view 1 after 300 batches.
+func report(id wire.ReplicaID, change func(*wire.Report)) pbft.ReplicaStatus {
+	r := &wire.Report{
+		Sender: id, View: 1, Active: true, Executed: 300, Stable: 256, StableState: crypto.Sum([]byte("256")),
+		Checkpoint: 256, State: crypto.Sum([]byte("256")),
+	}
+	if change != nil {
+		change(r)
+	}
+	return pbft.ReplicaStatus{Replica: id, Report: r}
+}
+
+func four(t *testing.T, changes map[wire.ReplicaID]func(*wire.Report)) health {
+	t.Helper()
+	q, err := core.NewQuorum(4)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var status []pbft.ReplicaStatus
+	for id := range wire.ReplicaID(4) {
+		status = append(status, report(id, changes[id]))
+	}
+	return judge(status, q)
+}
+
+type changes = map[wire.ReplicaID]func(*wire.Report)
+
+func TestJudgeFindsWhoDiverged(t *testing.T) {
+	wrong := crypto.Sum([]byte("wrong"))
+	for name, c := range map[string]struct {
+		changes changes
+		want    []wire.ReplicaID
+	}{
+		"all equal":   {nil, nil},
+		"one differs": {changes{2: func(r *wire.Report) { r.State = wrong }}, []wire.ReplicaID{2}},
+		"one behind with the same past": {changes{
+			1: func(r *wire.Report) { r.Checkpoint, r.State = 128, crypto.Sum([]byte("128")) },
+			2: func(r *wire.Report) {
+				r.Checkpoint, r.State = 128, crypto.Sum([]byte("128"))
+				r.Stable, r.StableState = 128, r.State
+			},
+		}, nil},
+		"own state is not the stable one": {changes{
+			3: func(r *wire.Report) {
+				r.Checkpoint, r.Stable, r.State, r.StableState = 384, 384, wrong, crypto.Sum([]byte("384"))
+			},
+		}, []wire.ReplicaID{3}},
+		"two disagree about a number that nobody else has": {changes{
+			0: func(r *wire.Report) { r.Checkpoint, r.State = 384, wrong },
+			3: func(r *wire.Report) { r.Checkpoint, r.State = 384, crypto.Sum([]byte("384")) },
+		}, []wire.ReplicaID{0, 3}},
+		"a liar about the stable state convicts nobody else": {changes{
+			0: func(r *wire.Report) { r.StableState, r.State = wrong, wrong },
+		}, []wire.ReplicaID{0}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			h := four(t, c.changes)
+			if diff := cmp.Diff(h.diverged(), c.want); diff != "" {
+				t.Errorf("diverged (-got +want):\n%s", diff)
+			}
+			if h.used() != len(c.want) {
+				t.Errorf("used = %d, want %d", h.used(), len(c.want))
+			}
+		})
+	}
+}
+
+func TestJudgeBelievesOnlyWeakQuorums(t *testing.T) {
+	h := four(t, changes{
+		0: func(r *wire.Report) { r.View, r.Executed = 1<<40, 1<<40 },
+		3: func(r *wire.Report) { r.Executed = 290 },
+	})
+	if h.view != 1 || h.executed != 300 || h.replicas[3].behind != 10 || h.replicas[0].behind != 0 {
+		t.Errorf("view %d, executed %d, replica 3 behind by %d, want 1, 300, 10", h.view, h.executed, h.replicas[3].behind)
+	}
+}
+
+func TestStatusSaysWhatIsUsedAndMissing(t *testing.T) {
+	genesis := &pbft.Genesis{Name: "test", Limits: pbft.DefaultGenesisLimits(), Members: make([]pbft.GenesisReplica, 4)}
+	gone := func(h health, ids ...int) health {
+		for _, id := range ids {
+			h.replicas[id].Report, h.replicas[id].Err = nil, errors.New("connection\nrefused")
+		}
+		return h
+	}
+	for name, c := range map[string]struct {
+		h    health
+		want []string
+		code int
+	}{
+		"healthy": {four(t, nil), []string{"tolerates f = 1, 0 used\n", "1        primary  1     300       256"}, exitDone},
+		"one gone": {
+			gone(four(t, nil), 3),
+			[]string{"1 used", "3        silent", "connection refused"}, exitDone,
+		},
+		"two gone": {gone(four(t, nil), 2, 3), []string{"2 used; NO QUORUM: 2 of 4 replicas serve, 3 are needed"}, exitUnreachable},
+		"diverged": {
+			four(t, changes{2: func(r *wire.Report) { r.State = crypto.Digest{1} }}),
+			[]string{"1 used; DIVERGED: replicas 2", "DIVERGED\n"}, exitFailure,
+		},
+		"changing view": {
+			four(t, changes{0: func(r *wire.Report) { r.Active = false }}),
+			[]string{"1 used", "changing view"}, exitDone,
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var out bytes.Buffer
+			console := &console{out: &out, err: &out, format: "table", started: true}
+			if code := console.explain(showStatus(console, genesis, c.h)); code != c.code {
+				t.Errorf("exit code %d, want %d", code, c.code)
+			}
+			for _, want := range c.want {
+				if !strings.Contains(out.String(), want) {
+					t.Errorf("output lacks %q:\n%s", want, out.String())
+				}
+			}
+		})
+	}
+}

@@ -1,0 +1,86 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/quorate/quorate/pbft"
+	"github.com/quorate/quorate/pbft/wire"
+)
+
+func TestTableAlignsColumns(t *testing.T) {
+	var out bytes.Buffer
+	c := &console{out: &out, format: "table"}
+	show := table{
+		above: []string{"title"}, header: []string{"A", "LONG", ""}, rows: [][]string{{"wide cell", "1", "end"}, {"b", "2", ""}},
+	}
+	if err := c.show(show, nil); err != nil {
+		t.Fatal(err)
+	}
+	want := "title\nA          LONG\nwide cell  1     end\nb          2\n"
+	if diff := cmp.Diff(out.String(), want); diff != "" {
+		t.Errorf("table (-got +want):\n%s", diff)
+	}
+}
+
+func TestJSONKeepsBytesThatAreNoText(t *testing.T) {
+	var out bytes.Buffer
+	c := &console{out: &out, format: "json"}
+	if err := c.show(table{}, []kvEntry{{blob("k"), blob("\xff\x00")}}); err != nil {
+		t.Fatal(err)
+	}
+	want := `[{"key":"k","value":{"base64":"/wA="}}]`
+	got := strings.NewReplacer("\n", "", " ", "").Replace(out.String())
+	if diff := cmp.Diff(got, want); diff != "" {
+		t.Errorf("json (-got +want):\n%s", diff)
+	}
+}
+
+func TestStrangersTextCannotDriveTheTerminal(t *testing.T) {
+	for in, want := range map[string]string{
+		"plain": "plain", "two words": "two words", "größe": "größe", "": "",
+		"\x1b[2J": `"\x1b[2J"`, "a\nb": `"a\nb"`, "\xff": `"\xff"`, `"quoted"`: `"\"quoted\""`, "\u202egnp": `"\u202egnp"`,
+	} {
+		if got := printable(in); got != want {
+			t.Errorf("printable(%q) = %s, want %s", in, got, want)
+		}
+	}
+}
+
+func TestExitCodesTellErrorsApart(t *testing.T) {
+	outcome := &pbft.OutcomeError{Result: pbft.Result{Outcome: wire.OutcomePanicked}}
+	for _, c := range []struct {
+		err  error
+		want int
+	}{
+		{errors.New("disk"), exitFailure},
+		{errDiverged, exitFailure},
+		{outcome, exitFailure},
+		{usagef("bad"), exitUsage},
+		{fmt.Errorf("read: %w", pbft.ErrConfig), exitUsage},
+		{fmt.Errorf("read: %w", pbft.ErrGenesis), exitUsage},
+		{fmt.Errorf("read: %w", fs.ErrNotExist), exitUsage},
+		{fmt.Errorf("put: %w", &pbft.UnfinishedError{Err: context.DeadlineExceeded}), exitUnreachable},
+		{context.DeadlineExceeded, exitUnreachable},
+		{unreachableError{"1 of 4"}, exitUnreachable},
+		{refusedf("no such key"), exitRefused},
+		{errors.Join(&pbft.RefusedError{Reason: wire.RefusalInvalid}, nil), exitRefused},
+		{nil, exitDone},
+	} {
+		var out bytes.Buffer
+		console := &console{err: &out, started: true}
+		if got := console.explain(c.err); got != c.want {
+			t.Errorf("explain(%v) = %d, want %d", c.err, got, c.want)
+		}
+		if c.err != nil && !strings.HasPrefix(out.String(), "quorate: ") {
+			t.Errorf("explain(%v) printed %q", c.err, out.String())
+		}
+	}
+}
