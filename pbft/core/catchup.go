@@ -218,6 +218,11 @@ func (r *Replica) maybeCatchUp(fx *Effects) {
 		r.maybeRetarget(fx)
 		return
 	}
+	if r.wrong && r.ahead != nil && r.tick-c.movedAt >= uint64(r.cfg.CatchUpTicks) { //nolint:gosec // Validate: positive
+		c.movedAt = r.tick
+		r.fetch(r.ahead, fx)
+		return
+	}
 	c.active = c.active && r.known() > r.executed
 	if r.claimed() <= r.executed {
 		return

@@ -9,7 +9,7 @@ import (
 
 // onSnapshotted promises the own snapshot to the others, durably.
 func (r *Replica) onSnapshotted(ev Snapshotted, fx *Effects) {
-	if ev.Seq <= r.low || ev.Seq > r.executed || ev.Seq <= r.taken {
+	if ev.Seq <= r.low || ev.Seq > r.executed || ev.Seq <= r.taken || r.wrong || r.transfer != nil {
 		return
 	}
 	r.snapshots[ev.Seq], r.taken = ev.State, ev.Seq
@@ -70,6 +70,7 @@ func (r *Replica) learn(cert *wire.CheckpointCert, fx *Effects) {
 	case have && own == cert.State:
 		r.stabilise(cert, fx)
 	case have:
+		r.wrong = true
 		fx.observe(Diverged{cert.Seq, own, cert.State})
 		r.fetch(cert, fx)
 	case r.ahead == nil || cert.Seq > r.ahead.Seq:
@@ -142,7 +143,7 @@ func (r *Replica) onTransferred(s Snapshot, fx *Effects) {
 		return
 	}
 	cert := r.transfer
-	r.transfer = nil
+	r.transfer, r.wrong = nil, false
 	r.install(s)
 	fx.observe(CaughtUp{s.Seq})
 	if cert.Seq > r.low {
@@ -154,10 +155,14 @@ func (r *Replica) onTransferred(s Snapshot, fx *Effects) {
 }
 
 func (r *Replica) onTransferFailed(seq wire.Seq) {
-	if r.transfer != nil && r.transfer.Seq == seq {
-		r.ahead, r.transfer = r.transfer, nil
-		r.catchUp.tries = 0
+	if r.transfer == nil || r.transfer.Seq != seq {
+		return
 	}
+	if r.ahead == nil || r.ahead.Seq < seq {
+		r.ahead = r.transfer
+	}
+	r.transfer = nil
+	r.catchUp.tries = 0
 }
 
 // install makes a snapshot the replica's replicated memory.

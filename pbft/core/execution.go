@@ -8,7 +8,7 @@ import (
 // waits while the own snapshots fall a window behind, so that what is handed
 // over and not applied is bounded.
 func (r *Replica) execute(fx *Effects) {
-	for r.transfer == nil && r.executed < r.taken+r.cfg.Window {
+	for r.transfer == nil && !r.wrong && r.executed < r.taken+r.cfg.Window {
 		s := r.slots[r.executed+1]
 		if s == nil || s.committed == nil {
 			return

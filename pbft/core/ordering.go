@@ -36,7 +36,7 @@ func (r *Replica) propose(fx *Effects) {
 // chosen batch: its client table would be stale, and it would propose what is
 // executed already.
 func (r *Replica) mayPropose() bool {
-	return r.active && r.primary() == r.id && r.rejoin == nil && r.transfer == nil &&
+	return r.active && r.primary() == r.id && r.rejoin == nil && r.transfer == nil && !r.wrong &&
 		r.executed >= r.change.chosen && r.change.bodiesMissing == 0 &&
 		r.next <= r.high() && r.next > r.executed && int(r.next-1-r.executed) < r.cfg.InFlight //nolint:gosec // < Window
 }
@@ -137,8 +137,12 @@ func (r *Replica) repeats(pp *wire.PrePrepare) bool {
 	return false
 }
 
-// place remembers where in the current view's order a batch's requests are.
+// place remembers where in the current view's order a batch's requests are,
+// until they are executed.
 func (r *Replica) place(pp *wire.PrePrepare) {
+	if pp.Seq <= r.executed {
+		return
+	}
 	for _, req := range pp.Batch.Requests {
 		digest := req.Digest()
 		r.placed[digest] = pp.Seq

@@ -55,6 +55,7 @@ type Replica struct {
 	archive archive
 
 	transfer *wire.CheckpointCert // the state being fetched
+	wrong    bool                 // the own state differs from a stable checkpoint's: it serves nothing until replaced
 	rejoin   *rejoining
 }
 

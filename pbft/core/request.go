@@ -204,8 +204,13 @@ func (r *Replica) onForwarded(sealed *wire.Sealed, req *wire.Request) {
 }
 
 func (r *Replica) admit(sealed *wire.Sealed, req *wire.Request) {
-	if _, known := r.pool.byDigest[sealed.Digest()]; !known {
-		r.pool.add(sealed, req, r.tick)
+	digest := sealed.Digest()
+	if _, known := r.pool.byDigest[digest]; known {
+		return
+	}
+	r.pool.add(sealed, req, r.tick)
+	if _, placed := r.placed[digest]; placed {
+		r.pool.markProposed(digest) // in a batch that was carried over, or came before
 	}
 }
 
@@ -219,7 +224,7 @@ func (r *Replica) refuseRequest(sealed *wire.Sealed, req *wire.Request) wire.Ref
 		return wire.RefusalInvalid
 	case known && r.clients.settled(req):
 		return 0
-	case r.rejoin != nil || r.transfer != nil:
+	case r.rejoin != nil || r.transfer != nil || r.wrong:
 		return wire.RefusalRejoining
 	}
 	if _, waits := r.pool.byDigest[sealed.Digest()]; !waits && r.pool.full(req, &r.cfg) {
