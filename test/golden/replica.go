@@ -223,6 +223,10 @@ func (r *replica) execute(ex core.Execution) {
 	w.truth.histories[ex.Seq] = ex.History
 	w.emit(r.name(), text)
 	s.Seq, s.History, s.Time = ex.Seq, ex.History, ex.Time
+	s.Floor = ex.Floor
+	for _, id := range ex.Evicted {
+		delete(s.clients, id)
+	}
 	for _, c := range ex.Clients {
 		s.clients[c.Client] = c
 	}
