@@ -56,7 +56,7 @@ func Dial(ctx context.Context, cfg DialConfig) (*Client, error) {
 	if err != nil {
 		return nil, err
 	}
-	return newClient(own, transport), nil
+	return newClient(own, transport), nil //nolint:contextcheck // ctx bounds Dial; the client lives until Close
 }
 
 // clientConfig fills in what cfg leaves open.

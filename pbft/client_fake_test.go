@@ -31,7 +31,6 @@ type fakeCluster struct {
 		sync.Mutex
 		down     map[wire.ReplicaID]bool
 		requests map[wire.ReplicaID][]*wire.Request // received
-		asks     int
 	}
 	work    sync.WaitGroup
 	running chan struct{} // closed once in and link are set
@@ -113,14 +112,11 @@ func (f *fakeCluster) Send(to wire.ReplicaID, frame []byte) bool {
 		f.t.Errorf("the client sent a bad frame: %v", err)
 		return true
 	}
-	switch m := m.(type) {
-	case *wire.Request:
+	if q, ok := m.(*wire.Request); ok {
 		if _, err := openerFor(f.domain, f.config().keys, f.limits).OpenOne(frame); err != nil {
 			f.t.Errorf("the client sent a request that does not verify: %v", err)
 		}
-		f.mu.requests[to] = append(f.mu.requests[to], m)
-	case *wire.Ask:
-		f.mu.asks++
+		f.mu.requests[to] = append(f.mu.requests[to], q)
 	}
 	f.work.Add(1)
 	behave := f.answer

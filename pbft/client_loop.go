@@ -33,13 +33,15 @@ type link struct {
 	introduced bool
 }
 
-// arrival is what the transport's goroutines hand to the loop: a verified
-// message, or a change of a link where message is nil.
+// arrival is what the transport's goroutines hand to the loop: one of a verified
+// message, with its frame, or a change of a link.
 type arrival struct {
 	from    wire.ReplicaID
-	message wire.Message
 	frame   []byte
-	link    link
+	reply   *wire.Reply
+	refusal *wire.Refusal
+	report  *wire.Report
+	link    *link
 }
 
 // clientLoop owns everything of a Client that changes. One goroutine runs it.
@@ -83,8 +85,8 @@ func (c *Client) serve(ctx context.Context) error {
 	}
 	err := c.transport.Run(ctx,
 		func(from wire.ReplicaID, frame []byte) {
-			if m := door.open(from, frame); m != nil {
-				put(arrival{from: from, message: m, frame: frame})
+			if a, ok := door.open(from, frame); ok {
+				put(a)
 			}
 		},
 		func(peer wire.ReplicaID, up bool, err error) {
@@ -92,7 +94,7 @@ func (c *Client) serve(ctx context.Context) error {
 			if up {
 				state = linkUp
 			}
-			put(arrival{from: peer, link: link{state: state, err: err}})
+			put(arrival{from: peer, link: &link{state: state, err: err}})
 		})
 	if ctx.Err() != nil {
 		return nil //nolint:nilerr // it ended because it was asked to

@@ -31,36 +31,34 @@ func openerFor(d crypto.Domain, keys []crypto.PublicKey, lim wire.Limits) *wire.
 	return wire.NewOpener(d, keys, lim, v)
 }
 
-// open returns the message of a frame, or nil for anything but a reply or
-// refusal to this client, or a report, that the replica it came from signed.
-func (d *clientDoor) open(from wire.ReplicaID, frame []byte) wire.Message {
+// open returns what a frame brings: a reply or refusal to this client, or a
+// report, that the replica it came from signed. Anything else is not ok.
+func (d *clientDoor) open(from wire.ReplicaID, frame []byte) (a arrival, ok bool) {
 	kind, err := wire.FrameKind(frame)
 	if err != nil || len(frame) > d.limits.KindBytesMax(kind) {
-		return nil
+		return a, false
 	}
 	if kind != wire.KindReply && kind != wire.KindRefusal && kind != wire.KindReport {
-		return nil
+		return a, false
 	}
 	sealed, err := d.opener.OpenOne(frame)
 	if err != nil {
-		return nil
+		return a, false
 	}
-	m := sealed.Message()
-	switch m := m.(type) {
-	case *wire.Reply:
-		if m.Sender != from || m.Client != d.client || m.Session != d.session {
-			return nil
-		}
-	case *wire.Refusal:
-		if m.Sender != from || m.Client != d.client || m.Session != d.session {
-			return nil
-		}
-	case *wire.Report:
-		if m.Sender != from {
-			return nil
-		}
+	a = arrival{from: from, frame: frame}
+	if m, is := sealed.Message().(*wire.Reply); is {
+		a.reply = m
+		return a, m.Sender == from && m.Client == d.client && m.Session == d.session
 	}
-	return m
+	if m, is := sealed.Message().(*wire.Refusal); is {
+		a.refusal = m
+		return a, m.Sender == from && m.Client == d.client && m.Session == d.session
+	}
+	if m, is := sealed.Message().(*wire.Report); is {
+		a.report = m
+		return a, m.Sender == from
+	}
+	return a, false
 }
 
 // knownMax bounds what a rememberingVerifier remembers: the last signatures of

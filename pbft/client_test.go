@@ -104,7 +104,7 @@ func TestPrimaryIsLearntOnlyFromWeakQuorum(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newFakeCluster(t, 4)
 		views := []wire.View{0, 1 << 40, 0, 0}
-		f.answer = func(to wire.ReplicaID, m wire.Message) []wire.Message {
+		f.answer = func(_ wire.ReplicaID, m wire.Message) []wire.Message {
 			for id := range wire.ReplicaID(4) {
 				r := f.honest(id, m)[0].(*wire.Reply) //nolint:errcheck // it is one
 				r.View = views[id]

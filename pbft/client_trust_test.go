@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -187,10 +188,11 @@ func TestCertificateProvesNothingElse(t *testing.T) {
 func TestRefusalCountsFromWeakQuorum(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newFakeCluster(t, 4)
-		refusing := 1
+		var refusing atomic.Int32
+		refusing.Store(1)
 		f.answer = func(to wire.ReplicaID, m wire.Message) []wire.Message {
 			q := m.(*wire.Request) //nolint:errcheck,forcetypeassert // nothing else is asked
-			if int(to) < refusing {
+			if int(to) < int(refusing.Load()) {
 				return []wire.Message{refusal(to, q, wire.RefusalInvalid), refusal(to, q, wire.RefusalInvalid)}
 			}
 			<-time.After(time.Second)
@@ -201,9 +203,7 @@ func TestRefusalCountsFromWeakQuorum(t *testing.T) {
 		if _, err := c.Submit(t.Context(), []byte("x")); err != nil {
 			t.Errorf("one replica alone refused: %v", err)
 		}
-		f.mu.Lock()
-		refusing = 2
-		f.mu.Unlock()
+		refusing.Store(2)
 		_, err := c.Submit(t.Context(), []byte("x"))
 		var refused *RefusedError
 		if !errors.Is(err, ErrRefused) || !errors.As(err, &refused) {

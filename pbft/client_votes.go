@@ -19,16 +19,15 @@ type vote struct {
 }
 
 func (l *clientLoop) onArrival(a arrival) {
-	switch m := a.message.(type) {
-	case nil:
-		l.onLink(a.from, a.link)
-	case *wire.Reply:
-		l.onReply(m, a.frame)
-	case *wire.Refusal:
-		l.onRefusal(m)
-	case *wire.Report:
-		l.onReport(m)
-	default: // the door lets nothing else in
+	switch {
+	case a.link != nil:
+		l.onLink(a.from, *a.link)
+	case a.reply != nil:
+		l.onReply(a.reply, a.frame)
+	case a.refusal != nil:
+		l.onRefusal(a.refusal)
+	case a.report != nil:
+		l.onReport(a.report)
 	}
 }
 

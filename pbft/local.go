@@ -55,7 +55,8 @@ func (l *Local) start(ctx context.Context, n int, machine app.StateMachine) erro
 			return errors.Join(err, closeAll(transports[i:]))
 		}
 		cfg := Config{Dir: filepath.Join(l.dir, "r"+strconv.Itoa(i))}
-		r, err := l.launch(cfg, parts{wire.ReplicaID(i), keys[i], t, machine}) //nolint:gosec // i < n
+		//nolint:gosec,contextcheck // i < n; the replicas outlive the start
+		r, err := l.launch(cfg, parts{wire.ReplicaID(i), keys[i], t, machine})
 		if err != nil {
 			return errors.Join(err, closeAll(transports[i:]))
 		}

@@ -83,7 +83,7 @@ func Start(ctx context.Context, cfg Config, machine app.StateMachine) (*Replica,
 	if err != nil {
 		return nil, err
 	}
-	r, err := launch(cfg, genesis, parts{id, key, transport, machine})
+	r, err := launch(cfg, genesis, parts{id, key, transport, machine}) //nolint:contextcheck // it outlives the start
 	if err != nil {
 		return nil, errors.Join(err, transport.Close())
 	}

@@ -169,9 +169,10 @@ func (r *Replica) onReceived(ev Received, fx *Effects) {
 // itself: an old status is no sign of life, and a question that somebody else
 // repeats deserves no answer.
 func (r *Replica) impersonal(ev Received) bool {
-	switch ev.Message.Message().(type) {
-	case *wire.Status, *wire.FetchBatches, *wire.FetchCommitted, *wire.FetchViewChange:
-		sender, _ := wire.SenderOf(ev.Message.Message())
+	m := ev.Message.Message()
+	switch m.Kind() {
+	case wire.KindStatus, wire.KindFetchBatches, wire.KindFetchCommitted, wire.KindFetchViewChange:
+		sender, _ := wire.SenderOf(m)
 		return sender != ev.From
 	default:
 		return false

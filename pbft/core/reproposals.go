@@ -26,20 +26,7 @@ func reproposals(changes []*wire.ViewChange) (wire.CheckpointCert, []wire.Choice
 			stable = vc.Stable
 		}
 	}
-	best := map[wire.Seq]*wire.PreparedCert{}
-	last := stable.Seq
-	for _, vc := range changes {
-		for i := range vc.Prepared {
-			cert := &vc.Prepared[i]
-			if cert.Seq <= stable.Seq {
-				continue
-			}
-			last = max(last, cert.Seq)
-			if old := best[cert.Seq]; old == nil || newer(cert, old) {
-				best[cert.Seq] = cert
-			}
-		}
-	}
+	best, last := newest(changes, stable.Seq)
 	choices := make([]wire.Choice, 0, last-stable.Seq)
 	for seq := stable.Seq + 1; seq <= last; seq++ {
 		digest := wire.NullDigest()
@@ -49,6 +36,25 @@ func reproposals(changes []*wire.ViewChange) (wire.CheckpointCert, []wire.Choice
 		choices = append(choices, wire.Choice{Seq: seq, Digest: digest})
 	}
 	return stable, choices
+}
+
+// newest returns the prepared certificate of the highest view for every number
+// above low, and the highest such number, or low.
+func newest(changes []*wire.ViewChange, low wire.Seq) (map[wire.Seq]*wire.PreparedCert, wire.Seq) {
+	best, last := map[wire.Seq]*wire.PreparedCert{}, low
+	for _, vc := range changes {
+		for i := range vc.Prepared {
+			cert := &vc.Prepared[i]
+			if cert.Seq <= low {
+				continue
+			}
+			last = max(last, cert.Seq)
+			if old := best[cert.Seq]; old == nil || newer(cert, old) {
+				best[cert.Seq] = cert
+			}
+		}
+	}
+	return best, last
 }
 
 // higher orders checkpoint certificates. Two valid ones of one number agree

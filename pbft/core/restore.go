@@ -196,23 +196,9 @@ func (r *Replica) Base() []Record {
 	}
 	seqs := r.numbers()
 	for _, seq := range seqs {
-		s := r.slots[seq]
-		for _, b := range s.bodies {
-			if s.proposal == nil || !s.voted || s.proposal.Digest != b.digest { // or else it is with the proposal
-				base = append(base, BatchRecord{seq, b.batch})
-			}
-		}
+		base = append(base, r.slots[seq].unvoted()...)
 	}
-	for _, h := range r.change.named {
-		if h != nil {
-			base = append(base, ViewChangeRecord{h.message})
-		}
-	}
-	if r.change.newView != nil {
-		base = append(base, NewViewRecord{r.change.newView})
-	} else if nv := r.change.ownNewView; nv != nil && nv.View == r.view {
-		base = append(base, NewViewRecord{nv})
-	}
+	base = append(base, r.change.base()...)
 	base = append(base, ViewRecord{r.view, r.active})
 	if r.change.own != nil {
 		base = append(base, ViewChangeRecord{r.change.own})
@@ -223,6 +209,36 @@ func (r *Replica) Base() []Record {
 	return base
 }
 
+// base returns the new view that was entered or sent, with the view changes that
+// it names.
+func (c *changing) base() []Record {
+	var base []Record
+	for _, h := range c.named {
+		if h != nil {
+			base = append(base, ViewChangeRecord{h.message})
+		}
+	}
+	switch {
+	case c.newView != nil:
+		base = append(base, NewViewRecord{c.newView})
+	case c.own != nil && c.ownNewView != nil && c.ownNewView.View == c.own.View:
+		base = append(base, NewViewRecord{c.ownNewView})
+	}
+	return base
+}
+
+// unvoted returns the batches that are not with a proposal of the current view.
+func (s *slot) unvoted() []Record {
+	var base []Record
+	for _, b := range s.bodies {
+		if s.proposal == nil || !s.voted || s.proposal.Digest != b.digest {
+			base = append(base, BatchRecord{s.seq, b.batch})
+		}
+	}
+	return base
+}
+
+// base returns what was voted and proven at the slot.
 func (s *slot) base() []Record {
 	var base []Record
 	if s.proposal != nil && s.voted {

@@ -103,14 +103,6 @@ func (b *ballot) add(n int, sender wire.ReplicaID, v vote) (conflict vote, ok bo
 	}
 }
 
-// of returns the vote of sender.
-func (b *ballot) of(sender wire.ReplicaID) vote {
-	if b.votes == nil {
-		return vote{}
-	}
-	return b.votes[sender]
-}
-
 // count returns how many voted for digest.
 func (b *ballot) count(digest crypto.Digest) int {
 	n := 0
