@@ -41,10 +41,10 @@ func (c *console) explain(err error) int {
 		return exitDone
 	}
 	for line := range strings.Lines(err.Error()) {
-		fmt.Fprintf(c.err, "quorate: %s\n", strings.TrimSuffix(line, "\n"))
+		c.tell("quorate: %s\n", strings.TrimSuffix(line, "\n"))
 	}
 	if !c.started {
-		fmt.Fprintln(c.err, "See 'quorate --help', or --help after any command.")
+		c.tell("See 'quorate --help', or --help after any command.\n")
 		return exitUsage
 	}
 	return exitCode(err)

@@ -107,16 +107,19 @@ func TestStatusSaysWhatIsUsedAndMissing(t *testing.T) {
 		"healthy": {four(t, nil), []string{"tolerates f = 1, 0 used\n", "1        primary  1     300       256"}, exitDone},
 		"one gone": {
 			gone(four(t, nil), 3),
-			[]string{"1 used", "3        silent", "connection refused"}, exitDone,
+			[]string{"1 used", "3        silent", "connection refused"},
+			exitDone,
 		},
 		"two gone": {gone(four(t, nil), 2, 3), []string{"2 used; NO QUORUM: 2 of 4 replicas serve, 3 are needed"}, exitUnreachable},
 		"diverged": {
 			four(t, changes{2: func(r *wire.Report) { r.State = crypto.Digest{1} }}),
-			[]string{"1 used; DIVERGED: replicas 2", "DIVERGED\n"}, exitFailure,
+			[]string{"1 used; DIVERGED: replicas 2", "DIVERGED\n"},
+			exitFailure,
 		},
 		"changing view": {
 			four(t, changes{0: func(r *wire.Report) { r.Active = false }}),
-			[]string{"1 used", "changing view"}, exitDone,
+			[]string{"1 used", "changing view"},
+			exitDone,
 		},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -19,7 +19,7 @@ func main() {
 
 // run executes one command line and returns its exit code.
 func run(ctx context.Context, c *console, args []string) int {
-	root := newRoot(c)
+	root := newRoot(c) //nolint:contextcheck // commands get theirs from ExecuteContext
 	root.SetArgs(args)
 	return c.explain(root.ExecuteContext(ctx))
 }

@@ -5,11 +5,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"path/filepath"
 	"strings"
 	"time"
 
 	logging "github.com/ipfs/go-log/v2"
+	"github.com/libp2p/go-libp2p/gologshim"
 	"github.com/spf13/cobra"
 
 	"github.com/quorate/quorate/app"
@@ -114,8 +116,11 @@ func runNode(ctx context.Context, c *console, o nodeOptions) error {
 	if err != nil {
 		return err
 	}
-	fmt.Fprintf(c.out, "ready replica=%d cluster=%s app=%s addrs=%s\n",
+	_, err = fmt.Fprintf(c.out, "ready replica=%d cluster=%s app=%s addrs=%s\n",
 		replica.ID(), replica.Genesis().Hash().Short(), appOf(cfg.App), strings.Join(replica.Addrs(), ","))
+	if err != nil {
+		return errors.Join(err, replica.Close())
+	}
 	select {
 	case <-ctx.Done():
 		return replica.Close()
@@ -124,12 +129,15 @@ func runNode(ctx context.Context, c *console, o nodeOptions) error {
 	}
 }
 
-// setLogLevel sets the level of all loggers.
+// setLogLevel sets the level of all loggers, and joins to them those of libp2p,
+// which logs through slog.
 func setLogLevel(level string) error {
 	parsed, err := logging.Parse(cmp.Or(level, "warn"))
 	if err != nil {
 		return usageError{err}
 	}
 	logging.SetAllLoggers(parsed)
+	slog.SetDefault(slog.New(logging.SlogHandler()))
+	gologshim.SetDefaultHandler(logging.SlogHandler())
 	return nil
 }

@@ -78,9 +78,9 @@ func (c *console) prompt(question string) ([]byte, error) {
 		return nil, usagef("a passphrase is needed, and there is no terminal to ask for it: give --passphrase-file, "+
 			"set %s, or use plain keys", passphraseEnv)
 	}
-	fmt.Fprint(c.err, question)
+	c.tell("%s", question)
 	p, err := readHidden(c.in)
-	fmt.Fprintln(c.err)
+	c.tell("\n")
 	if err != nil {
 		return nil, fmt.Errorf("passphrase: %w", err)
 	}

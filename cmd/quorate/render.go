@@ -13,6 +13,9 @@ import (
 	"unicode/utf8"
 )
 
+// tell prints to the error output. Where that is gone, nobody is left to tell.
+func (c *console) tell(format string, args ...any) { _, _ = fmt.Fprintf(c.err, format, args...) }
+
 // table is a result for people: lines above, and rows under a header.
 type table struct {
 	above  []string
@@ -41,7 +44,9 @@ func (t table) write(to io.Writer) error {
 		rows = append([][]string{t.header}, rows...)
 	}
 	for _, row := range rows {
-		fmt.Fprintln(w, strings.Join(row, "\t"))
+		if _, err := fmt.Fprintln(w, strings.Join(row, "\t")); err != nil {
+			return err
+		}
 	}
 	if err := w.Flush(); err != nil {
 		return err
