@@ -132,11 +132,9 @@ func runNode(ctx context.Context, c *console, o nodeOptions) error {
 // setLogLevel sets the level of all loggers, and joins to them those of libp2p,
 // which logs through slog.
 func setLogLevel(level string) error {
-	parsed, err := logging.Parse(cmp.Or(level, "warn"))
-	if err != nil {
+	if err := logging.SetLogLevel("*", cmp.Or(level, "warn")); err != nil { // loggers to come, too
 		return usageError{err}
 	}
-	logging.SetAllLoggers(parsed)
 	slog.SetDefault(slog.New(logging.SlogHandler()))
 	gologshim.SetDefaultHandler(logging.SlogHandler())
 	return nil
