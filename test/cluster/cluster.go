@@ -1,6 +1,7 @@
 package cluster
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -87,7 +88,24 @@ func start(ctx context.Context, o Options) (*Cluster, error) {
 	if err != nil {
 		return nil, err
 	}
-	c := &Cluster{options: o, genesis: genesis}
+	return run(ctx, o, genesis)
+}
+
+// Open starts the replicas of the cluster that quorate init, or an earlier
+// Start, made in o.Dir, and returns when each has reported to a client. Of o it
+// needs Binary and Dir, and RequestTimeout if it is not a second.
+func Open(ctx context.Context, o Options) (*Cluster, error) {
+	o.RequestTimeout = cmp.Or(o.RequestTimeout, requestTimeoutDefault)
+	genesis, err := pbft.LoadGenesis(filepath.Join(o.Dir, pbft.GenesisFile))
+	if err != nil {
+		return nil, fmt.Errorf("cluster: %w", err)
+	}
+	return run(ctx, o, genesis)
+}
+
+// run starts the replicas whose files are there.
+func run(ctx context.Context, o Options, genesis *pbft.Genesis) (c *Cluster, err error) {
+	c = &Cluster{options: o, genesis: genesis}
 	if c.quorum, err = core.NewQuorum(genesis.Replicas()); err != nil {
 		return nil, fmt.Errorf("cluster: %w", err)
 	}
@@ -130,7 +148,7 @@ func (c *Cluster) GenesisPath() string { return filepath.Join(c.options.Dir, pbf
 func (c *Cluster) Quorum() core.Quorum { return c.quorum }
 
 // Interval returns the numbers between two checkpoints.
-func (c *Cluster) Interval() wire.Seq { return wire.Seq(c.options.CheckpointInterval) }
+func (c *Cluster) Interval() wire.Seq { return wire.Seq(c.genesis.Limits.CheckpointInterval) }
 
 // Dir returns the directory of replica i.
 func (c *Cluster) Dir(i int) string { return filepath.Join(c.options.Dir, replicaName(i)) }
