@@ -1,0 +1,148 @@
+package core
+
+import (
+	"testing"
+
+	"pgregory.net/rapid"
+
+	"github.com/quorate/quorate/crypto"
+	"github.com/quorate/quorate/pbft/wire"
+)
+
+func sizedRequest(client byte, number wire.Number, size int) *wire.Sealed {
+	return wire.Reseal(&wire.Request{Client: wire.ClientID{client}, Session: 1, Number: number, Ops: [][]byte{make([]byte, size)}})
+}
+
+// TestPoolServesClientsInTurn fills a pool at random and empties it batch by
+// batch: while a client waits, no other is served twice.
+func TestPoolServesClientsInTurn(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		cfg := &Config{BatchRequestsMax: rapid.IntRange(1, 6).Draw(t, "batch"), BatchBytesMax: rapid.IntRange(400, 1500).Draw(t, "bytes")}
+		table := newClientTable(10, nil)
+		p := newPool()
+		number := wire.Number(0)
+		since := map[wire.ClientID]map[wire.ClientID]int{} // waiting client → served meanwhile
+		waiting := map[wire.ClientID]int{}
+		for range rapid.IntRange(1, 40).Draw(t, "steps") {
+			if rapid.IntRange(0, 2).Draw(t, "what") > 0 {
+				number++
+				one := sizedRequest(byte(rapid.IntRange(1, 4).Draw(t, "client")), number, rapid.IntRange(0, 700).Draw(t, "size"))
+				req := one.Message().(*wire.Request) //nolint:errcheck,forcetypeassert // made above
+				p.add(one, req, uint64(number))
+				if waiting[req.Client]++; waiting[req.Client] == 1 {
+					since[req.Client] = map[wire.ClientID]int{}
+				}
+				continue
+			}
+			serve(t, cfg, p.take(cfg, &table), waiting, since)
+		}
+	})
+}
+
+func serve(t *rapid.T, cfg *Config, out []*wire.Request, waiting map[wire.ClientID]int, since map[wire.ClientID]map[wire.ClientID]int) {
+	bytes, left := 0, 0
+	for _, n := range waiting {
+		left += n
+	}
+	if len(out) > cfg.BatchRequestsMax || len(out) == 0 && left > 0 {
+		t.Fatalf("got %d of %d waiting requests, want up to %d", len(out), left, cfg.BatchRequestsMax)
+	}
+	for _, req := range out {
+		bytes += req.Size()
+		for client, served := range since {
+			if client == req.Client || waiting[client] == 0 {
+				continue
+			}
+			if served[req.Client]++; served[req.Client] > 1 {
+				t.Fatalf("client %d is served twice while client %d waits", req.Client[0], client[0])
+			}
+		}
+		waiting[req.Client]--
+		since[req.Client] = map[wire.ClientID]int{}
+	}
+	if bytes > cfg.BatchBytesMax && len(out) > 1 {
+		t.Fatalf("got %d bytes in %d requests, want at most %d", bytes, len(out), cfg.BatchBytesMax)
+	}
+}
+
+// TestPoolCountsWhatItHolds adds, proposes and removes at random.
+func TestPoolCountsWhatItHolds(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		cfg := &Config{BatchRequestsMax: 3, BatchBytesMax: 1 << 20, QueueRequestsMax: 5, QueueBytesMax: 1500}
+		table := newClientTable(10, nil)
+		p := newPool()
+		held := map[crypto.Digest]*wire.Request{}
+		var all []crypto.Digest
+		for i := range rapid.IntRange(1, 120).Draw(t, "steps") {
+			switch rapid.SampledFrom([]string{"add", "add", "remove", "take", "unpropose", "execute", "oldest"}).Draw(t, "what") {
+			case "add":
+				one := sizedRequest(byte(rapid.IntRange(1, 3).Draw(t, "client")), wire.Number(i+1), rapid.IntRange(0, 300).Draw(t, "size")) //nolint:gosec // small
+				req := one.Message().(*wire.Request)                                                                                        //nolint:errcheck,forcetypeassert // made above
+				if !p.full(req, cfg) {
+					p.add(one, req, uint64(i)) //nolint:gosec // small
+					held[one.Digest()] = req
+					all = append(all, one.Digest())
+				}
+			case "remove":
+				if len(all) > 0 {
+					d := rapid.SampledFrom(all).Draw(t, "which")
+					p.remove(d)
+					delete(held, d)
+				}
+			case "take":
+				p.take(cfg, &table)
+			case "unpropose":
+				p.unpropose()
+			case "execute":
+				if len(all) > 0 {
+					if req := held[rapid.SampledFrom(all).Draw(t, "which")]; req != nil {
+						table.take(req, nil)
+					}
+				}
+			case "oldest":
+				p.oldest(&table)
+			}
+			for d := range held { // take and oldest forget what is executed
+				if _, there := p.byDigest[d]; !there && table.settled(held[d]) {
+					delete(held, d)
+				}
+			}
+			checkPool(t, &p, held, cfg)
+		}
+		if one := p.oldest(&table); one != nil {
+			for _, other := range p.byDigest {
+				if other.since < one.since && !table.settled(other.req) {
+					t.Fatalf("got the request of tick %d as the oldest; one of %d waits", one.since, other.since)
+				}
+			}
+		}
+		for d := range held {
+			p.remove(d)
+		}
+		if p.bytes != 0 || len(p.byDigest)+len(p.lines)+len(p.turn)+len(p.arrivals) != 0 {
+			t.Fatalf("empty, the pool holds %d bytes, %d lines, %d arrivals", p.bytes, len(p.lines), len(p.arrivals))
+		}
+	})
+}
+
+func checkPool(t *rapid.T, p *pool, held map[crypto.Digest]*wire.Request, cfg *Config) {
+	bytes := 0
+	for d, req := range held {
+		bytes += req.Size()
+		if p.byDigest[d] == nil {
+			t.Fatalf("request %d is gone", req.Number)
+		}
+	}
+	if len(p.byDigest) != len(held) || p.bytes != bytes || len(p.turn) != len(p.lines) {
+		t.Fatalf("got %d requests of %d bytes, %d of %d lines in turn; want %d of %d",
+			len(p.byDigest), p.bytes, len(p.turn), len(p.lines), len(held), bytes)
+	}
+	if len(p.arrivals) > 4*len(p.byDigest)+65 {
+		t.Fatalf("got %d arrivals for %d requests", len(p.arrivals), len(p.byDigest))
+	}
+	for _, l := range p.lines {
+		if len(l.requests) == 0 || len(l.requests) > cfg.QueueRequestsMax || l.bytes > cfg.QueueBytesMax {
+			t.Fatalf("client %d has %d requests of %d bytes", l.client[0], len(l.requests), l.bytes)
+		}
+	}
+}
