@@ -76,7 +76,7 @@ func runDemo(ctx context.Context, c *console, o demoOptions) (err error) {
 		return err
 	}
 	d := &demo{options: o, story: newStory(c), dir: dir}
-	defer func() { err = errors.Join(err, d.end()) }()
+	defer func() { err = errors.Join(err, d.end(ctx)) }()
 	if err := d.play(ctx); err != nil {
 		return d.failure(ctx, err)
 	}
@@ -114,10 +114,10 @@ func (d *demo) failure(ctx context.Context, err error) error {
 }
 
 // end ends the load and the processes, and removes the files.
-func (d *demo) end() error {
+func (d *demo) end(ctx context.Context) error {
 	var errs []error
 	if d.load != nil {
-		done, cancel := context.WithCancel(context.Background())
+		done, cancel := context.WithCancel(ctx)
 		cancel()
 		d.load.Stop(done)
 	}

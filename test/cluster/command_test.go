@@ -48,7 +48,7 @@ func freePorts(t *testing.T, n int) int {
 		must(t, err)
 		free := true
 		for port := base; port < base+n && free; port++ {
-			l, err := net.Listen("tcp4", "127.0.0.1:"+strconv.Itoa(port))
+			l, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp4", "127.0.0.1:"+strconv.Itoa(port))
 			free = err == nil
 			if free {
 				defer l.Close() //nolint:errcheck // free until the end of the search

@@ -27,16 +27,13 @@ func (r register) next(op kv.Op) (register, kv.Result) {
 	found := kv.Result{Status: kv.StatusFound, Value: []byte(r.value)}
 	conflict := kv.Result{Status: kv.StatusConflict, Value: []byte(r.value)}
 	none, done := kv.Result{Status: kv.StatusNotFound}, kv.Result{Status: kv.StatusDone}
-	switch op.Kind {
-	case kv.KindPut:
+	absent := op.Kind == kv.KindPutIfAbsent && !r.present
+	switch {
+	case op.Kind == kv.KindPut || absent:
 		return written, done
-	case kv.KindPutIfAbsent:
-		if r.present {
-			return r, conflict
-		}
-		return written, done
-	}
-	if !r.present {
+	case op.Kind == kv.KindPutIfAbsent:
+		return r, conflict
+	case !r.present:
 		return r, none
 	}
 	switch op.Kind {
@@ -54,6 +51,7 @@ func (r register) next(op kv.Op) (register, kv.Result) {
 	}
 }
 
+// String returns the value, for pictures.
 func (r register) String() string {
 	if !r.present {
 		return "nothing"

@@ -89,7 +89,7 @@ func StartLoad(ctx context.Context, dial func(context.Context) (Submitter, error
 		}
 		l.clients = append(l.clients, client)
 	}
-	submits, abandon := context.WithCancel(context.Background())
+	submits, abandon := context.WithCancel(context.WithoutCancel(ctx))
 	calls, stop := context.WithCancel(submits)
 	l.stop, l.abandon = stop, abandon
 	for i := range l.clients {

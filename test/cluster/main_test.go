@@ -36,7 +36,7 @@ func runAll(m *testing.M) int {
 	}
 	defer os.RemoveAll(dir) //nolint:errcheck // it is temporary
 	binary = filepath.Join(dir, "quorate")
-	build := exec.Command("go", "build", "-o", binary, "github.com/quorate/quorate/cmd/quorate")
+	build := exec.CommandContext(context.Background(), "go", "build", "-o", binary, "github.com/quorate/quorate/cmd/quorate")
 	if text, err := build.CombinedOutput(); err != nil {
 		fmt.Fprintf(os.Stderr, "build the command: %v\n%s", err, text)
 		return 1

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"net"
 	"os"
 	"path/filepath"
@@ -118,20 +119,32 @@ func (o Options) writeReplica(dir string, key crypto.PrivateKey) error {
 	return pbft.InitData(dir)
 }
 
+// Ports are chosen from here: below those that systems give to outgoing
+// connections, or a connection could take the port of a replica that is down,
+// and one to that port could even connect to itself.
+const (
+	portMin   = 10000
+	portsFrom = 22000 // how many
+	portTries = 1000
+)
+
 // freeAddrs returns n addresses on loopback that nobody listened on a moment ago.
 func freeAddrs(n int) ([]string, error) {
-	var addrs []string
-	for range n {
-		l, err := net.Listen("tcp4", "127.0.0.1:0") //nolint:noctx // it ends at once
-		if err != nil {
-			return nil, err
+	var (
+		addrs []string
+		err   error
+	)
+	for range portTries {
+		if len(addrs) == n {
+			return addrs, nil
+		}
+		port := strconv.Itoa(portMin + rand.IntN(portsFrom)) //nolint:gosec // it need not be secret
+		var l net.Listener
+		if l, err = net.Listen("tcp4", "127.0.0.1:"+port); err != nil { //nolint:noctx // it ends at once
+			continue
 		}
 		defer l.Close() //nolint:errcheck,gocritic // all are open until all are chosen, so that they differ
-		host, port, err := net.SplitHostPort(l.Addr().String())
-		if err != nil {
-			return nil, err
-		}
-		addrs = append(addrs, "/ip4/"+host+"/tcp/"+port)
+		addrs = append(addrs, "/ip4/127.0.0.1/tcp/"+port)
 	}
-	return addrs, nil
+	return nil, fmt.Errorf("no free ports on loopback: %w", err)
 }

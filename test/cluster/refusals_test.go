@@ -30,10 +30,12 @@ func TestReplicasThatMayNotStartSayWhy(t *testing.T) {
 			return []string{"--dir", c.Dir(0)}
 		}, 1, []string{"in use"}},
 		"the data is another replica's": {func(t *testing.T, dir string) []string {
+			t.Helper()
 			must(t, os.CopyFS(filepath.Join(dir, pbft.DataDir), os.DirFS(filepath.Join(c.Dir(1), pbft.DataDir))))
 			return nil
 		}, 1, []string{"replica 1"}},
 		"the key is not in the genesis": {func(t *testing.T, dir string) []string {
+			t.Helper()
 			key, err := crypto.GenerateKey(nil)
 			must(t, err, os.Remove(filepath.Join(dir, pbft.KeyFile)))
 			must(t, crypto.SavePlainKey(filepath.Join(dir, pbft.KeyFile), key))
@@ -43,6 +45,7 @@ func TestReplicasThatMayNotStartSayWhy(t *testing.T) {
 			return []string{"--genesis", other.GenesisPath()}
 		}, 2, []string{pbft.ErrNotMember.Error()}},
 		"the data is another cluster's": {func(t *testing.T, dir string) []string {
+			t.Helper()
 			return []string{"--genesis", renamed(t, c.GenesisPath(), dir)}
 		}, 1, []string{c.Genesis().Hash().Short()}},
 		"there is no genesis": {func(_ *testing.T, dir string) []string {
