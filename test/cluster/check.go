@@ -27,6 +27,8 @@ type Violation struct {
 	Key string
 	// Dir holds the evidence: the history, a picture of it, the replicas' logs.
 	Dir string
+
+	operations []Operation // all that was checked, for the evidence
 }
 
 // Error says what was broken and where the evidence is.
@@ -64,23 +66,33 @@ func CheckHistory(ctx context.Context, client Submitter, h History) (Checked, er
 	if err != nil {
 		return c, err
 	}
-	if err := c.present(h, state); err != nil {
-		return c, err
-	}
-	if err := c.once(h, state); err != nil {
-		return c, err
-	}
-	start := time.Now()
 	all := slices.Concat(h.Operations, reads)
-	key, err := linearizable(ctx, all, checkTimeMax)
+	err = c.present(h, state)
+	if err == nil {
+		err = c.once(h, state)
+	}
+	if err == nil {
+		err = c.linearizable(ctx, all)
+	}
+	var violation *Violation
+	if errors.As(err, &violation) {
+		violation.operations = all
+	}
+	return c, err
+}
+
+// linearizable checks the history of every key.
+func (c *Checked) linearizable(ctx context.Context, operations []Operation) error {
+	start := time.Now()
+	key, err := linearizable(ctx, operations, checkTimeMax)
 	if err != nil {
-		return c, err
+		return err
 	}
 	if key != "" {
-		return c, &Violation{What: "the history of the key " + key + " is not linearizable", Key: key}
+		return &Violation{What: "the history of the key " + key + " is not linearizable", Key: key}
 	}
-	c.Operations, c.Keys, c.Took = len(all), len(byKey(all)), time.Since(start)
-	return c, nil
+	c.Operations, c.Keys, c.Took = len(operations), len(byKey(operations)), time.Since(start)
+	return nil
 }
 
 // readState reads all keys, and returns them and the reads as operations on the

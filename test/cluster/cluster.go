@@ -106,7 +106,7 @@ func Open(ctx context.Context, o Options) (*Cluster, error) {
 // run starts the replicas whose files are there.
 func run(ctx context.Context, o Options, genesis *pbft.Genesis) (c *Cluster, err error) {
 	c = &Cluster{options: o, genesis: genesis}
-	if c.quorum, err = core.NewQuorum(genesis.Replicas()); err != nil {
+	if c.quorum, err = genesis.Quorum(); err != nil {
 		return nil, fmt.Errorf("cluster: %w", err)
 	}
 	for range genesis.Replicas() {

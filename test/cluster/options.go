@@ -37,6 +37,8 @@ type Options struct {
 	Name string
 	// Replicas is n; 0 means 4.
 	Replicas int
+	// Faults is f; 0 means as many as the replicas tolerate.
+	Faults int
 	// App is the application: kv, counter or bank; empty means kv. Only kv has a
 	// load and a proof.
 	App string
@@ -78,7 +80,7 @@ func (o Options) withDefaults() (Options, error) {
 func (o Options) write() (*pbft.Genesis, error) {
 	limits := pbft.DefaultGenesisLimits()
 	limits.CheckpointInterval, limits.Window = o.CheckpointInterval, 4*o.CheckpointInterval
-	genesis := &pbft.Genesis{Name: o.Name, Limits: limits}
+	genesis := &pbft.Genesis{Name: o.Name, Faults: o.Faults, Limits: limits}
 	addrs, err := freeAddrs(o.Replicas)
 	if err != nil {
 		return nil, fmt.Errorf("cluster: %w", err)

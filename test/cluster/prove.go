@@ -151,6 +151,9 @@ func (c *Cluster) withEvidence(h History, err error) error {
 		return errors.Join(err, trouble)
 	}
 	v.Dir = dir
+	if v.operations != nil {
+		h.Operations = v.operations
+	}
 	errs := []error{err, h.Save(filepath.Join(dir, "history.jsonl"))}
 	if v.Key != "" {
 		path := filepath.Join(dir, "history.html")
