@@ -159,7 +159,7 @@ func TestEveryPrefixOfTheRecordsRestores(t *testing.T) {
 }
 
 func run(t *rapid.T, s *swarm) {
-	for range rapid.IntRange(1, 1200).Draw(t, "steps") {
+	for range rapid.IntRange(400, 1500).Draw(t, "steps") {
 		s.chance()
 	}
 	if s.problem != "" {

@@ -66,6 +66,7 @@ type swarm struct {
 	clients []stub
 	members []*member
 	queue   []packet
+	cut     *member // nobody hears it, and it hears nobody
 	numbers []wire.Number
 	batches []*wire.Batch
 	now     wire.Time
@@ -92,6 +93,7 @@ type member struct {
 	life     int
 	journal  []Record
 	snapshot Snapshot
+	lost     bool
 	current  Snapshot
 	states   map[wire.ClientID]ClientState
 	todo     []Event
@@ -151,7 +153,8 @@ func (m *member) config() Config {
 // start begins a life from the disk.
 func (m *member) start() {
 	m.life++
-	m.boot = Restored{Snapshot: m.snapshot, Records: slices.Clone(m.journal)}
+	m.boot = Restored{Snapshot: m.snapshot, Records: slices.Clone(m.journal), Rejoin: m.lost}
+	m.lost = false
 	m.events, m.told, m.todo = nil, nil, nil
 	m.current = m.snapshot
 	m.states = map[wire.ClientID]ClientState{}
@@ -259,22 +262,29 @@ func (s *swarm) chance() {
 	m := s.members[s.rng.IntN(len(s.members))]
 	switch p := s.rng.IntN(100); {
 	case p < 62 && len(s.queue) > 0:
-		at := s.rng.IntN(min(len(s.queue), 12))
-		one := s.queue[at]
-		if s.rng.IntN(20) > 0 { // or else it comes again
-			s.queue = slices.Delete(s.queue, at, at+1)
+		for range min(len(s.queue), 6) {
+			at := s.rng.IntN(min(len(s.queue), 12))
+			one := s.queue[at]
+			if s.rng.IntN(20) > 0 { // or else it comes again
+				s.queue = slices.Delete(s.queue, at, at+1)
+			}
+			s.deliver(one)
 		}
-		s.deliver(one)
-	case p < 65 && len(s.queue) > 0:
+	case p < 66 && len(s.queue) > 0:
 		at := s.rng.IntN(len(s.queue))
 		if s.queue[at].from != s.queue[at].to {
 			s.queue = slices.Delete(s.queue, at, at+1)
 		}
-	case p < 85:
+	case p < 89:
 		s.now += 1e7
 		m.step(Tick{s.now})
 	case p < 98:
 		m.step(Submitted{s.request()})
+	case p < 99 && s.rng.IntN(3) > 0: // somebody is cut off, mostly the primary, or nobody any more
+		s.cut = nil
+		if s.rng.IntN(4) > 0 {
+			s.cut = s.members[m.r.primary()]
+		}
 	case p < 99:
 		m.step(Linked{s.members[s.rng.IntN(len(s.members))].id})
 	default:
@@ -283,7 +293,11 @@ func (s *swarm) chance() {
 }
 
 func (s *swarm) deliver(one packet) {
-	if to := s.members[one.to]; one.from != one.to || one.life == to.life {
+	to := s.members[one.to]
+	if one.from != one.to && (s.cut == to || s.cut == s.members[one.from]) {
+		return
+	}
+	if one.from != one.to || one.life == to.life {
 		to.step(Received{one.from, one.sealed})
 	}
 }
@@ -308,7 +322,7 @@ func TestReplicasAreDeterministic(t *testing.T) {
 	views, stable := wire.View(0), wire.Seq(0)
 	rapid.Check(t, func(t *rapid.T) {
 		s := newSwarm(t)
-		for range rapid.IntRange(1, 1500).Draw(t, "steps") {
+		for range rapid.IntRange(400, 1500).Draw(t, "steps") {
 			s.chance()
 		}
 		if s.problem != "" {
