@@ -27,7 +27,7 @@ func (m *windowModel) execute(req *wire.Request) []bool {
 	}
 	m.low = max(m.low, min(req.Acked, req.Number-1))
 	for i := range ran {
-		n := req.Number + wire.Number(i) //nolint:gosec // small
+		n := req.Number + wire.Number(i)
 		ran[i] = n > m.low && n <= m.low+ClientWindowMax && !m.done[n]
 		m.done[n] = m.done[n] || ran[i]
 	}
@@ -35,15 +35,15 @@ func (m *windowModel) execute(req *wire.Request) []bool {
 }
 
 func anyRequest(t *rapid.T, clients int) *wire.Request {
-	number := wire.Number(rapid.IntRange(1, 700).Draw(t, "number")) //nolint:gosec // small
+	number := wire.Number(rapid.IntRange(1, 700).Draw(t, "number"))
 	if rapid.Bool().Draw(t, "near") {
 		number = number%40 + 1
 	}
 	return &wire.Request{
 		Client:  wire.ClientID{byte(rapid.IntRange(1, clients).Draw(t, "client"))},
-		Session: wire.Session(rapid.IntRange(1, 3).Draw(t, "session")), //nolint:gosec // small
+		Session: wire.Session(rapid.IntRange(1, 3).Draw(t, "session")),
 		Number:  number,
-		Acked:   wire.Number(rapid.IntRange(0, int(number)+20).Draw(t, "acked")), //nolint:gosec // small
+		Acked:   wire.Number(rapid.IntRange(0, int(number)+20).Draw(t, "acked")),
 		Ops:     make([][]byte, rapid.IntRange(1, 4).Draw(t, "ops")),
 	}
 }

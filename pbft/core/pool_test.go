@@ -10,14 +10,19 @@ import (
 )
 
 func sizedRequest(client byte, number wire.Number, size int) *wire.Sealed {
-	return wire.Reseal(&wire.Request{Client: wire.ClientID{client}, Session: 1, Number: number, Ops: [][]byte{make([]byte, size)}})
+	return wire.Reseal(&wire.Request{
+		Client: wire.ClientID{client}, Session: 1, Number: number, Ops: [][]byte{make([]byte, size)},
+	})
 }
 
 // TestPoolServesClientsInTurn fills a pool at random and empties it batch by
 // batch: while a client waits, no other is served twice.
 func TestPoolServesClientsInTurn(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		cfg := &Config{BatchRequestsMax: rapid.IntRange(1, 6).Draw(t, "batch"), BatchBytesMax: rapid.IntRange(400, 1500).Draw(t, "bytes")}
+		cfg := &Config{
+			BatchRequestsMax: rapid.IntRange(1, 6).Draw(t, "batch"),
+			BatchBytesMax:    rapid.IntRange(400, 1500).Draw(t, "bytes"),
+		}
 		table := newClientTable(10, nil)
 		p := newPool()
 		number := wire.Number(0)
@@ -26,20 +31,28 @@ func TestPoolServesClientsInTurn(t *testing.T) {
 		for range rapid.IntRange(1, 40).Draw(t, "steps") {
 			if rapid.IntRange(0, 2).Draw(t, "what") > 0 {
 				number++
-				one := sizedRequest(byte(rapid.IntRange(1, 4).Draw(t, "client")), number, rapid.IntRange(0, 700).Draw(t, "size"))
-				req := one.Message().(*wire.Request) //nolint:errcheck,forcetypeassert // made above
+				client := byte(rapid.IntRange(1, 4).Draw(t, "client"))
+				one := sizedRequest(client, number, rapid.IntRange(0, 700).Draw(t, "size"))
+				req := one.Message().(*wire.Request) //nolint:errcheck // made above
 				p.add(one, req, uint64(number))
 				if waiting[req.Client]++; waiting[req.Client] == 1 {
 					since[req.Client] = map[wire.ClientID]int{}
 				}
 				continue
 			}
-			serve(t, cfg, p.take(cfg, &table), waiting, since)
+			serve(t, cfg, p.take(cfg, &table), queueing{waiting, since})
 		}
 	})
 }
 
-func serve(t *rapid.T, cfg *Config, out []*wire.Request, waiting map[wire.ClientID]int, since map[wire.ClientID]map[wire.ClientID]int) {
+// queueing is who waits, and how often others were served meanwhile.
+type queueing struct {
+	waiting map[wire.ClientID]int
+	since   map[wire.ClientID]map[wire.ClientID]int
+}
+
+func serve(t *rapid.T, cfg *Config, out []*wire.Request, q queueing) {
+	waiting, since := q.waiting, q.since
 	bytes, left := 0, 0
 	for _, n := range waiting {
 		left += n
@@ -74,12 +87,14 @@ func TestPoolCountsWhatItHolds(t *testing.T) {
 		held := map[crypto.Digest]*wire.Request{}
 		var all []crypto.Digest
 		for i := range rapid.IntRange(1, 120).Draw(t, "steps") {
-			switch rapid.SampledFrom([]string{"add", "add", "remove", "take", "unpropose", "execute", "oldest"}).Draw(t, "what") {
+			what := []string{"add", "add", "remove", "take", "unpropose", "execute", "oldest"}
+			switch rapid.SampledFrom(what).Draw(t, "what") {
 			case "add":
-				one := sizedRequest(byte(rapid.IntRange(1, 3).Draw(t, "client")), wire.Number(i+1), rapid.IntRange(0, 300).Draw(t, "size")) //nolint:gosec // small
-				req := one.Message().(*wire.Request)                                                                                        //nolint:errcheck,forcetypeassert // made above
+				client := byte(rapid.IntRange(1, 3).Draw(t, "client"))
+				one := sizedRequest(client, wire.Number(i+1), rapid.IntRange(0, 300).Draw(t, "size"))
+				req := one.Message().(*wire.Request) //nolint:errcheck // made above
 				if !p.full(req, cfg) {
-					p.add(one, req, uint64(i)) //nolint:gosec // small
+					p.add(one, req, uint64(i))
 					held[one.Digest()] = req
 					all = append(all, one.Digest())
 				}

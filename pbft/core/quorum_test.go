@@ -80,8 +80,11 @@ func TestValidateReportsAllProblemsAtOnce(t *testing.T) {
 	}
 	c := DefaultConfig(0, q)
 	c.Window, c.HeartbeatTicks = 2*c.Interval-1, 2*c.StatusTicks-1
-	if err := c.Validate(); err == nil || !strings.Contains(err.Error(), "window") || !strings.Contains(err.Error(), "heartbeat") {
-		t.Errorf("got %v, want it to tell of the window and the heartbeat", err)
+	err = c.Validate()
+	for _, want := range []string{"window", "heartbeat"} {
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("got %v, want it to tell of the %s", err, want)
+		}
 	}
 }
 
@@ -89,9 +92,18 @@ func TestEveryObservationHasItsWords(t *testing.T) {
 	said := map[string]bool{}
 	evidence := &wire.Evidence{Proof: wire.EvidencePrePrepares, Culprit: 2}
 	for _, o := range []Observation{
-		Refused{Kind: wire.KindCommit, From: 1, Why: "so"}, Misbehaved{View: 1, Seq: 2, Evidence: evidence}, Accepted{},
-		BecamePrepared{}, BecameCommitted{}, LeftView{}, EnteredView{}, BecameStable{}, Diverged{}, FellBehind{},
-		CaughtUp{}, Rejoined{},
+		Refused{Kind: wire.KindCommit, From: 1, Why: "so"},
+		Misbehaved{View: 1, Seq: 2, Evidence: evidence},
+		Accepted{},
+		BecamePrepared{},
+		BecameCommitted{},
+		LeftView{},
+		EnteredView{},
+		BecameStable{},
+		Diverged{},
+		FellBehind{},
+		CaughtUp{},
+		Rejoined{},
 	} {
 		text := Describe(o)
 		if said[text] || strings.Contains(text, "core.") {

@@ -113,14 +113,14 @@ func (h *history) checkpoint() {
 	}
 	for i := range h.stable {
 		if whole > h.stable[i] && h.rng.IntN(4) == 0 {
-			h.stable[i] += wire.Seq(h.rng.IntN(int(whole-h.stable[i]) + 1)) //nolint:gosec // small
+			h.stable[i] += wire.Seq(h.rng.IntN(int(whole-h.stable[i]) + 1))
 		}
 	}
 }
 
 // change returns the view change of a replica, a lie if it is faulty.
 func (h *history) change(id int, view wire.View) *wire.ViewChange {
-	vc := &wire.ViewChange{View: view, Sender: wire.ReplicaID(id)} //nolint:gosec // small
+	vc := &wire.ViewChange{View: view, Sender: wire.ReplicaID(id)}
 	vc.Stable = wire.CheckpointCert{Seq: h.stable[id], State: crypto.Digest{byte(h.stable[id])}}
 	for seq := vc.Stable.Seq + 1; seq <= h.numbers; seq++ {
 		if id < h.correct() {
@@ -153,7 +153,7 @@ func TestNewViewKeepsWhatCommitted(t *testing.T) {
 		}
 		h := newHistory(q, rapid.Uint64().Draw(t, "seed"))
 		stable, choices := wire.CheckpointCert{}, []wire.Choice(nil)
-		for view := range wire.View(rapid.IntRange(1, 7).Draw(t, "views")) { //nolint:gosec // small
+		for view := range wire.View(rapid.IntRange(1, 7).Draw(t, "views")) {
 			h.view(t, view, stable.Seq, choices)
 			stable, choices = h.everyQuorum(t, view+1)
 		}
@@ -203,12 +203,12 @@ func (h *history) everyQuorum(t *rapid.T, view wire.View) (wire.CheckpointCert, 
 
 func (h *history) check(t *rapid.T, stable *wire.CheckpointCert, choices []wire.Choice) {
 	for i, c := range choices {
-		if c.Seq != stable.Seq+wire.Seq(i)+1 { //nolint:gosec // small
+		if c.Seq != stable.Seq+wire.Seq(i)+1 {
 			t.Fatalf("choice %d above %d is for %d", i, stable.Seq, c.Seq)
 		}
 	}
 	for seq, digest := range h.committed {
-		at := int(seq) - int(stable.Seq) - 1 //nolint:gosec // small
+		at := int(seq) - int(stable.Seq) - 1
 		switch {
 		case at < 0: // covered by the checkpoint
 		case at >= len(choices):

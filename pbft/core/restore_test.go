@@ -45,10 +45,11 @@ func tellEffects(fx *Effects) []string {
 // tellRecord says a record without the own signatures: a record is written
 // before its message is signed.
 func tellRecord(rec Record) string {
-	switch rec := rec.(type) {
+	switch rec := rec.(type) { //nolint:gochecksumtype // the others are as they print
 	case AcceptedRecord:
 		pp := *rec.PrePrepare
-		return fmt.Sprintf("accepted v%d n%d %s by %d, batch %v", pp.View, pp.Seq, pp.Digest.Short(), pp.Sender, pp.Batch != nil)
+		whole := pp.Batch != nil
+		return fmt.Sprintf("accepted v%d n%d %s by %d, batch %v", pp.View, pp.Seq, pp.Digest.Short(), pp.Sender, whole)
 	case BatchRecord:
 		return fmt.Sprintf("batch n%d %s", rec.Seq, rec.Batch.Digest().Short())
 	case PreparedRecord:
@@ -56,7 +57,8 @@ func tellRecord(rec Record) string {
 	case CommittedRecord:
 		return fmt.Sprintf("committed %+v", rec.Cert)
 	case ViewChangeRecord:
-		return fmt.Sprintf("view change of %d for %d: %s", rec.ViewChange.Sender, rec.ViewChange.View, rec.ViewChange.Digest())
+		vc := rec.ViewChange
+		return fmt.Sprintf("view change of %d for %d: %s", vc.Sender, vc.View, vc.Digest())
 	case NewViewRecord:
 		nv := *rec.NewView
 		nv.Signature, nv.Choices = crypto.Signature{}, slices.Clone(nv.Choices)
@@ -150,7 +152,8 @@ func TestEveryPrefixOfTheRecordsRestores(t *testing.T) {
 				one.Step(Start{s.now}, &effects)
 				two := revived(t, m, append(slices.Clone(m.journal[:cut]), effects.Persist...))
 				if d := cmp.Diff(tellBase(one), tellBase(two)); d != "" {
-					t.Fatalf("R%d after %T, cut %d of %d: (-started +restored again)\n%s", m.id, ev, cut-durable, len(fx.Persist), d)
+					t.Fatalf("R%d after %T, cut %d of %d: (-started +restored again)\n%s",
+						m.id, ev, cut-durable, len(fx.Persist), d)
 				}
 			}
 		}
@@ -159,7 +162,7 @@ func TestEveryPrefixOfTheRecordsRestores(t *testing.T) {
 }
 
 func run(t *rapid.T, s *swarm) {
-	for range rapid.IntRange(400, 1500).Draw(t, "steps") {
+	for range rapid.IntRange(300, 1000).Draw(t, "steps") {
 		s.chance()
 	}
 	if s.problem != "" {
@@ -186,7 +189,7 @@ func (s *swarm) compare(t *rapid.T, m *member, one, two *Replica) {
 			continue
 		}
 		p := s.queue[s.rng.IntN(len(s.queue))]
-		switch p.sealed.Message().(type) {
+		switch p.sealed.Message().(type) { //nolint:gochecksumtype // all others are compared
 		case *wire.FetchBatches, *wire.FetchCommitted, *wire.FetchViewChange:
 		default:
 			events = append(events, Received{p.from, p.sealed}, TurnEnded{})

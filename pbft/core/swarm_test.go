@@ -118,7 +118,7 @@ func newSwarm(t *rapid.T) *swarm {
 	s.cfg.BackoffMax, s.cfg.ClientsMax = 2, 2
 	keys := stubs{}
 	var public []crypto.PublicKey
-	for i := range uint64(size[0]) { //nolint:gosec // small
+	for i := range uint64(size[0]) {
 		s.signers = append(s.signers, s.key(t, keys, i))
 		public = append(public, s.signers[i].public)
 	}
@@ -129,7 +129,7 @@ func newSwarm(t *rapid.T) *swarm {
 	lim := wire.DefaultLimits(size[0])
 	s.opener = wire.NewOpener(s.domain, public, lim, keys)
 	for id := range s.signers {
-		m := &member{s: s, id: wire.ReplicaID(id)} //nolint:gosec // small
+		m := &member{s: s, id: wire.ReplicaID(id)}
 		s.members = append(s.members, m)
 		m.start()
 	}
@@ -220,7 +220,9 @@ func (m *member) execute(ex Execution) {
 		s.problem = fmt.Sprintf("R%d executes %d after %d", m.id, ex.Seq, m.current.Seq)
 	}
 	s.histories[ex.Seq] = ex.History
-	m.current = Snapshot{Seq: ex.Seq, History: ex.History, Time: ex.Time, Floor: ex.Floor, State: crypto.Sum(ex.History[:])}
+	m.current = Snapshot{
+		Seq: ex.Seq, History: ex.History, Time: ex.Time, Floor: ex.Floor, State: crypto.Sum(ex.History[:]),
+	}
 	for _, id := range ex.Evicted {
 		delete(m.states, id)
 	}
@@ -311,7 +313,7 @@ func (s *swarm) request() *wire.Sealed {
 		number--
 	}
 	return wire.Seal(s.clients[i], s.domain, &wire.Request{
-		Client: s.clients[i].public, Session: wire.Session(i + 1), Number: number, //nolint:gosec // small
+		Client: s.clients[i].public, Session: wire.Session(i + 1), Number: number,
 		Acked: number / 2, Ops: [][]byte{{byte(number)}},
 	})
 }
@@ -322,7 +324,7 @@ func TestReplicasAreDeterministic(t *testing.T) {
 	views, stable := wire.View(0), wire.Seq(0)
 	rapid.Check(t, func(t *rapid.T) {
 		s := newSwarm(t)
-		for range rapid.IntRange(400, 1500).Draw(t, "steps") {
+		for range rapid.IntRange(300, 1000).Draw(t, "steps") {
 			s.chance()
 		}
 		if s.problem != "" {

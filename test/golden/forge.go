@@ -68,7 +68,7 @@ func (w *World) forgery(by wire.ReplicaID, c call) (wire.Message, error) {
 		return w.forgeNewView(by, c)
 	case "status":
 		return &wire.Status{
-			View: c.view("v"), Active: !c.flag("inactive"), Stable: c.seq("h"), Executed: c.seq("executed"), Sender: by,
+			View: c.view(), Active: !c.flag("inactive"), Stable: c.seq("h"), Executed: c.seq("executed"), Sender: by,
 		}, nil
 	case "evidence":
 		return w.forgeEvidence(c)
@@ -108,7 +108,7 @@ func (w *World) batch(ref string, c call) (*wire.Batch, error) {
 			if err != nil {
 				return nil, err
 			}
-			b.Requests = append(b.Requests, sealed.Message().(*wire.Request)) //nolint:errcheck,forcetypeassert // request made it
+			b.Requests = append(b.Requests, sealed.Message().(*wire.Request)) //nolint:errcheck // request made it
 		}
 	}
 	w.names.batch(b)
@@ -120,7 +120,7 @@ func (w *World) forgeVote(by wire.ReplicaID, c call) (wire.Message, error) {
 	if err != nil {
 		return nil, err
 	}
-	v := wire.Vote{View: c.view("v"), Seq: c.seq("n"), Digest: batch.Digest(), Sender: by}
+	v := wire.Vote{View: c.view(), Seq: c.seq("n"), Digest: batch.Digest(), Sender: by}
 	switch c.words[0] {
 	case "pre-prepare":
 		return &wire.PrePrepare{Vote: v, Batch: batch}, nil
@@ -147,7 +147,8 @@ func (w *World) signersOf(c call) []wire.ReplicaID {
 
 // sign returns the signature of a replica under a message.
 func (w *World) sign(id wire.ReplicaID, m wire.Message) crypto.Signature {
-	switch m := wire.Seal(w.replicas[id].signer, w.domain, m).Message().(type) {
+	sealed := wire.Seal(w.replicas[id].signer, w.domain, m)
+	switch m := sealed.Message().(type) { //nolint:gochecksumtype // what certificates are made of
 	case *wire.PrePrepare:
 		return m.Signature
 	case *wire.Prepare:
@@ -181,7 +182,7 @@ func (w *World) checkpointCert(seq wire.Seq, c call) wire.CheckpointCert {
 // forgeViewChange makes a view change with prepared certificates that never
 // came to be: this package has everyone's keys.
 func (w *World) forgeViewChange(by wire.ReplicaID, c call) (wire.Message, error) {
-	vc := &wire.ViewChange{View: c.view("v"), Stable: w.checkpointCert(c.seq("h"), c), Sender: by}
+	vc := &wire.ViewChange{View: c.view(), Stable: w.checkpointCert(c.seq("h"), c), Sender: by}
 	if c.options["prepared"] == "" {
 		return vc, nil
 	}
@@ -219,7 +220,7 @@ func (w *World) certify(cert *wire.PreparedCert, prepares int) {
 }
 
 func (w *World) forgeNewView(by wire.ReplicaID, c call) (wire.Message, error) {
-	nv := &wire.NewView{View: c.view("v"), Stable: c.seq("h"), StableState: w.stateAt(c.seq("h"), c), Sender: by}
+	nv := &wire.NewView{View: c.view(), Stable: c.seq("h"), StableState: w.stateAt(c.seq("h"), c), Sender: by}
 	for _, id := range c.ids(c.options["of"]) {
 		digest := w.truth.changes[fmt.Sprint(id, nv.View)]
 		nv.ViewChanges = append(nv.ViewChanges, wire.ViewChangeRef{Sender: id, Digest: digest})
@@ -255,7 +256,7 @@ func (w *World) forgeEvidence(c call) (wire.Message, error) {
 		if err != nil {
 			return nil, err
 		}
-		v := wire.Vote{View: c.view("v"), Seq: c.seq("n"), Digest: batch.Digest(), Sender: culprit[0]}
+		v := wire.Vote{View: c.view(), Seq: c.seq("n"), Digest: batch.Digest(), Sender: culprit[0]}
 		said[i] = wire.Seal(w.replicas[culprit[0]].signer, w.domain, &wire.PrePrepare{Vote: v, Batch: batch}).Message()
 	}
 	return wire.NewEvidence(wire.EvidencePrePrepares, culprit[0], said[0], said[1])

@@ -222,7 +222,7 @@ func (c call) count(key string, otherwise int) int {
 
 func (c call) seq(key string) wire.Seq { return wire.Seq(c.count(key, 0)) } //nolint:gosec // scripts are ours
 
-func (c call) view(key string) wire.View { return wire.View(c.count(key, 0)) } //nolint:gosec // scripts are ours
+func (c call) view() wire.View { return wire.View(c.count("v", 0)) } //nolint:gosec // scripts are ours
 
 // flag tells whether a word is there.
 func (c call) flag(word string) bool { return slices.Contains(c.words, word) }

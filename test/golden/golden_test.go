@@ -14,8 +14,10 @@ import (
 // like code.
 func TestScenarios(t *testing.T) {
 	datadriven.Walk(t, "testdata", func(t *testing.T, path string) {
+		t.Helper()
 		w := &golden.World{}
 		datadriven.RunTest(t, path, func(t *testing.T, d *datadriven.TestData) string {
+			t.Helper()
 			out := ""
 			for _, command := range append([]string{d.FullCmd()}, strings.Split(d.Input, "\n")...) {
 				text := w.Do(command)

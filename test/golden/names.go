@@ -87,8 +87,10 @@ func (n *names) request(client wire.ClientID, session wire.Session, number wire.
 
 // message says a message in a few words.
 func (n *names) message(m wire.Message) string {
-	vote := func(v *wire.Vote) string { return fmt.Sprintf("%s v%d n%d %s", m.Kind(), v.View, v.Seq, n.digest(v.Digest)) }
-	switch m := m.(type) {
+	vote := func(v *wire.Vote) string {
+		return fmt.Sprintf("%s v%d n%d %s", m.Kind(), v.View, v.Seq, n.digest(v.Digest))
+	}
+	switch m := m.(type) { //nolint:gochecksumtype // the others are said by their kind
 	case *wire.Request:
 		return "request " + n.request(m.Client, m.Session, m.Number)
 	case *wire.PrePrepare:
@@ -176,7 +178,8 @@ func (n *names) record(rec core.Record) string {
 	case core.ViewRecord:
 		return fmt.Sprintf("view %d %s", rec.View, activity(rec.Active))
 	case core.AcceptedRecord:
-		return fmt.Sprintf("accepted v%d n%d %s", rec.PrePrepare.View, rec.PrePrepare.Seq, n.digest(rec.PrePrepare.Digest))
+		pp := rec.PrePrepare
+		return fmt.Sprintf("accepted v%d n%d %s", pp.View, pp.Seq, n.digest(pp.Digest))
 	case core.BatchRecord:
 		return fmt.Sprintf("batch n%d %s", rec.Seq, n.batch(rec.Batch))
 	case core.PreparedRecord:

@@ -55,7 +55,7 @@ func (f *filter) matches(e *envelope) bool {
 // placeOf returns the view and the number of a message, "" where it has none.
 func placeOf(m wire.Message) (view, seq string) {
 	vote := func(v *wire.Vote) (string, string) { return fmt.Sprint(v.View), fmt.Sprint(v.Seq) }
-	switch m := m.(type) {
+	switch m := m.(type) { //nolint:gochecksumtype // the others are for no place
 	case *wire.PrePrepare:
 		return vote(&m.Vote)
 	case *wire.Prepare:

@@ -144,7 +144,8 @@ func (r *replica) carryOut(fx *core.Effects) {
 		w.emit(r.name(), "answers again "+w.names.request(a.Client, a.Session, a.Number))
 	}
 	for _, f := range fx.Refuse {
-		w.emit(r.name(), fmt.Sprintf("refuses %s: %s", w.names.request(f.Client, f.Session, f.Number), reason(f.Reason)))
+		name := w.names.request(f.Client, f.Session, f.Number)
+		w.emit(r.name(), fmt.Sprintf("refuses %s: %s", name, reason(f.Reason)))
 	}
 	for _, t := range fx.Fetch {
 		r.target = &t
@@ -271,8 +272,9 @@ func (r *replica) transfer(c call) error {
 
 // signed watches that a replica never signs two statements that conflict.
 func (w *World) signed(r *replica, sealed *wire.Sealed) {
-	place, digest := "", crypto.Digest{}
-	switch m := sealed.Message().(type) {
+	var place string
+	var digest crypto.Digest
+	switch m := sealed.Message().(type) { //nolint:gochecksumtype // the others may be said twice
 	case *wire.PrePrepare:
 		place, digest = fmt.Sprint(r.id, m.Kind(), m.View, m.Seq), m.Digest
 	case *wire.Prepare:
