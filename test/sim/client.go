@@ -2,61 +2,111 @@ package sim
 
 import (
 	"math/rand/v2"
-	"slices"
 	"time"
 
 	"github.com/quorate/quorate/crypto"
-	"github.com/quorate/quorate/pbft/core"
 	"github.com/quorate/quorate/pbft/wire"
 )
 
 // client submits operations, retransmits to all, and takes a result when f+1
-// replicas say the same.
+// replicas say the same. When it starts anew, or is told that its session is
+// over, it begins another session and forgets what it had open.
 type client struct {
-	w       *World
-	id      int
-	signer  crypto.Signer
-	rng     *rand.Rand
-	next    wire.Number
-	open    map[wire.Number]*question
-	answers map[wire.Number]bool
-	acked   wire.Number
+	w      *world
+	id     int
+	key    wire.ClientID
+	signer crypto.Signer
+	rng    *rand.Rand
 
-	answered int
+	session  wire.Session
+	next     wire.Number
+	acked    wire.Number
+	open     map[wire.Number]*question
+	answers  map[wire.Number]bool
+	expelled map[wire.ReplicaID]bool // who says that the session is over
+
+	issued, answered, abandoned int
 }
 
+// request is what a client asks for at once.
+type request struct {
+	sealed *wire.Sealed
+	first  wire.Number
+	left   int // operations without an answer
+}
+
+// question is one operation without an answer.
 type question struct {
-	sealed  *wire.Sealed
-	replies map[crypto.Digest][]wire.ReplicaID
+	request *request
+	floor   wire.Seq // what was answered before it was asked is not above
+	replies map[crypto.Digest]map[wire.ReplicaID]bool
 }
 
-func newClient(w *World, id int, signer crypto.Signer) *client {
-	return &client{
-		w: w, id: id, signer: signer, rng: rand.New(rand.NewPCG(w.o.Seed, uint64(100+id))), next: 1,
-		open: map[wire.Number]*question{}, answers: map[wire.Number]bool{},
+func newClient(w *world, id int, signer crypto.Signer) *client {
+	c := &client{
+		w: w, id: id, key: signer.Public(), signer: signer,
+		rng: rand.New(rand.NewPCG(w.o.Seed, uint64(100+id))), //nolint:gosec // small; and it need not be secret
 	}
+	c.renew()
+	return c
 }
 
-func (c *client) finished() bool { return c.answered == c.w.o.Operations }
+func (c *client) finished() bool { return c.answered+c.abandoned == c.w.o.Operations }
+
+// renew begins a session. What was open may have been executed, or not.
+func (c *client) renew() {
+	c.abandoned += len(c.open)
+	for _, q := range c.open {
+		q.request.left = 0
+	}
+	c.session = max(c.session+1, wire.Session(c.w.wall())) //nolint:gosec // after 1970
+	c.next, c.acked = 1, 0
+	c.open, c.answers = map[wire.Number]*question{}, map[wire.Number]bool{}
+	c.expelled = map[wire.ReplicaID]bool{}
+}
+
+// startAnew is a new process of the client.
+func (c *client) startAnew() {
+	if c.finished() {
+		return
+	}
+	c.w.counters.NewSessions++
+	c.w.tell("C%d begins a new session", c.id)
+	c.renew()
+	c.begin()
+}
 
 // begin fills the window of outstanding operations.
 func (c *client) begin() {
-	for len(c.open) < c.w.o.Outstanding && int(c.next) <= c.w.o.Operations {
-		number := c.next
-		c.next++
-		op := c.w.o.Operation(c.rng, c.id, int(number))
-		sealed := wire.Seal(c.signer, c.w.domain, &wire.Request{
-			Client: c.signer.Public(), Session: 1, Number: number, Acked: c.acked, Ops: [][]byte{op},
-		})
-		c.open[number] = &question{sealed, map[crypto.Digest][]wire.ReplicaID{}}
-		c.send(number, 0)
+	o := &c.w.o
+	for len(c.open) < o.Outstanding && c.issued < o.Operations {
+		count := 1 + c.rng.IntN(min(o.OpsMax, o.Outstanding-len(c.open), o.Operations-c.issued))
+		c.ask(count, o.Reads > 0 && c.rng.Float64() < o.Reads)
 	}
 }
 
+// ask issues a request of so many operations.
+func (c *client) ask(count int, read bool) {
+	m := &wire.Request{Client: c.key, Session: c.session, Number: c.next, Acked: c.acked, ReadOnly: read}
+	draw := c.w.o.Operation
+	if read {
+		draw = c.w.o.Query
+		c.w.counters.Reads += count
+	}
+	r := &request{first: c.next, left: count}
+	for range count {
+		c.issued++
+		m.Ops = append(m.Ops, draw(c.rng, c.id, c.issued))
+		c.open[c.next] = &question{r, c.w.oracle.answered, map[crypto.Digest]map[wire.ReplicaID]bool{}}
+		c.next++
+	}
+	r.sealed = wire.Seal(c.signer, c.w.domain, m)
+	c.send(r, 0)
+}
+
 // send asks one replica first, and all when no answer comes in time.
-func (c *client) send(number wire.Number, try int) {
-	q := c.open[number]
-	if q == nil {
+func (c *client) send(r *request, try int) {
+	if r.left == 0 {
 		return
 	}
 	to := c.w.nodes
@@ -67,44 +117,64 @@ func (c *client) send(number wire.Number, try int) {
 		if !c.w.calm && c.w.chance(c.w.o.Loss) {
 			continue
 		}
-		c.w.after(c.w.delay(), func() {
-			if !n.down {
-				c.w.note("R%d←C%d request %d", n.id, c.id, number)
-				n.step(core.Submitted{Request: q.sealed})
-			}
-		})
+		c.w.after(c.w.delay(), func() { n.submit(c, r) })
 	}
-	c.w.after(time.Duration(min(try+1, 4))*25*tick, func() { c.send(number, try+1) })
+	c.w.after(time.Duration(min(try+1, 4))*25*tick, func() { c.send(r, try+1) })
 }
 
-// incoming carries a reply to the client it is for.
-func (c *client) incoming(from wire.ReplicaID, sealed *wire.Sealed) {
-	reply, ok := sealed.Message().(*wire.Reply)
-	if !ok || reply.Client != c.signer.Public() || !c.w.calm && c.w.chance(c.w.o.Loss) {
-		return
+// incoming delivers something to the client, perhaps.
+func (c *client) incoming(deliver func()) {
+	if c.w.calm || !c.w.chance(c.w.o.Loss) {
+		c.w.after(c.w.delay(), deliver)
 	}
-	c.w.after(c.w.delay(), func() { c.take(from, reply) })
+}
+
+// refused hears that a replica takes the client's session for over. Other
+// refusals are hints; the client asks again anyway.
+func (c *client) refused(from wire.ReplicaID, r *wire.Refusal) {
+	if r.Reason == wire.RefusalSessionOld && r.Session == c.session {
+		c.expel(from)
+	}
+}
+
+func (c *client) expel(from wire.ReplicaID) {
+	c.expelled[from] = true
+	if len(c.expelled) >= c.w.quorum.Weak() {
+		c.startAnew()
+	}
 }
 
 func (c *client) take(from wire.ReplicaID, reply *wire.Reply) {
+	if reply.Session != c.session {
+		return
+	}
+	switch reply.Outcome { //nolint:exhaustive // the others are results
+	case wire.OutcomeSessionOld, wire.OutcomeNoRoom:
+		c.expel(from)
+		return
+	default:
+	}
 	q := c.open[reply.Number]
 	if q == nil {
 		return
 	}
 	leaf := wire.ReplyLeaf(reply)
-	if slices.Contains(q.replies[leaf], from) {
-		return
+	if q.replies[leaf] == nil {
+		q.replies[leaf] = map[wire.ReplicaID]bool{}
 	}
-	q.replies[leaf] = append(q.replies[leaf], from)
+	q.replies[leaf][from] = true
 	if len(q.replies[leaf]) < c.w.quorum.Weak() {
 		return
 	}
-	c.w.note("C%d has the result of %d at %d", c.id, reply.Number, reply.Seq)
-	c.w.oracle.acknowledged(c, reply)
+	c.w.note(markAnswer, wire.ReplicaID(c.id), uint64(reply.Number), uint64(reply.Seq)) //nolint:gosec // small
+	c.w.tell("C%d has the result of %d at %d", c.id, reply.Number, reply.Seq)
+	c.w.oracle.acknowledged(c, q, reply)
 	delete(c.open, reply.Number)
+	q.request.left--
 	c.answers[reply.Number] = true
 	c.answered++
 	for c.answers[c.acked+1] {
+		delete(c.answers, c.acked+1)
 		c.acked++
 	}
 	c.begin()

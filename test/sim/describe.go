@@ -7,7 +7,7 @@ import (
 )
 
 // describe tells in a few words what a message says.
-func (w *World) describe(sealed *wire.Sealed) string {
+func (w *world) describe(sealed *wire.Sealed) string {
 	switch m := sealed.Message().(type) {
 	case *wire.PrePrepare:
 		return fmt.Sprintf("v%d n%d %s", m.View, m.Seq, m.Digest.Short())

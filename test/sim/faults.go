@@ -1,6 +1,7 @@
 package sim
 
 import (
+	"fmt"
 	"time"
 
 	"github.com/quorate/quorate/pbft/wire"
@@ -20,30 +21,66 @@ func (l *links) open(from, to wire.ReplicaID) bool {
 }
 
 // plan schedules the faults, and the end of all faults.
-func (w *World) plan() {
+func (w *world) plan() {
 	for _, n := range w.nodes {
 		w.after(w.between(0, tick), n.restart)
 	}
 	for _, c := range w.clients {
 		w.after(w.between(0, 5*tick), c.begin)
+		for range w.o.Sessions {
+			w.sometime(c.startAnew)
+		}
 	}
 	for range w.o.Crashes {
-		w.after(w.between(0, w.o.Turbulence), w.crashSome)
+		w.sometime(w.crashSome)
 	}
 	for range w.o.Partitions {
-		w.after(w.between(0, w.o.Turbulence), w.split)
+		w.sometime(w.split)
 	}
 	for range w.o.Mutes {
-		w.after(w.between(0, w.o.Turbulence), w.muteOne)
+		w.sometime(w.muteOne)
 	}
-	for range min(w.o.Losses, w.o.Faults) {
-		w.after(w.between(0, w.o.Turbulence), w.loseOne)
-	}
+	w.planFaulty()
 	w.after(w.o.Turbulence, w.becomeCalm)
 }
 
-func (w *World) becomeCalm() {
-	w.note("calm")
+// sometime schedules do for a time within the turbulence.
+func (w *world) sometime(do func()) {
+	w.after(w.between(0, w.o.Turbulence), func() {
+		if !w.calm {
+			do()
+		}
+	})
+}
+
+// planFaulty chooses the faulty replicas, each with one fault.
+func (w *world) planFaulty() {
+	victims := w.rng.Perm(len(w.nodes))
+	next := func(fault string) *node {
+		n := w.nodes[victims[0]]
+		victims, n.fault = victims[1:], fault+" "
+		return n
+	}
+	for range w.o.Losses {
+		n := next("amnesiac")
+		w.sometime(func() { w.loseData(n) })
+	}
+	for range w.o.Rots {
+		n := next("rotten")
+		w.sometime(func() { w.rot(n) })
+	}
+	for range w.o.Skews {
+		next("skewed").skew = wire.Time(time.Hour)
+	}
+	for range w.o.Liars {
+		n := next("liar")
+		n.liar = newLiar(n)
+	}
+}
+
+func (w *world) becomeCalm() {
+	w.note(markFault, 0, 0, 0)
+	w.tell("calm")
 	w.calm = true
 	w.links = newLinks(w.o.Replicas)
 	for _, n := range w.nodes {
@@ -51,12 +88,9 @@ func (w *World) becomeCalm() {
 	}
 }
 
-func (w *World) someNode() *node { return w.nodes[w.rng.IntN(len(w.nodes))] }
+func (w *world) someNode() *node { return w.nodes[w.rng.IntN(len(w.nodes))] }
 
-func (w *World) crashSome() {
-	if w.calm {
-		return
-	}
+func (w *world) crashSome() {
 	victims := []*node{w.someNode()}
 	if w.o.AllCrash && w.rng.IntN(3) == 0 {
 		victims = w.nodes
@@ -67,47 +101,47 @@ func (w *World) crashSome() {
 	}
 }
 
-func (w *World) split() {
-	if w.calm {
-		return
-	}
+func (w *world) split() {
 	for i := range w.links.group {
 		w.links.group[i] = w.rng.IntN(2)
 	}
-	w.note("split %v", w.links.group)
-	w.after(w.between(0, 3*time.Second), func() {
+	w.tell("split %v", w.links.group)
+	w.after(w.between(0, w.o.OutageMax), func() {
 		w.links.group = make([]int, w.o.Replicas)
-		w.note("heal")
+		w.tell("heal")
 	})
 }
 
-func (w *World) muteOne() {
-	if w.calm {
-		return
-	}
+func (w *world) muteOne() {
 	n, which := w.someNode(), w.links.mute
 	if w.rng.IntN(2) == 0 {
 		which = w.links.deaf
 	}
 	which[n.id] = true
-	w.note("R%d mute %v deaf %v", n.id, w.links.mute[n.id], w.links.deaf[n.id])
-	w.after(w.between(0, 3*time.Second), func() { which[n.id] = false })
+	w.tell("R%d mute %v deaf %v", n.id, w.links.mute[n.id], w.links.deaf[n.id])
+	w.after(w.between(0, w.o.OutageMax), func() { which[n.id] = false })
 }
 
-// loseOne takes a replica's data away. It rejoins; the losses are among the f
-// faults, for one that forgets what it signed is a Byzantine replica.
-func (w *World) loseOne() {
-	if w.calm {
-		return
-	}
-	n := w.someNode()
+// loseData takes a replica's data away. It rejoins.
+func (w *world) loseData(n *node) {
 	n.crash()
 	n.lose()
 	w.after(w.between(0, time.Second), n.restart)
 }
 
-// transmit carries a frame from one replica to another.
-func (w *World) transmit(from, to wire.ReplicaID, sealed *wire.Sealed) {
+// rot changes the state of a replica behind its back.
+func (w *world) rot(n *node) {
+	if n.down || n.fetches != nil {
+		return
+	}
+	w.note(markFault, n.id, 1, 0)
+	w.tell("R%d rots", n.id)
+	n.rot = true
+	n.check("rot", n.state.Put([]byte("rot"), []byte{1}))
+}
+
+// transmit carries a message from one replica to another.
+func (w *world) transmit(from, to wire.ReplicaID, sealed *wire.Sealed) {
 	if from == to {
 		n := w.nodes[to]
 		life := n.life
@@ -126,22 +160,28 @@ func (w *World) transmit(from, to wire.ReplicaID, sealed *wire.Sealed) {
 	}
 }
 
-func (w *World) delay() time.Duration {
+func (w *world) delay() time.Duration {
 	if w.calm {
-		return w.between(w.o.DelayMin, min(w.o.DelayMax, 20*time.Millisecond))
+		return w.between(w.o.DelayMin, max(w.o.DelayMin, min(w.o.DelayMax, 20*time.Millisecond)))
 	}
 	return w.between(w.o.DelayMin, w.o.DelayMax)
 }
 
-// deliver hands a message over, through its encoding when asked to.
-func (w *World) deliver(from, to wire.ReplicaID, sealed *wire.Sealed) {
+// deliver hands a message over, through its encoding when asked to, or when a
+// liar made it.
+func (w *world) deliver(from, to wire.ReplicaID, sealed *wire.Sealed) {
 	if !w.links.open(from, to) {
 		return
 	}
-	if w.o.Reencode {
+	lies := w.nodes[from].liar != nil
+	if w.o.Reencode || lies {
 		opened, err := w.opener.OpenOne(sealed.Frame())
-		if err != nil {
-			w.fail(err)
+		switch {
+		case err != nil && lies:
+			w.counters.Unopened++
+			return
+		case err != nil:
+			w.fail(fmt.Errorf("R%d sends what cannot be opened: %w", from, err))
 			return
 		}
 		sealed = opened

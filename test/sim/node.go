@@ -1,82 +1,132 @@
 package sim
 
 import (
+	"errors"
 	"fmt"
 	"time"
 
+	"github.com/quorate/quorate/checkpoint"
 	"github.com/quorate/quorate/crypto"
 	"github.com/quorate/quorate/pbft/core"
 	driver "github.com/quorate/quorate/pbft/node"
 	"github.com/quorate/quorate/pbft/wire"
 )
 
+// resultBytesMax bounds a result.
+const resultBytesMax = 1 << 18
+
 // node is one replica with its process and disk.
 type node struct {
-	w      *World
+	w      *world
 	id     wire.ReplicaID
 	signer crypto.Signer
 	life   int // grows at every start; what was scheduled for an earlier life is void
 	down   bool
 
+	// What is wrong with it, if anything.
+	fault string // for people
+	liar  *liar
+	skew  wire.Time
+	rot   bool // the state has changed by itself and is not repaired
+
 	// The disk.
-	journal []core.Record // durable
-	state   *state
+	journal ledger
+	state   store
 	lost    bool
 
 	// The process.
 	replica *core.Replica
 	applier *driver.Applier
-	buffer  []core.Record // appended, not flushed
-	held    []core.Send   // waiting for the flush
+	held    []core.Send // waiting for the flush
+	unsent  bool        // the process ended with something held
 	flushes bool
+	reports []core.Snapshotted // durable snapshots that the core was not told of
+	fetches *fetching
 	fx      core.Effects
 }
 
-func newNode(w *World, id wire.ReplicaID, signer crypto.Signer) *node {
-	n := &node{w: w, id: id, signer: signer, state: newState(), down: true}
-	n.boot()
+func newNode(w *world, id wire.ReplicaID, signer crypto.Signer) *node {
+	n := &node{w: w, id: id, signer: signer, down: true}
+	n.format()
 	return n
 }
 
+// format makes the disk empty.
+func (n *node) format() {
+	n.journal, n.state = &modelLedger{}, newModelState()
+	if n.w.o.RealStorage {
+		journal, err := newRealLedger(n.w.domain, n.id, n.w.o.Replicas, n.w.o.SegmentBytes)
+		n.check("create the journal", err)
+		journal.crash(n.w.rng) // the first start is like any other
+		n.journal, n.state = journal, newRealState()
+	}
+}
+
+// check makes err, if it is one, the violation of the run.
+func (n *node) check(what string, err error) bool {
+	if err != nil {
+		n.w.fail(fmt.Errorf("R%d: %s: %w", n.id, what, err))
+	}
+	return err == nil
+}
+
 func (n *node) config() core.Config {
+	o := &n.w.o
 	c := core.DefaultConfig(n.id, n.w.quorum)
-	c.Interval = wire.Seq(n.w.o.Interval)
-	c.Window = 2 * c.Interval
-	c.InFlight = n.w.o.InFlight
-	c.BatchRequestsMax = 8
+	c.Interval, c.Window = wire.Seq(o.Interval), wire.Seq(o.Window) //nolint:gosec // not negative
+	c.InFlight, c.BatchRequestsMax = o.InFlight, o.BatchRequests
+	c.ArchiveBytesMax, c.ClientsMax = o.ArchiveBytes, o.ClientsMax
 	c.RequestTicks, c.StatusTicks, c.HeartbeatTicks, c.CatchUpTicks = 50, 5, 40, 5
-	c.StateZero = EmptyRoot()
-	c.Seed = n.w.o.Seed
+	_, c.StateZero = newModelState().Last()
+	if o.RealStorage {
+		c.StateZero = checkpoint.EmptyRoot()
+	}
+	c.Seed = o.Seed
 	return c
 }
 
 // boot makes the replica from what is on disk.
-func (n *node) boot() {
-	n.applier = driver.NewApplier(n.state, n.w.o.Machine(), n.w.domain, 1<<18)
+func (n *node) boot() bool {
+	found, err := n.journal.reopen()
+	if !n.check("open the journal", err) {
+		return false
+	}
+	if n.unsent && found.kept == found.open {
+		n.w.counters.Unsent++
+	}
+	if found.kept > 0 && found.kept < found.open {
+		n.w.counters.Torn++
+	}
+	n.unsent = false
+	n.applier = driver.NewApplier(n.state, n.w.o.Machine(), n.w.domain, resultBytesMax)
 	snapshot, err := n.applier.Load()
-	if err != nil {
-		n.w.fail(fmt.Errorf("R%d: load: %w", n.id, err))
-		return
+	if !n.check("load", err) {
+		return false
 	}
-	n.replica, err = core.New(n.config(), core.Restored{Snapshot: snapshot, Records: n.journal, Rejoin: n.lost})
-	if err != nil {
-		n.w.fail(fmt.Errorf("R%d: %w", n.id, err))
-	}
+	n.replica, err = core.New(n.config(), core.Restored{Snapshot: snapshot, Records: found.records, Rejoin: n.lost})
 	n.lost = false
+	return n.check("start", err)
 }
 
-func (n *node) start() {
+// wall is the wall clock of this replica.
+func (n *node) wall() wire.Time { return n.w.wall() + n.skew }
+
+func (n *node) restart() {
+	if !n.down || !n.boot() {
+		return
+	}
 	n.down = false
 	n.life++
-	n.w.note("R%d starts", n.id)
-	n.step(core.Start{Now: n.w.wall()})
+	n.w.note(markStart, n.id, 0, 0)
+	n.w.tell("R%d starts", n.id)
+	n.step(core.Start{Now: n.wall()})
 	n.ticking(n.life)
 }
 
 func (n *node) ticking(life int) {
 	n.w.after(tick, func() {
 		if n.alive(life) {
-			n.step(core.Tick{Now: n.w.wall()})
+			n.step(core.Tick{Now: n.wall()})
 			n.ticking(life)
 		}
 	})
@@ -84,36 +134,37 @@ func (n *node) ticking(life int) {
 
 func (n *node) alive(life int) bool { return !n.down && n.life == life }
 
-// crash stops the process. Of what was appended and not flushed, any prefix may
-// have reached the disk.
+// crash stops the process; what was not flushed is lost, in part.
 func (n *node) crash() {
 	if n.down {
 		return
 	}
-	survived := n.w.rng.IntN(len(n.buffer) + 1)
-	n.w.note("R%d crashes, %d of %d unflushed records survive", n.id, survived, len(n.buffer))
-	n.journal = append(n.journal, n.buffer[:survived]...)
-	n.buffer, n.held, n.flushes = nil, nil, false
-	n.state.crash()
+	n.w.note(markCrash, n.id, 0, 0)
+	n.w.tell("R%d crashes", n.id)
+	c := &n.w.counters
+	c.Crashes++
+	if n.fetches != nil {
+		c.BrokenTransfers++
+	}
+	n.unsent = len(n.held) > 0
+	n.held, n.flushes, n.reports, n.fetches = nil, false, nil, nil
+	n.journal.crash(n.w.rng)
+	lost, err := n.state.crash(n.w.rng)
+	n.check("open the state", err)
+	if lost {
+		c.LostSnapshots++
+	}
 	n.down = true
 	n.life++
 }
 
 // lose empties the disk.
 func (n *node) lose() {
-	n.w.note("R%d loses its data", n.id)
-	n.w.oracle.forget(n.id)
-	n.journal, n.state, n.lost = nil, newState(), true
-}
-
-func (n *node) restart() {
-	if !n.down {
-		return
-	}
-	n.boot()
-	if n.w.oracle.violation == nil {
-		n.start()
-	}
+	n.w.note(markLoss, n.id, 0, 0)
+	n.w.tell("R%d loses its data", n.id)
+	n.w.counters.Lost++
+	n.format()
+	n.lost, n.unsent = true, false
 }
 
 // receive takes a message in.
@@ -121,11 +172,21 @@ func (n *node) receive(life int, from wire.ReplicaID, sealed *wire.Sealed) {
 	if !n.alive(life) {
 		return
 	}
-	n.w.note("R%d←R%d %s %s", n.id, from, sealed.Message().Kind(), n.w.describe(sealed))
+	n.w.note(markReceive, n.id, uint64(from), tag(sealed))
+	if n.w.tracing() {
+		n.w.tell("R%d←R%d %s %s", n.id, from, sealed.Message().Kind(), n.w.describe(sealed))
+	}
 	if n.transfers(from, sealed) {
 		return
 	}
+	if early(n.replica, wire.Seq(n.w.o.Window), sealed) { //nolint:gosec // not negative
+		n.w.counters.Early++
+	}
+	before := n.replica.Executed()
 	n.step(core.Received{From: from, Message: sealed})
+	if _, late := sealed.Message().(*wire.Committed); late {
+		n.w.counters.CaughtUp += int(n.replica.Executed() - before) //nolint:gosec // small
+	}
 }
 
 // step runs the core and carries out what follows.
@@ -133,38 +194,49 @@ func (n *node) step(ev core.Event) {
 	n.fx.Reset()
 	n.replica.Step(ev, &n.fx)
 	n.replica.Step(core.TurnEnded{}, &n.fx)
-	n.buffer = append(n.buffer, n.fx.Persist...)
+	n.check("append", n.journal.Append(n.fx.Persist))
 	n.held = append(n.held, n.fx.Send...)
 	n.w.oracle.observe(n, n.fx.Observe)
 	n.execute(n.fx.Execute)
 	n.answer(n.fx.Answer)
-	for _, r := range n.fx.Refuse {
-		n.w.note("R%d refuses %d: %d", n.id, r.Number, r.Reason)
-	}
+	n.refuse(n.fx.Refuse)
 	for _, cert := range n.fx.Stable {
 		n.state.Collect(cert.Seq)
-	}
-	if len(n.fx.Stable) > 0 && n.w.rng.IntN(2) == 0 {
-		n.rebase()
 	}
 	for _, target := range n.fx.Fetch {
 		n.fetch(target)
 	}
+	if len(n.fx.Stable) > 0 && n.w.rng.IntN(2) == 0 && !n.rebase() {
+		return
+	}
 	n.scheduleFlush()
 }
 
-// rebase makes the journal begin anew, durably.
-func (n *node) rebase() {
-	n.journal = n.replica.Base()
-	n.buffer = nil
-	if last, _ := n.state.Last(); last < n.replica.Stable().Seq && !n.replica.Transferring() {
+// rebase makes the journal begin anew, durably. It returns false if a crash cut
+// it.
+func (n *node) rebase() bool {
+	last, _ := n.state.Last()
+	if last < n.replica.Stable().Seq && !n.replica.Transferring() {
 		n.w.fail(fmt.Errorf("R%d: checkpoint %d is stable, and the own snapshot is of %d", n.id, n.replica.Stable().Seq, last))
 	}
+	until := -1
+	if n.w.o.RealStorage && n.w.o.Crashes > 0 && !n.w.calm && n.w.rng.IntN(8) == 0 {
+		until = n.w.rng.IntN(12)
+	}
+	n.w.counters.Rebases++
+	err := n.journal.Rebase(n.replica.Base(), until)
+	if errors.Is(err, errPower) {
+		n.w.counters.HalfRebases++
+		n.crash()
+		n.w.after(n.w.between(0, 2*time.Second), n.restart)
+		return false
+	}
+	return n.check("rebase", err)
 }
 
 // scheduleFlush makes what is appended durable, and sends what waits for that.
 func (n *node) scheduleFlush() {
-	if n.flushes || len(n.held) == 0 && len(n.buffer) == 0 {
+	if n.flushes || len(n.held) == 0 && len(n.fx.Persist) == 0 {
 		return
 	}
 	n.flushes = true
@@ -178,136 +250,33 @@ func (n *node) scheduleFlush() {
 
 func (n *node) flush() {
 	n.flushes = false
-	n.journal = append(n.journal, n.buffer...)
-	n.buffer = nil
+	if !n.check("flush", n.journal.Flush()) {
+		return
+	}
 	held := n.held
 	n.held = nil
 	for _, s := range held {
 		sealed := s.Sealed
 		if sealed == nil {
 			sealed = wire.Seal(n.signer, n.w.domain, s.Message)
-			n.w.oracle.signed(n.id, sealed)
+			n.w.oracle.signed(n, sealed)
 		}
 		if s.To != core.Everyone {
-			n.w.transmit(n.id, s.To, sealed)
+			n.send(s.To, sealed)
 			continue
 		}
 		for to := range n.w.nodes {
-			n.w.transmit(n.id, wire.ReplicaID(to), sealed)
+			n.send(wire.ReplicaID(to), sealed) //nolint:gosec // small
 		}
 	}
 }
 
-// execute applies committed batches at once; snapshots become durable later.
-func (n *node) execute(executions []core.Execution) {
-	for _, ex := range executions {
-		n.w.oracle.executed(n, ex)
-		applied, err := n.applier.Apply(ex)
-		if err != nil {
-			n.w.fail(fmt.Errorf("R%d: apply %d: %w", n.id, ex.Seq, err))
-			return
-		}
-		n.reply(applied.Replies)
-		if ex.Checkpoint {
-			n.checkpoint(ex.Seq)
-		}
+// send lets a message go, or what a liar makes of it.
+func (n *node) send(to wire.ReplicaID, sealed *wire.Sealed) {
+	if n.liar != nil && to != n.id {
+		sealed = n.liar.say(to, sealed)
 	}
-}
-
-func (n *node) checkpoint(seq wire.Seq) {
-	life := n.life
-	n.state.Checkpoint(seq, func(root crypto.Digest, _ error) {
-		n.w.oracle.snapshotted(n, seq, root)
-		n.step(core.Snapshotted{Seq: seq, State: root})
-	})
-	n.w.after(n.w.between(time.Microsecond, n.w.o.SnapshotMax), func() {
-		if n.alive(life) {
-			n.state.persist()
-		}
-	})
-}
-
-func (n *node) answer(answers []core.Answer) {
-	for _, a := range answers {
-		reply, ok, err := n.applier.Answer(a)
-		if err != nil {
-			n.w.fail(fmt.Errorf("R%d: answer: %w", n.id, err))
-			return
-		}
-		if ok {
-			n.reply([]*wire.Reply{reply})
-		}
+	if sealed != nil {
+		n.w.transmit(n.id, to, sealed)
 	}
-}
-
-func (n *node) reply(replies []*wire.Reply) {
-	for _, r := range replies {
-		r.View, r.Sender = n.replica.View(), n.id
-	}
-	for _, sealed := range wire.SealReplies(n.signer, n.w.domain, replies) {
-		for _, c := range n.w.clients {
-			c.incoming(n.id, sealed)
-		}
-	}
-}
-
-// fetch asks the signers of a checkpoint for the state.
-func (n *node) fetch(t core.Target) {
-	n.w.oracle.transfers++
-	n.w.note("R%d fetches the state of %d", n.id, t.Cert.Seq)
-	if err := n.state.BeginTransfer(t.Cert.Seq, t.Cert.State); err != nil {
-		n.w.fail(err)
-	}
-	life := n.life
-	n.askPiece(life, t, 0)
-}
-
-func (n *node) askPiece(life int, t core.Target, try int) {
-	if !n.alive(life) || n.state.target.seq != t.Cert.Seq || len(n.state.Wanted(1)) == 0 || !n.replica.Transferring() {
-		return
-	}
-	if try == 8 {
-		n.step(core.TransferFailed{Seq: t.Cert.Seq})
-		return
-	}
-	m := &wire.FetchPieces{Seq: t.Cert.Seq, Root: t.Cert.State, Digests: n.state.Wanted(1), Sender: n.id}
-	sealed := wire.Seal(n.signer, n.w.domain, m)
-	n.w.transmit(n.id, t.From[try%len(t.From)], sealed)
-	n.w.after(100*tick/10, func() { n.askPiece(life, t, try+1) })
-}
-
-// transfers handles the messages of a transfer.
-func (n *node) transfers(from wire.ReplicaID, sealed *wire.Sealed) bool {
-	switch m := sealed.Message().(type) {
-	case *wire.FetchPieces:
-		for _, d := range m.Digests {
-			if data, ok := n.state.Piece(d); ok {
-				n.w.transmit(n.id, from, wire.Reseal(&wire.Piece{Root: m.Root, Data: data}))
-			}
-		}
-	case *wire.Piece:
-		n.takePiece(m)
-	default:
-		return false
-	}
-	return true
-}
-
-func (n *node) takePiece(m *wire.Piece) {
-	if !n.replica.Transferring() || m.Root != n.state.target.root {
-		return
-	}
-	if used, err := n.state.AddPiece(m.Data); err != nil || !used {
-		return
-	}
-	if err := n.state.FinishTransfer(); err != nil {
-		n.w.fail(err)
-		return
-	}
-	snapshot, err := n.applier.Load()
-	if err != nil {
-		n.w.fail(fmt.Errorf("R%d: load after transfer: %w", n.id, err))
-		return
-	}
-	n.step(core.Transferred{State: snapshot})
 }

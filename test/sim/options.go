@@ -1,35 +1,54 @@
 package sim
 
 import (
+	"errors"
 	"fmt"
 	"math/rand/v2"
-	"strconv"
+	"reflect"
+	"strings"
 	"time"
 
 	"github.com/quorate/quorate/app"
 	"github.com/quorate/quorate/app/kv"
 )
 
-// Options describe one run. FromSeed draws them; every field may be set.
+// Options describe one run. FromSeed draws them; every field may be set, and
+// what is zero has a default. Equal Options give equal runs.
 type Options struct {
+	// Seed drives everything that is left open.
 	Seed     uint64
 	Replicas int
 	// Faults is f; the default is the most that Replicas tolerate.
 	Faults int
 
-	// Clients run Operations operations each, Outstanding at once.
-	Clients, Operations, Outstanding int
-	// Machine returns the application of one replica; Operation the i-th
-	// operation of a client. The default is the key-value store.
-	Machine   func() app.StateMachine
+	// Clients run Operations operations each, Outstanding at once, and up to
+	// OpsMax in one request.
+	Clients, Operations, Outstanding, OpsMax int
+	// Sessions is how often a client starts anew and forgets what it had open.
+	Sessions int
+	// Reads is the share of the requests that are read-only.
+	Reads float64
+	// Machine returns the application of one replica, the key-value store if nil.
+	Machine func() app.StateMachine
+	// Operation returns the i-th operation of a client, counted from 1. It may
+	// depend on nothing but its arguments. It must be set if Machine is.
 	Operation func(rng *rand.Rand, client, i int) []byte
+	// Query is as Operation, for read-only requests; a Machine without it gets none.
+	Query func(rng *rand.Rand, client, i int) []byte
+	// ValueBytes pads the values of the key-value store, so that its state has
+	// several pieces.
+	ValueBytes int
 
-	// Interval is the checkpoint interval K; the window is twice that.
-	Interval int
-	InFlight int
+	// Interval is the checkpoint interval K, Window the window L (2K if 0), and
+	// InFlight W, how many batches the primary has open.
+	Interval, Window, InFlight int
+	// BatchRequests, ArchiveBytes and ClientsMax are the core's bounds of the
+	// same names.
+	BatchRequests, ArchiveBytes, ClientsMax int
 
-	// Probabilities of loss and duplication of one message, and the bounds of
-	// its delay. Equal bounds keep the order; a wide range reorders.
+	// Loss and Duplication are the probabilities of one message, DelayMin and
+	// DelayMax bound its delay. Equal bounds keep the order; a wide range
+	// reorders.
 	Loss, Duplication  float64
 	DelayMin, DelayMax time.Duration
 	// FlushMax bounds the time of one flush, SnapshotMax that of one snapshot.
@@ -39,110 +58,117 @@ type Options struct {
 	Crashes  int
 	AllCrash bool
 	// Partitions is the number of times that the network splits, Mutes the
-	// number of times that one replica's sending, or receiving, stops.
+	// number of times that one replica's sending, or receiving, stops; each for
+	// at most OutageMax.
 	Partitions, Mutes int
-	// Losses is the number of times that a replica loses all its data and
-	// rejoins; at most Faults replicas do.
-	Losses int
+	OutageMax         time.Duration
+
+	// So many replicas are faulty in one of these ways; together at most Faults.
+	// Losses lose all their data once and rejoin; the state of Rots changes by
+	// itself once; the wall clock of Skews is an hour off; Liars say, in messages
+	// that they sign, what the protocol does not let them.
+	Losses, Rots, Skews, Liars int
+
 	// Turbulence is how long faults happen; afterwards the network is timely and
-	// everyone is up.
+	// everyone is up. Liars and skewed clocks stay what they are.
 	Turbulence time.Duration
 	// Patience is how long, after that, until all must be done.
 	Patience time.Duration
+
 	// RealSignatures uses ed25519 instead of the stub scheme; Reencode sends
-	// every message through its encoding.
-	RealSignatures, Reencode bool
-	// Trace, if set, gets a line for every event.
+	// every message through its encoding; RealStorage uses the real journal and
+	// the real state store instead of fast models of them.
+	RealSignatures, Reencode, RealStorage bool
+	// SegmentBytes is the length of the segments of the real journal.
+	SegmentBytes int
+
+	// Trace, if set, gets a line for every event. It changes nothing in the run.
 	Trace func(at time.Duration, line string)
 }
 
-// FromSeed draws the options of a run from a seed: which classes of faults
-// happen, how bad, and in which cluster (swarm testing).
-func FromSeed(seed uint64) Options {
-	rng := rand.New(rand.NewPCG(seed, 0x5eed))
-	o := Options{
-		Seed:        seed,
-		Replicas:    []int{4, 4, 4, 4, 5, 6, 7}[rng.IntN(7)],
-		Clients:     1 + rng.IntN(3),
-		Operations:  10 + rng.IntN(20),
-		Outstanding: 1 + rng.IntN(4),
-		Interval:    2 + rng.IntN(6),
-		InFlight:    1 + rng.IntN(4),
-		DelayMin:    time.Millisecond, DelayMax: time.Duration(1+rng.IntN(20)) * time.Millisecond,
-		FlushMax:    time.Duration(1+rng.IntN(10)) * time.Millisecond,
-		SnapshotMax: time.Duration(1+rng.IntN(60)) * time.Millisecond,
-		Turbulence:  time.Duration(1+rng.IntN(6)) * time.Second,
-		Reencode:    seed%8 == 0, RealSignatures: seed%512 == 0,
-	}
-	on := func() bool { return rng.IntN(2) == 0 }
-	if on() {
-		o.Loss = []float64{0.01, 0.05, 0.2, 0.3}[rng.IntN(4)]
-	}
-	if on() {
-		o.Duplication = 0.1
-	}
-	if on() {
-		o.DelayMax = time.Duration(rng.IntN(300)) * time.Millisecond
-	}
-	if on() {
-		o.Crashes, o.AllCrash = 1+rng.IntN(6), on()
-	}
-	if on() {
-		o.Partitions = 1 + rng.IntN(3)
-	}
-	if on() {
-		o.Mutes = 1 + rng.IntN(3)
-	}
-	if rng.IntN(6) == 0 {
-		o.Losses = 1
-	}
-	return o.withDefaults()
-}
-
 func (o Options) withDefaults() Options {
-	if o.Replicas == 0 {
-		o.Replicas = 4
+	set := func(field *int, value int) {
+		if *field <= 0 {
+			*field = value
+		}
 	}
-	if o.Faults == 0 {
-		o.Faults = (o.Replicas - 1) / 3
+	set(&o.Replicas, 4)
+	set(&o.Faults, (o.Replicas-1)/3)
+	set(&o.Clients, 1)
+	set(&o.Operations, 20)
+	set(&o.Outstanding, 1)
+	set(&o.OpsMax, 1)
+	set(&o.Interval, 4)
+	set(&o.Window, 2*o.Interval)
+	set(&o.InFlight, 1)
+	set(&o.BatchRequests, 8)
+	set(&o.ArchiveBytes, 32<<20)
+	set(&o.ClientsMax, 10000)
+	set(&o.SegmentBytes, 16<<10)
+	wait := func(field *time.Duration, value time.Duration) {
+		if *field <= 0 {
+			*field = value
+		}
 	}
+	wait(&o.DelayMin, time.Millisecond)
+	wait(&o.FlushMax, time.Millisecond)
+	wait(&o.SnapshotMax, time.Millisecond)
+	wait(&o.OutageMax, 3*time.Second)
+	wait(&o.Patience, 60*time.Second)
+	o.DelayMax = max(o.DelayMin, o.DelayMax)
 	if o.Machine == nil {
 		o.Machine = func() app.StateMachine { return kv.Machine{} }
+		if o.Operation == nil {
+			o.Operation = kvOperations(o.ValueBytes)
+		}
+		if o.Query == nil {
+			o.Query = kvQuery
+		}
 	}
-	if o.Operation == nil {
-		o.Operation = kvOperation
-	}
-	o.Clients = max(1, o.Clients)
-	o.Outstanding = max(1, o.Outstanding)
-	o.Interval = max(2, o.Interval)
-	o.InFlight = max(1, o.InFlight)
-	o.DelayMin = max(time.Microsecond, o.DelayMin)
-	o.DelayMax = max(o.DelayMin, o.DelayMax)
-	o.FlushMax = max(time.Microsecond, o.FlushMax)
-	o.SnapshotMax = max(time.Microsecond, o.SnapshotMax)
-	if o.Patience == 0 {
-		o.Patience = 60 * time.Second
+	if o.Query == nil {
+		o.Reads = 0
 	}
 	return o
 }
 
-// String names what sets the run apart.
-func (o Options) String() string {
-	return fmt.Sprintf("seed %d: n=%d f=%d clients=%d×%d loss=%.2f dup=%.2f delay≤%s crashes=%d(all %v) "+
-		"partitions=%d mutes=%d losses=%d K=%d W=%d", o.Seed, o.Replicas, o.Faults, o.Clients, o.Operations,
-		o.Loss, o.Duplication, o.DelayMax, o.Crashes, o.AllCrash, o.Partitions, o.Mutes, o.Losses, o.Interval, o.InFlight)
+// On returns o for a cluster of so many replicas, with as many of its faulty ones
+// as that tolerates.
+func (o Options) On(replicas int) Options {
+	o.Replicas, o.Faults = replicas, min(max(1, o.Faults), (replicas-1)/3)
+	left := o.Faults
+	for _, faulty := range []*int{&o.Losses, &o.Rots, &o.Skews, &o.Liars} {
+		*faulty = min(*faulty, left)
+		left -= *faulty
+	}
+	return o
 }
 
-// kvOperation draws operations on few keys, so that clients collide.
-func kvOperation(rng *rand.Rand, client, i int) []byte {
-	key := "k" + strconv.Itoa(rng.IntN(4))
-	value := []byte(fmt.Sprintf("%d.%d", client, i))
-	switch rng.IntN(4) {
-	case 0:
-		return kv.Get(key)
-	case 1:
-		return kv.Delete(key)
-	default:
-		return kv.Put(key, value)
+// validate tells what is wrong with complete options.
+func (o Options) validate() error {
+	if o.Operation == nil {
+		return errors.New("sim: Options.Machine is set and Options.Operation is not: say what its clients do")
 	}
+	if sum := o.Losses + o.Rots + o.Skews + o.Liars; sum > o.Faults {
+		return fmt.Errorf("sim: %d faulty replicas are more than the %d of Faults", sum, o.Faults)
+	}
+	return nil
+}
+
+// String names the run in one line, as the Go expression that makes its Options:
+// all but the functions.
+func (o Options) String() string {
+	var fields []string
+	v := reflect.ValueOf(o)
+	for i := range v.NumField() {
+		f := v.Field(i)
+		if f.IsZero() || f.Kind() == reflect.Func {
+			continue
+		}
+		text := fmt.Sprint(f.Interface())
+		if d, ok := f.Interface().(time.Duration); ok {
+			text = fmt.Sprint(int64(d))
+		}
+		fields = append(fields, v.Type().Field(i).Name+": "+text)
+	}
+	return "sim.Options{" + strings.Join(fields, ", ") + "}"
 }

@@ -10,15 +10,14 @@ import (
 
 // oracle watches the properties, at every event.
 type oracle struct {
-	w         *World
+	w         *world
 	violation error
 	batches   map[wire.Seq]crypto.Digest // O1
 	histories map[wire.Seq]crypto.Digest // O2
 	states    map[wire.Seq]crypto.Digest // O3
 	ran       map[operation]wire.Seq     // O4
+	answered  wire.Seq                   // O5: the highest number with an answered operation
 	said      map[statement]crypto.Digest
-	amnesiac  map[wire.ReplicaID]bool
-	transfers int
 }
 
 type operation struct {
@@ -35,31 +34,40 @@ type statement struct {
 	seq    wire.Seq
 }
 
-func newOracle(w *World) oracle {
+func newOracle(w *world) oracle {
 	return oracle{
 		w: w, batches: map[wire.Seq]crypto.Digest{}, histories: map[wire.Seq]crypto.Digest{},
 		states: map[wire.Seq]crypto.Digest{}, ran: map[operation]wire.Seq{},
-		said: map[statement]crypto.Digest{}, amnesiac: map[wire.ReplicaID]bool{},
+		said: map[statement]crypto.Digest{},
 	}
 }
 
-// forget says that a replica lost its data: it is among the faulty from now on,
-// though it must still say nothing that conflicts.
-func (o *oracle) forget(id wire.ReplicaID) { o.amnesiac[id] = true }
-
-// same requires that m holds value at key, or nothing yet.
-func same[K comparable](o *oracle, m map[K]crypto.Digest, key K, value crypto.Digest, what string) {
-	if old, ok := m[key]; ok && old != value {
+// same requires that m holds value at key, or nothing yet. It tells whether it
+// was there.
+func same[K comparable](o *oracle, m map[K]crypto.Digest, key K, value crypto.Digest, what string) bool {
+	old, ok := m[key]
+	if ok && old != value {
 		o.w.fail(fmt.Errorf("%s: %v has %s and %s", what, key, old.Short(), value.Short()))
-		return
 	}
-	m[key] = value
+	if !ok {
+		m[key] = value
+	}
+	return ok
 }
 
 // executed checks O1, O2 and O4.
 func (o *oracle) executed(n *node, ex core.Execution) {
-	o.w.note("R%d executes %d %s", n.id, ex.Seq, ex.Digest.Short())
-	same(o, o.batches, ex.Seq, ex.Digest, "O1 agreement")
+	o.w.note(markExecute, n.id, uint64(ex.Seq), short(ex.Digest))
+	if o.w.tracing() {
+		o.w.tell("R%d executes %d %s", n.id, ex.Seq, ex.Digest.Short())
+	}
+	if ex.Digest == wire.NullDigest() {
+		o.w.counters.Nulls++
+	}
+	if n.liar != nil {
+		return
+	}
+	known := same(o, o.batches, ex.Seq, ex.Digest, "O1 agreement")
 	same(o, o.histories, ex.Seq, ex.History, "O2 prefix")
 	for _, order := range ex.Orders {
 		if !order.Run {
@@ -70,6 +78,9 @@ func (o *oracle) executed(n *node, ex core.Execution) {
 			o.w.fail(fmt.Errorf("O4 exactly once: operation %d executes at %d and at %d", op.number, at, ex.Seq))
 		}
 		o.ran[op] = ex.Seq
+		if known || order.Index > 0 {
+			continue // its signature was checked
+		}
 		if _, err := o.w.opener.OpenOne(wire.Encode(order.Request)); err != nil {
 			o.w.fail(fmt.Errorf("O4 validity: %w", err))
 		}
@@ -78,55 +89,109 @@ func (o *oracle) executed(n *node, ex core.Execution) {
 
 // snapshotted checks O3.
 func (o *oracle) snapshotted(n *node, seq wire.Seq, root crypto.Digest) {
-	o.w.note("R%d snapshot %d %s", n.id, seq, root.Short())
-	same(o, o.states, seq, root, "O3 state")
+	o.w.note(markSnapshot, n.id, uint64(seq), short(root))
+	if o.w.tracing() {
+		o.w.tell("R%d snapshot %d %s", n.id, seq, root.Short())
+	}
+	if n.liar == nil && !n.rot {
+		same(o, o.states, seq, root, "O3 state")
+	}
 }
 
-// signed checks O8: everything that leaves a replica.
-func (o *oracle) signed(id wire.ReplicaID, sealed *wire.Sealed) {
-	switch m := sealed.Message().(type) {
+// converged checks O3 at the end: replicas that have executed the same have the
+// same content.
+func (o *oracle) converged() {
+	var first *node
+	var content crypto.Digest
+	for _, n := range o.w.nodes {
+		if n.liar != nil || n.rot {
+			continue
+		}
+		digest := crypto.Sum(flatten(n.state))
+		if first == nil {
+			first, content = n, digest
+		}
+		if digest != content {
+			o.w.fail(fmt.Errorf("O3 state: R%d and R%d have executed %d and differ", first.id, n.id, n.replica.Executed()))
+		}
+	}
+}
+
+// signed checks O8: everything that leaves a correct replica. The checkpoints of
+// one whose state has changed by itself are wrong, and right when repaired.
+func (o *oracle) signed(n *node, sealed *wire.Sealed) {
+	if n.liar != nil {
+		return
+	}
+	once := func(kind wire.Kind, view wire.View, seq wire.Seq, digest crypto.Digest) {
+		same(o, o.said, statement{n.id, kind, view, seq}, digest, "O8 conflict")
+	}
+	switch m := sealed.Message().(type) { //nolint:gochecksumtype // the others cannot conflict
 	case *wire.PrePrepare:
-		same(o, o.said, statement{id, m.Kind(), m.View, m.Seq}, m.Digest, "O8 conflict")
+		once(m.Kind(), m.View, m.Seq, m.Digest)
 	case *wire.Prepare:
-		same(o, o.said, statement{id, m.Kind(), m.View, m.Seq}, m.Digest, "O8 conflict")
+		once(m.Kind(), m.View, m.Seq, m.Digest)
 	case *wire.Commit:
-		same(o, o.said, statement{id, m.Kind(), m.View, m.Seq}, m.Digest, "O8 conflict")
+		once(m.Kind(), m.View, m.Seq, m.Digest)
 	case *wire.Checkpoint:
-		same(o, o.said, statement{id, m.Kind(), 0, m.Seq}, m.State, "O8 conflict")
+		if o.w.o.Rots == 0 || n.fault == "" {
+			once(m.Kind(), 0, m.Seq, m.State)
+		}
 	case *wire.ViewChange:
-		same(o, o.said, statement{id, m.Kind(), m.View, 0}, m.Digest(), "O8 conflict")
+		once(m.Kind(), m.View, 0, sealed.Digest())
 	case *wire.NewView:
-		same(o, o.said, statement{id, m.Kind(), m.View, 0}, crypto.Sum(sealed.Frame()), "O8 conflict")
+		once(m.Kind(), m.View, 0, crypto.Sum(sealed.Frame()))
 		for _, c := range m.Choices {
-			same(o, o.said, statement{id, wire.KindPrePrepare, m.View, c.Seq}, c.Digest, "O8 conflict")
+			once(wire.KindPrePrepare, m.View, c.Seq, c.Digest)
 		}
 	default:
 	}
 }
 
-// observe requires that nobody accuses anyone: all are correct here.
+// observe checks O9, and that a state is wrong only where it has rotted.
 func (o *oracle) observe(n *node, observations []core.Observation) {
 	for _, obs := range observations {
-		o.w.note("R%d %s", n.id, core.Describe(obs))
+		o.w.counters.observe(obs)
+		if o.w.tracing() {
+			o.w.tell("R%d %s", n.id, core.Describe(obs))
+		}
 		switch obs := obs.(type) {
 		case core.Misbehaved:
-			if !o.amnesiac[obs.Evidence.Culprit] {
-				o.w.fail(fmt.Errorf("O9 accountability: R%d accuses R%d: %s", n.id, obs.Evidence.Culprit, core.Describe(obs)))
-			}
+			o.accused(n, obs)
 		case core.Diverged:
-			o.w.fail(fmt.Errorf("O3 state: R%d diverges at %d", n.id, obs.Seq))
-		case core.Refused, core.Accepted, core.BecamePrepared, core.BecameCommitted, core.LeftView, core.EnteredView,
+			if n.fault == "" {
+				o.w.fail(fmt.Errorf("O3 state: R%d diverges at %d", n.id, obs.Seq))
+			}
+		case core.LeftView:
+			o.w.note(markObserve, n.id, 0, uint64(obs.View))
+		case core.EnteredView:
+			o.w.note(markObserve, n.id, 1, uint64(obs.View))
+		case core.Refused, core.Accepted, core.BecamePrepared, core.BecameCommitted,
 			core.BecameStable, core.FellBehind, core.CaughtUp, core.Rejoined:
 		}
 	}
 }
 
+func (o *oracle) accused(n *node, obs core.Misbehaved) {
+	if err := obs.Evidence.Check(o.w.o.Replicas); err != nil {
+		o.w.fail(fmt.Errorf("O9 accountability: R%d accuses without proof: %w", n.id, err))
+	}
+	if culprit := o.w.nodes[obs.Evidence.Culprit]; culprit.fault == "" {
+		o.w.fail(fmt.Errorf("O9 accountability: R%d accuses R%d: %s", n.id, culprit.id, core.Describe(obs)))
+	}
+}
+
 // acknowledged checks that what a client was told was executed where the reply
-// says.
-func (o *oracle) acknowledged(c *client, reply *wire.Reply) {
+// says, and O5.
+func (o *oracle) acknowledged(c *client, q *question, reply *wire.Reply) {
 	at, ok := o.ran[operation{reply.Client, reply.Session, reply.Number}]
-	if reply.Outcome != wire.OutcomeOK || !ok || at != reply.Seq {
+	switch {
+	case !ok || at != reply.Seq || reply.Outcome == wire.OutcomeForgotten || reply.Outcome == wire.OutcomeWindow:
 		o.w.fail(fmt.Errorf("validity: client %d is told outcome %d of operation %d at %d; it ran at %d",
 			c.id, reply.Outcome, reply.Number, reply.Seq, at))
+	case reply.Seq <= q.floor:
+		o.w.fail(fmt.Errorf("O5 order: client %d's operation %d is at %d, and one answered before it was asked at %d",
+			c.id, reply.Number, reply.Seq, q.floor))
 	}
+	o.answered = max(o.answered, reply.Seq)
 }

@@ -3,12 +3,25 @@ package sim
 import (
 	"encoding/binary"
 	"errors"
+	"math/rand/v2"
 	"slices"
 
 	"github.com/quorate/quorate/app"
 	"github.com/quorate/quorate/crypto"
+	driver "github.com/quorate/quorate/pbft/node"
 	"github.com/quorate/quorate/pbft/wire"
 )
+
+// store is a replicated state on a disk that survives the process.
+type store interface {
+	driver.State
+	// persist makes the oldest snapshot that is being written durable, and calls
+	// its done. It returns false if there is none.
+	persist() bool
+	// crash ends the process, and leaves the state as the next one finds it. It
+	// tells whether a snapshot was lost.
+	crash(rng *rand.Rand) (lost bool, err error)
+}
 
 // snapshot is the content of the state after a number.
 type snapshot struct {
@@ -18,80 +31,90 @@ type snapshot struct {
 	data    []byte
 }
 
-// pending is a snapshot that is not durable yet.
-type pendingSnapshot struct {
+// writing is a snapshot that is not durable yet.
+type writing struct {
 	snapshot
 	done func(crypto.Digest, error)
 }
 
-// state is a replicated state whose snapshots are one piece each. What is not in
-// a durable snapshot is lost in a crash.
-type state struct {
+// modelState is a fast model of a state, whose snapshots are one piece each.
+// What is not in a durable snapshot is lost in a crash.
+type modelState struct {
 	*app.Memory
 	durable []snapshot // ascending
-	pending []pendingSnapshot
+	pending []writing
 	target  snapshot
 	got     bool
 }
 
-func newState() *state {
-	s := &state{Memory: app.NewMemory()}
+func newModelState() *modelState {
+	s := &modelState{Memory: app.NewMemory()}
 	s.durable = []snapshot{s.freeze(0)}
 	return s
 }
 
-// EmptyRoot is the digest of the empty state.
-func EmptyRoot() crypto.Digest { return newState().durable[0].root }
+func (s *modelState) freeze(seq wire.Seq) snapshot {
+	data := flatten(s)
+	return snapshot{seq, modelRoot(data), s.Clone(), data}
+}
 
-func (s *state) freeze(seq wire.Seq) snapshot {
+// flatten returns the whole content of a state.
+func flatten(s app.Store) []byte {
 	var data []byte
-	_ = s.Scan(nil, nil, func(key, value []byte) bool { // memory does not fail
-		data = binary.BigEndian.AppendUint32(data, uint32(len(key)))
+	_ = s.Scan(nil, nil, func(key, value []byte) bool { // what is in memory does not fail
+		data = binary.BigEndian.AppendUint32(data, uint32(len(key))) //nolint:gosec // short
 		data = append(data, key...)
-		data = binary.BigEndian.AppendUint32(data, uint32(len(value)))
+		data = binary.BigEndian.AppendUint32(data, uint32(len(value))) //nolint:gosec // short
 		data = append(data, value...)
 		return true
 	})
-	return snapshot{seq, crypto.Sum([]byte("sim state"), data), s.Memory.Clone(), data}
+	return data
 }
+
+func modelRoot(data []byte) crypto.Digest { return crypto.Sum([]byte("sim state"), data) }
 
 // Checkpoint freezes the content; persist makes it durable later.
-func (s *state) Checkpoint(seq wire.Seq, done func(crypto.Digest, error)) {
-	s.pending = append(s.pending, pendingSnapshot{s.freeze(seq), done})
+func (s *modelState) Checkpoint(seq wire.Seq, done func(crypto.Digest, error)) {
+	s.pending = append(s.pending, writing{s.freeze(seq), done})
 }
 
-// persist makes the oldest pending snapshot durable.
-func (s *state) persist() {
+func (s *modelState) persist() bool {
 	if len(s.pending) == 0 {
-		return
+		return false
 	}
 	p := s.pending[0]
 	s.pending = s.pending[1:]
 	s.durable = append(s.durable, p.snapshot)
 	p.done(p.root, nil)
+	return true
 }
 
-// crash loses what is not durable.
-func (s *state) crash() {
+func (s *modelState) crash(rng *rand.Rand) (lost bool, err error) {
+	if len(s.pending) > 0 && rng.IntN(2) == 0 { // it was durable, and nobody told
+		s.durable = append(s.durable, s.pending[0].snapshot)
+		s.pending = s.pending[1:]
+	}
+	lost = len(s.pending) > 0
 	s.pending, s.got, s.target = nil, false, snapshot{}
 	s.Memory = s.durable[len(s.durable)-1].content.Clone()
+	return lost, nil
 }
 
 // Last returns the newest durable snapshot.
-func (s *state) Last() (wire.Seq, crypto.Digest) {
+func (s *modelState) Last() (wire.Seq, crypto.Digest) {
 	last := s.durable[len(s.durable)-1]
 	return last.seq, last.root
 }
 
 // Collect keeps two generations.
-func (s *state) Collect(seq wire.Seq) {
+func (s *modelState) Collect(seq wire.Seq) {
 	for len(s.durable) > 2 && s.durable[1].seq <= seq {
 		s.durable = s.durable[1:]
 	}
 }
 
 // Piece returns a whole snapshot by its root.
-func (s *state) Piece(digest crypto.Digest) ([]byte, bool) {
+func (s *modelState) Piece(digest crypto.Digest) ([]byte, bool) {
 	for _, d := range s.durable {
 		if d.root == digest {
 			return d.data, true
@@ -101,13 +124,13 @@ func (s *state) Piece(digest crypto.Digest) ([]byte, bool) {
 }
 
 // BeginTransfer sets the target.
-func (s *state) BeginTransfer(seq wire.Seq, root crypto.Digest) error {
+func (s *modelState) BeginTransfer(seq wire.Seq, root crypto.Digest) error {
 	s.target, s.got = snapshot{seq: seq, root: root}, false
 	return nil
 }
 
 // Wanted returns the one piece, until it is there.
-func (s *state) Wanted(int) []crypto.Digest {
+func (s *modelState) Wanted(int) []crypto.Digest {
 	if s.got {
 		return nil
 	}
@@ -115,8 +138,8 @@ func (s *state) Wanted(int) []crypto.Digest {
 }
 
 // AddPiece takes the target's content.
-func (s *state) AddPiece(data []byte) (bool, error) {
-	if s.got || crypto.Sum([]byte("sim state"), data) != s.target.root {
+func (s *modelState) AddPiece(data []byte) (bool, error) {
+	if s.got || modelRoot(data) != s.target.root {
 		return false, nil
 	}
 	content := app.NewMemory()
@@ -138,7 +161,7 @@ func field(b []byte) (head, tail []byte) {
 }
 
 // FinishTransfer makes the target the content, durably.
-func (s *state) FinishTransfer() error {
+func (s *modelState) FinishTransfer() error {
 	if !s.got {
 		return errors.New("sim: the transfer is not complete")
 	}
@@ -149,4 +172,4 @@ func (s *state) FinishTransfer() error {
 }
 
 // Close does nothing.
-func (s *state) Close() error { return nil }
+func (s *modelState) Close() error { return nil }

@@ -1,11 +1,8 @@
 package sim
 
 import (
-	"container/heap"
-	"crypto/sha256"
 	"encoding/binary"
 	"fmt"
-	"hash"
 	"math/rand/v2"
 	"time"
 
@@ -23,112 +20,73 @@ const eventsMax = 5_000_000
 // wallStart is the wall clock at the begin of a run.
 const wallStart = wire.Time(1_700_000_000_000_000_000)
 
-// happening is something that happens at a time.
-type happening struct {
-	at    time.Duration
-	order uint64 // ties go in the order of scheduling
-	do    func()
-}
-
-type agenda []happening
-
-func (a agenda) Len() int { return len(a) }
-func (a agenda) Less(i, j int) bool {
-	return a[i].at < a[j].at || a[i].at == a[j].at && a[i].order < a[j].order
-}
-func (a agenda) Swap(i, j int) { a[i], a[j] = a[j], a[i] }
-
-// Push is for container/heap.
-func (a *agenda) Push(x any) { *a = append(*a, x.(happening)) } //nolint:errcheck,forcetypeassert // only happenings are pushed
-
-// Pop is for container/heap.
-func (a *agenda) Pop() any {
-	old := *a
-	last := old[len(old)-1]
-	old[len(old)-1] = happening{}
-	*a = old[:len(old)-1]
-	return last
-}
-
-// World is one run: a cluster, its clients, and everything between them.
-type World struct {
-	o       Options
-	rng     *rand.Rand
-	now     time.Duration
-	order   uint64
-	agenda  agenda
-	calm    bool // the turbulence is over
-	quorum  core.Quorum
-	domain  crypto.Domain
-	opener  *wire.Opener
-	nodes   []*node
-	clients []*client
-	links   links
-	oracle  oracle
-	trace   hash.Hash
-	events  int
+// world is one run: a cluster, its clients, and everything between them.
+type world struct {
+	o        Options
+	rng      *rand.Rand
+	now      time.Duration
+	order    uint64
+	agenda   agenda
+	calm     bool // the turbulence is over
+	quorum   core.Quorum
+	domain   crypto.Domain
+	opener   *wire.Opener
+	nodes    []*node
+	clients  []*client
+	links    links
+	oracle   oracle
+	track    track
+	counters Counters
 }
 
 // Result is the outcome of a run.
 type Result struct {
 	Options Options
-	// Violation is nil, or the first property that did not hold.
+	// Violation is nil, or the first property that did not hold, and how to
+	// replay the run.
 	Violation error
-	// Trace identifies the run: equal seeds give equal traces.
+	// Trace identifies the run: equal Options give equal traces.
 	Trace crypto.Digest
-	// Events is the number of steps, Views the highest view, Executed the
+	// Events is the number of events, Views the highest view, Executed the
 	// highest sequence number, Virtual the time that passed.
-	Events      int
-	Views       wire.View
-	Executed    wire.Seq
-	Transfers   int
-	Checkpoints int
-	Virtual     time.Duration
+	Events   int
+	Views    wire.View
+	Executed wire.Seq
+	Virtual  time.Duration
+	// Counters tell which faults bit.
+	Counters Counters
 }
 
-// Run executes one schedule.
+// Run executes one schedule, in the caller's goroutine. Any number of runs may
+// go on at once, if the functions of their Options allow that.
 func Run(o Options) Result {
-	w := newWorld(o.withDefaults())
+	o = o.withDefaults()
+	q, err := core.NewQuorumWithFaults(o.Replicas, o.Faults)
+	if err == nil {
+		err = o.validate()
+	}
+	if err != nil {
+		return Result{Options: o, Violation: err}
+	}
+	w := &world{
+		o: o, rng: rand.New(rand.NewPCG(o.Seed, 1)), quorum: q, track: newTrack(),
+		domain: crypto.Domain{Cluster: crypto.Sum([]byte("sim"))},
+		links:  newLinks(o.Replicas),
+	}
+	w.oracle = newOracle(w)
+	w.populate()
 	w.plan()
 	w.loop()
 	return w.result()
 }
 
-func newWorld(o Options) *World {
-	q, err := core.NewQuorumWithFaults(o.Replicas, o.Faults)
-	w := &World{
-		o: o, rng: rand.New(rand.NewPCG(o.Seed, 1)), quorum: q, trace: sha256.New(),
-		domain: crypto.Domain{Cluster: crypto.Sum([]byte("sim"))},
-		links:  newLinks(o.Replicas),
-	}
-	w.oracle = newOracle(w)
-	if err != nil {
-		w.fail(fmt.Errorf("sim: %w", err))
-		return w
-	}
-	w.populate()
-	return w
-}
-
 // populate makes the keys, the replicas and the clients.
-func (w *World) populate() {
+func (w *world) populate() {
 	scheme := NewScheme()
-	signer := func(n uint64) crypto.Signer {
-		var seed [crypto.SeedSize]byte
-		binary.BigEndian.PutUint64(seed[:], n+1)
-		key, err := crypto.NewPrivateKey(seed[:])
-		if err != nil {
-			w.fail(fmt.Errorf("sim: %w", err))
-		}
-		if w.o.RealSignatures {
-			return key
-		}
-		return scheme.Signer(key)
-	}
 	signers := make([]crypto.Signer, w.o.Replicas)
 	keys := make([]crypto.PublicKey, w.o.Replicas)
 	for i := range signers {
-		signers[i] = signer(uint64(i))
+		signers[i] = w.signer(scheme, i)
 		keys[i] = signers[i].Public()
 	}
 	var verifier crypto.Verifier = scheme
@@ -137,103 +95,117 @@ func (w *World) populate() {
 	}
 	w.opener = wire.NewOpener(w.domain, keys, wire.DefaultLimits(w.o.Replicas), verifier)
 	for i := range signers {
-		w.nodes = append(w.nodes, newNode(w, wire.ReplicaID(i), signers[i]))
+		w.nodes = append(w.nodes, newNode(w, wire.ReplicaID(i), signers[i])) //nolint:gosec // i < n
 	}
 	for i := range w.o.Clients {
-		w.clients = append(w.clients, newClient(w, i, signer(uint64(1000+i))))
+		w.clients = append(w.clients, newClient(w, i, w.signer(scheme, 1000+i)))
 	}
+}
+
+// signer returns the n-th key's signer: of the stub scheme, or the real one.
+func (w *world) signer(scheme *Scheme, n int) crypto.Signer {
+	var seed [crypto.SeedSize]byte
+	binary.BigEndian.PutUint64(seed[:], uint64(n)+1) //nolint:gosec // not negative
+	key, err := crypto.NewPrivateKey(seed[:])
+	if err != nil {
+		w.fail(fmt.Errorf("sim: %w", err))
+	}
+	if w.o.RealSignatures {
+		return key
+	}
+	return scheme.Signer(key)
 }
 
 // after schedules do.
-func (w *World) after(d time.Duration, do func()) {
+func (w *world) after(d time.Duration, do func()) {
 	w.order++
-	heap.Push(&w.agenda, happening{w.now + d, w.order, do})
+	w.agenda.push(happening{w.now + d, w.order, do})
 }
 
 // between draws a time from [low, high].
-func (w *World) between(low, high time.Duration) time.Duration {
+func (w *world) between(low, high time.Duration) time.Duration {
 	return low + time.Duration(w.rng.Int64N(int64(high-low)+1))
 }
 
 // chance draws with probability p.
-func (w *World) chance(p float64) bool { return p > 0 && w.rng.Float64() < p }
-
-// note adds a line to the trace.
-func (w *World) note(format string, args ...any) {
-	w.events++
-	line := fmt.Sprintf(format, args...)
-	fmt.Fprintf(w.trace, "%d %s\n", w.now, line)
-	if w.o.Trace != nil {
-		w.o.Trace(w.now, line)
-	}
-}
+func (w *world) chance(p float64) bool { return p > 0 && w.rng.Float64() < p }
 
 // fail records the first violation.
-func (w *World) fail(err error) {
-	if w.oracle.violation == nil {
-		w.oracle.violation = err
-		w.note("VIOLATION %v", err)
+func (w *world) fail(err error) {
+	if w.oracle.violation != nil {
+		return
 	}
+	w.oracle.violation = fmt.Errorf("%w\n\treplay: sim.Run(%s)", err, w.o)
+	w.tell("VIOLATION %v", err)
 }
 
-func (w *World) wall() wire.Time { return wallStart + wire.Time(w.now) }
+func (w *world) wall() wire.Time { return wallStart + wire.Time(w.now) }
 
 // loop runs until everything is done and equal, something is violated, or time
 // is up.
-func (w *World) loop() {
+func (w *world) loop() {
 	end := w.o.Turbulence + w.o.Patience
 	for len(w.agenda) > 0 && w.oracle.violation == nil {
-		next, _ := heap.Pop(&w.agenda).(happening)
+		next := w.agenda.pop()
 		w.now = next.at
-		if w.now > end || w.events > eventsMax {
+		if w.now > end || w.track.events > eventsMax {
 			w.fail(fmt.Errorf("liveness: %s after the network became timely: %s", w.o.Patience, w.unfinished()))
 			return
 		}
 		next.do()
 		if w.calm && w.finished() {
+			w.oracle.converged()
 			return
 		}
 	}
 }
 
-// finished tells whether all operations are answered and all replicas have
-// executed, and snapshotted, the same.
-func (w *World) finished() bool {
+// finished tells whether all operations are answered and all replicas but liars
+// have executed the same.
+func (w *world) finished() bool {
 	for _, c := range w.clients {
 		if !c.finished() {
 			return false
 		}
 	}
+	reached := wire.Seq(0)
 	for _, n := range w.nodes {
-		if n.down || n.replica.Executed() != w.nodes[0].replica.Executed() || n.replica.Transferring() {
+		if n.liar == nil {
+			reached = max(reached, n.replica.Executed())
+		}
+	}
+	for _, n := range w.nodes {
+		if n.liar == nil && (n.down || n.replica.Executed() != reached || n.replica.Transferring()) {
 			return false
 		}
 	}
 	return true
 }
 
-func (w *World) unfinished() string {
+func (w *world) unfinished() string {
 	text := ""
 	for _, c := range w.clients {
-		text += fmt.Sprintf("client %d has %d of %d; ", c.id, c.answered, w.o.Operations)
+		text += fmt.Sprintf("client %d has %d of %d; ", c.id, c.answered+c.abandoned, w.o.Operations)
 	}
 	for _, n := range w.nodes {
 		r := n.replica
-		text += fmt.Sprintf("R%d view %d active %v executed %d stable %d rejoining %v transferring %v; ",
-			n.id, r.View(), r.Active(), r.Executed(), r.Stable().Seq, r.Rejoining(), r.Transferring())
+		text += fmt.Sprintf("R%d %sview %d active %v executed %d stable %d rejoining %v transferring %v; ",
+			n.id, n.fault, r.View(), r.Active(), r.Executed(), r.Stable().Seq, r.Rejoining(), r.Transferring())
 	}
 	return text
 }
 
-func (w *World) result() Result {
+func (w *world) result() Result {
 	res := Result{
-		Options: w.o, Violation: w.oracle.violation, Events: w.events, Virtual: w.now,
-		Transfers: w.oracle.transfers, Checkpoints: len(w.oracle.states),
+		Options: w.o.withoutFunctions(), Violation: w.oracle.violation, Events: w.track.events, Virtual: w.now,
+		Trace: w.track.digest(), Counters: w.counters,
 	}
-	w.trace.Sum(res.Trace[:0])
+	res.Counters.Checkpoints = len(w.oracle.states)
 	for _, n := range w.nodes {
-		res.Views = max(res.Views, n.replica.View())
-		res.Executed = max(res.Executed, n.replica.Executed())
+		if n.replica != nil {
+			res.Views = max(res.Views, n.replica.View())
+			res.Executed = max(res.Executed, n.replica.Executed())
+		}
 	}
 	return res
 }

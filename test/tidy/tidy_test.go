@@ -52,6 +52,7 @@ var mayImport = map[string][]string{
 	},
 	"test/sim": {
 		"crypto", "app", "app/kv", "pbft/wire", "pbft/core", "pbft/node",
+		"checkpoint", "checkpoint/journal", "checkpoint/journal/disk",
 	},
 	"test/golden":  {"crypto", "app", "pbft/wire", "pbft/core", "test/sim"},
 	"test/cluster": {"crypto", "app", "app/kv", "app/counter", "app/bank", "pbft", "pbft/core", "pbft/wire"},

@@ -1,0 +1,114 @@
+package sim
+
+import (
+	"time"
+
+	"github.com/quorate/quorate/crypto"
+	"github.com/quorate/quorate/pbft/core"
+	driver "github.com/quorate/quorate/pbft/node"
+	"github.com/quorate/quorate/pbft/wire"
+)
+
+// execute applies committed batches at once; snapshots become durable later.
+func (n *node) execute(executions []core.Execution) {
+	for _, ex := range executions {
+		n.w.oracle.executed(n, ex)
+		applied, err := n.applier.Apply(ex)
+		if !n.check("apply", err) {
+			return
+		}
+		n.reply(applied.Replies)
+		if ex.Checkpoint {
+			n.checkpoint(ex.Seq)
+		}
+	}
+}
+
+func (n *node) checkpoint(seq wire.Seq) {
+	life := n.life
+	n.state.Checkpoint(seq, func(root crypto.Digest, err error) {
+		if n.check("checkpoint", err) {
+			n.w.oracle.snapshotted(n, seq, root)
+			n.reports = append(n.reports, core.Snapshotted{Seq: seq, State: root})
+		}
+	})
+	n.w.after(n.w.between(time.Microsecond, n.w.o.SnapshotMax), func() {
+		if n.alive(life) && n.state.persist() {
+			n.report()
+		}
+	})
+}
+
+// report tells the core of its snapshots. While a state is fetched it is not
+// told, for it may have learnt that they are wrong.
+func (n *node) report() {
+	for len(n.reports) > 0 && n.fetches == nil && !n.down {
+		next := n.reports[0]
+		n.reports = n.reports[1:]
+		n.step(next)
+	}
+}
+
+// answer sends kept results again, unless the content may be wrong.
+func (n *node) answer(answers []core.Answer) {
+	for _, a := range answers {
+		if n.fetches != nil {
+			return
+		}
+		reply, ok, err := n.applier.Answer(a)
+		if !n.check("answer", err) {
+			return
+		}
+		if ok {
+			n.reply([]*wire.Reply{reply})
+		}
+	}
+}
+
+func (n *node) reply(replies []*wire.Reply) {
+	for _, sealed := range driver.SealReplies(n.signer, n.w.domain, n.replica.View(), n.id, replies) {
+		if n.liar != nil {
+			sealed = n.liar.say(n.id, sealed)
+		}
+		reply, ok := message[*wire.Reply](sealed)
+		if !ok {
+			continue
+		}
+		for _, c := range n.w.clients {
+			if c.key == reply.Client {
+				c.incoming(func() { c.take(n.id, reply) })
+			}
+		}
+	}
+}
+
+func (n *node) refuse(refusals []wire.Refusal) {
+	for _, r := range refusals {
+		n.w.counters.Refusals++
+		n.w.tell("R%d refuses %d: %d", n.id, r.Number, r.Reason)
+		for _, c := range n.w.clients {
+			if c.key == r.Client {
+				c.incoming(func() { c.refused(n.id, &r) })
+			}
+		}
+	}
+}
+
+// message returns the message of sealed if it is a T.
+func message[T wire.Message](sealed *wire.Sealed) (m T, ok bool) {
+	if sealed == nil {
+		return m, false
+	}
+	m, ok = sealed.Message().(T)
+	return m, ok
+}
+
+// submit takes a request of a client in.
+func (n *node) submit(c *client, r *request) {
+	if n.down {
+		return
+	}
+	n.w.note(markSubmit, n.id, uint64(c.id), uint64(r.first)) //nolint:gosec // small
+	n.w.tell("R%d←C%d request %d", n.id, c.id, r.first)
+	n.step(core.Submitted{Request: r.sealed})
+}

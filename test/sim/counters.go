@@ -1,0 +1,96 @@
+package sim
+
+import (
+	"reflect"
+
+	"github.com/quorate/quorate/pbft/core"
+	"github.com/quorate/quorate/pbft/wire"
+)
+
+// Counters tell how often what happened in a run. Zero over many runs means
+// that something is not tested.
+type Counters struct {
+	// LeftViews and EnteredViews count over all replicas; CarriedOver those
+	// entered views that carried numbers over, Nulls the executions of null
+	// batches.
+	LeftViews, EnteredViews, CarriedOver, Nulls int
+	// Checkpoints counts numbers, Fetches begun and Transfers finished transfers,
+	// BrokenTransfers those that a crash cut, GivenUp those that led nowhere, and
+	// Pieces what was of use.
+	Checkpoints, Fetches, Transfers, BrokenTransfers, GivenUp, Pieces int
+	// CaughtUp counts batches executed by a commit certificate that came late.
+	CaughtUp int
+	// Crashes counts all; Unsent those between the flush and the sending, Torn
+	// those that kept a part of a flush, LostSnapshots those that lost one that
+	// was being written, and HalfRebases those in the middle of a rebase.
+	Crashes, Unsent, Torn, LostSnapshots, HalfRebases int
+	// Rebases counts journals begun anew, Early messages ahead of their receiver.
+	Rebases, Early int
+	// Lost counts replicas that lost their data and Rejoined those that vote
+	// again, Diverged replicas whose state turned out wrong.
+	Lost, Rejoined, Diverged int
+	// NewSessions counts new sessions of clients, Reads read-only operations
+	// answered, Refusals requests refused.
+	NewSessions, Reads, Refusals int
+	// Lies counts messages that liars changed or withheld, Unopened those that
+	// nobody would open, Accusations the observations of proven lies.
+	Lies, Unopened, Accusations int
+}
+
+// Add adds other to c.
+func (c *Counters) Add(other Counters) {
+	to, from := reflect.ValueOf(c).Elem(), reflect.ValueOf(other)
+	for i := range to.NumField() {
+		to.Field(i).SetInt(to.Field(i).Int() + from.Field(i).Int())
+	}
+}
+
+// Zero returns the names of the counters that are zero.
+func (c Counters) Zero() []string {
+	var names []string
+	v := reflect.ValueOf(c)
+	for i := range v.NumField() {
+		if v.Field(i).IsZero() {
+			names = append(names, v.Type().Field(i).Name)
+		}
+	}
+	return names
+}
+
+// observe counts one observation.
+func (c *Counters) observe(obs core.Observation) {
+	switch obs := obs.(type) {
+	case core.LeftView:
+		c.LeftViews++
+	case core.EnteredView:
+		c.EnteredViews++
+		if obs.Carried > 0 {
+			c.CarriedOver++
+		}
+	case core.Rejoined:
+		c.Rejoined++
+	case core.CaughtUp:
+		c.Transfers++
+	case core.Diverged:
+		c.Diverged++
+	case core.Misbehaved:
+		c.Accusations++
+	case core.Refused, core.Accepted, core.BecamePrepared, core.BecameCommitted, core.BecameStable, core.FellBehind:
+	}
+}
+
+// early tells whether a message is ahead of its receiver, which must keep it.
+func early(r *core.Replica, window wire.Seq, sealed *wire.Sealed) bool {
+	var vote wire.Vote
+	switch m := sealed.Message().(type) {
+	case *wire.PrePrepare:
+		vote = m.Vote
+	case *wire.Prepare:
+		vote = m.Vote
+	case *wire.Commit:
+		vote = m.Vote
+	default:
+		return false
+	}
+	return vote.View > r.View() || vote.View == r.View() && (!r.Active() || vote.Seq > r.Stable().Seq+window)
+}

@@ -1,0 +1,135 @@
+package sim
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"strconv"
+	"time"
+
+	"github.com/quorate/quorate/app/kv"
+)
+
+// FromSeed draws the options of a run from a seed: which classes of faults
+// happen, how bad, and in which cluster (swarm testing: Groce et al., ISSTA
+// 2012). What a seed draws may change from version to version; Options.String
+// is what to keep of a run.
+func FromSeed(seed uint64) Options {
+	d := drawing{rand.New(rand.NewPCG(seed, 0x5eed))}
+	o := Options{
+		Seed: seed, RealStorage: seed%4 == 0, Reencode: seed%8 == 1, RealSignatures: seed%512 == 0,
+		Replicas:   []int{4, 4, 4, 4, 4, 5, 6, 7, 7, 10}[d.IntN(10)],
+		Turbulence: time.Duration(1+d.IntN(6)) * time.Second,
+	}
+	d.load(&o)
+	d.bounds(&o)
+	d.network(&o)
+	d.faults(&o)
+	return o.withDefaults().withoutFunctions()
+}
+
+// withoutFunctions takes back what withDefaults gave, so that whoever sets a
+// Machine gets no operations of another one.
+func (o Options) withoutFunctions() Options {
+	o.Machine, o.Operation, o.Query = nil, nil, nil
+	return o
+}
+
+type drawing struct{ *rand.Rand }
+
+// oneIn is true once in n draws.
+func (d drawing) oneIn(n int) bool { return d.IntN(n) == 0 }
+
+func pick[T any](d drawing, values ...T) T { return values[d.IntN(len(values))] }
+
+// load draws what the clients do.
+func (d drawing) load(o *Options) {
+	o.Clients, o.Operations, o.Outstanding = 1+d.IntN(3), 10+d.IntN(20), 1+d.IntN(4)
+	if d.oneIn(3) {
+		o.OpsMax, o.Outstanding = 2+d.IntN(4), 2+d.IntN(8)
+	}
+	if d.oneIn(6) {
+		o.Sessions = 1 + d.IntN(3)
+	}
+	if d.oneIn(3) {
+		o.Reads = 0.3
+	}
+	if o.RealStorage || d.oneIn(8) {
+		o.ValueBytes = pick(d, 0, 200, 2000)
+	}
+	if o.Clients > 1 && d.oneIn(8) {
+		o.ClientsMax = o.Clients - 1
+	}
+}
+
+// bounds draws the cluster's bounds: the smaller, the more happens at them.
+func (d drawing) bounds(o *Options) {
+	o.Faults = (o.Replicas - 1) / 3
+	if o.Faults > 1 && d.oneIn(3) {
+		o.Faults = 1 + d.IntN(o.Faults)
+	}
+	o.Interval = pick(d, 1, 2, 2, 3, 4, 5, 6, 7)
+	o.Window = o.Interval * pick(d, 2, 2, 2, 3, 4)
+	o.InFlight = pick(d, 1, 2, 3, 4, 8)
+	o.BatchRequests = pick(d, 1, 2, 8, 8, 8)
+	o.ArchiveBytes = pick(d, 1, 1<<10, 32<<20)
+	o.SegmentBytes = pick(d, 4<<10, 8<<10, 16<<10, 64<<10)
+}
+
+func (d drawing) network(o *Options) {
+	o.DelayMax = time.Duration(1+d.IntN(20)) * time.Millisecond
+	o.FlushMax = time.Duration(1+d.IntN(10)) * time.Millisecond
+	o.SnapshotMax = time.Duration(1+d.IntN(60)) * time.Millisecond
+	if d.oneIn(2) {
+		o.Loss = pick(d, 0.01, 0.05, 0.2, 0.3)
+	}
+	if d.oneIn(2) {
+		o.Duplication = 0.1
+	}
+	if d.oneIn(2) {
+		o.DelayMax = time.Duration(d.IntN(300)) * time.Millisecond
+	}
+	if d.oneIn(2) {
+		o.Partitions = 1 + d.IntN(3)
+	}
+	if d.oneIn(2) {
+		o.Mutes = 1 + d.IntN(3)
+	}
+	o.OutageMax = time.Duration(1+d.IntN(6)) * time.Second
+}
+
+// faults draws crashes, and at most Faults faulty replicas.
+func (d drawing) faults(o *Options) {
+	if d.oneIn(2) {
+		o.Crashes, o.AllCrash = 1+d.IntN(6), d.oneIn(2)
+	}
+	if d.oneIn(8) {
+		o.SnapshotMax = time.Second // a slow disk
+	}
+	kinds := []*int{&o.Losses, &o.Rots, &o.Skews, &o.Liars, &o.Liars}
+	for range o.Faults {
+		if d.oneIn(2) {
+			*kinds[d.IntN(len(kinds))]++
+		}
+	}
+	if o.Losses > 0 { // a replica that rejoins waits for windows to pass
+		o.Interval, o.Window, o.Operations = min(o.Interval, 3), min(o.Window, 6), o.Operations+20
+	}
+}
+
+// kvOperations draws operations on few keys, so that clients collide.
+func kvOperations(valueBytes int) func(rng *rand.Rand, client, i int) []byte {
+	return func(rng *rand.Rand, client, i int) []byte {
+		key := "k" + strconv.Itoa(rng.IntN(4+valueBytes/100))
+		switch rng.IntN(4) {
+		case 0:
+			return kv.Get(key)
+		case 1:
+			return kv.Delete(key)
+		default:
+			value := fmt.Appendf(nil, "%d.%d", client, i)
+			return kv.Put(key, append(value, make([]byte, valueBytes)...))
+		}
+	}
+}
+
+func kvQuery(rng *rand.Rand, _, _ int) []byte { return kv.Get("k" + strconv.Itoa(rng.IntN(4))) }

@@ -1,0 +1,211 @@
+package sim
+
+import (
+	"errors"
+	"fmt"
+	"math/rand/v2"
+
+	"github.com/quorate/quorate/checkpoint/journal"
+	"github.com/quorate/quorate/checkpoint/journal/disk"
+	"github.com/quorate/quorate/crypto"
+	"github.com/quorate/quorate/pbft/core"
+	"github.com/quorate/quorate/pbft/wire"
+)
+
+// ledger is a replica's journal on a disk that survives the process.
+type ledger interface {
+	Append(records []core.Record) error
+	Flush() error
+	// Rebase may be cut by a crash after some operations of the disk, if until
+	// is not negative; it then returns errPower.
+	Rebase(base []core.Record, until int) error
+	// crash ends the process. What was not flushed survives in part.
+	crash(rng *rand.Rand)
+	// reopen returns what is there, after a crash.
+	reopen() (survival, error)
+}
+
+// survival is what a crash left.
+type survival struct {
+	records []core.Record
+	// kept of the open records that were not flushed are there.
+	kept, open int
+}
+
+var errPower = errors.New("the power is cut")
+
+// modelLedger is a fast model of a journal: any prefix of what was not flushed
+// survives.
+type modelLedger struct {
+	durable, open []core.Record
+	kept, cut     int // by the last crash
+}
+
+// Append keeps records, not durably.
+func (l *modelLedger) Append(records []core.Record) error {
+	l.open = append(l.open, records...)
+	return nil
+}
+
+// Flush makes them durable.
+func (l *modelLedger) Flush() error {
+	l.durable = append(l.durable, l.open...)
+	l.open = nil
+	return nil
+}
+
+// Rebase begins anew.
+func (l *modelLedger) Rebase(base []core.Record, _ int) error {
+	l.durable, l.open = base, nil
+	return nil
+}
+
+func (l *modelLedger) crash(rng *rand.Rand) {
+	l.kept, l.cut = rng.IntN(len(l.open)+1), len(l.open)
+	l.durable = append(l.durable, l.open[:l.kept]...)
+	l.open = nil
+}
+
+func (l *modelLedger) reopen() (survival, error) { return survival{l.durable, l.kept, l.cut}, nil }
+
+// realLedger is the real journal on a disk in memory, and remembers what it must
+// give back.
+type realLedger struct {
+	*journal.Journal
+	disk    *disk.Memory
+	id      journal.Identity
+	opts    journal.Options
+	durable []core.Record // must be there
+	open    []core.Record // may be there, in part
+	based   []core.Record // or these instead: a crash cut the rebase
+}
+
+func newRealLedger(domain crypto.Domain, id wire.ReplicaID, replicas, segmentBytes int) (*realLedger, error) {
+	memory := disk.NewMemory()
+	l := &realLedger{
+		disk: memory, id: journal.Identity{Cluster: domain.Cluster, Replica: id},
+		opts: journal.Options{
+			Limits: wire.DefaultLimits(replicas), SegmentBytes: int64(segmentBytes), FS: memory, Foreground: true,
+		},
+	}
+	var err error
+	l.Journal, err = journal.Create("journal", l.id, l.opts)
+	return l, err
+}
+
+// Append keeps records, not durably.
+func (l *realLedger) Append(records []core.Record) error {
+	l.open = append(l.open, records...)
+	return l.Journal.Append(records)
+}
+
+// Flush makes them durable.
+func (l *realLedger) Flush() error {
+	l.durable = append(l.durable, l.open...)
+	l.open = nil
+	return l.Journal.Flush()
+}
+
+// Rebase begins anew.
+func (l *realLedger) Rebase(base []core.Record, until int) error {
+	if until >= 0 {
+		l.cutAfter(until, nil)
+		l.based = base
+	}
+	err := l.Journal.Rebase(base)
+	if errors.Is(err, errPower) {
+		return errPower
+	}
+	l.disk.Before(nil)
+	l.durable, l.open, l.based = base, nil, nil
+	return err
+}
+
+// cutAfter lets so many operations of the disk happen, and of the next one,
+// which may be a write, a part.
+func (l *realLedger) cutAfter(operations int, rng *rand.Rand) {
+	l.disk.Before(func(op disk.Op) *disk.Fault {
+		if operations--; operations >= 0 {
+			return nil
+		}
+		fault := &disk.Fault{Err: errPower}
+		if rng != nil && op.Bytes > 0 {
+			fault.Written = rng.IntN(op.Bytes + 1)
+		}
+		return fault
+	})
+}
+
+// crash cuts the power, perhaps in the middle of a flush.
+func (l *realLedger) crash(rng *rand.Rand) {
+	if l.based == nil && rng.IntN(4) > 0 {
+		l.cutAfter(rng.IntN(2), rng)
+		_ = l.Journal.Flush() // fails, or does nothing
+	}
+	l.disk.Before(nil)
+	l.disk.Crash(rng.IntN)
+}
+
+// reopen requires that everything flushed comes back, and in order.
+func (l *realLedger) reopen() (survival, error) {
+	var records []core.Record
+	var err error
+	l.Journal, records, err = journal.Open("journal", l.id, l.opts)
+	if err != nil {
+		return survival{}, err
+	}
+	based, open := l.based, l.open
+	l.based, l.open = nil, nil
+	if based != nil && equal(records, based) {
+		l.durable = records
+		return survival{records: records}, nil
+	}
+	kept := len(records) - len(l.durable)
+	if kept < 0 || kept > len(open) || !equal(records, append(l.durable[:len(l.durable):len(l.durable)], open[:kept]...)) {
+		return survival{}, fmt.Errorf("the journal gives back %d records, not the %d flushed and some of the %d others",
+			len(records), len(l.durable), len(open))
+	}
+	l.durable = records
+	return survival{records, kept, len(open)}, nil
+}
+
+func equal(a, b []core.Record) bool {
+	if len(a) != len(b) {
+		return false
+	}
+	for i := range a {
+		if digestOf(a[i]) != digestOf(b[i]) {
+			return false
+		}
+	}
+	return true
+}
+
+// digestOf tells records apart by what they mean: an empty list is as good as
+// none.
+func digestOf(r core.Record) crypto.Digest {
+	var m wire.Message
+	switch r := r.(type) {
+	case core.AcceptedRecord:
+		m = r.PrePrepare
+	case core.BatchRecord:
+		return crypto.Sum(fmt.Append(nil, "batch", r.Seq), wire.Encode(&wire.BatchBody{Batch: r.Batch}))
+	case core.PreparedRecord:
+		m = &wire.Prepared{Cert: r.Cert}
+	case core.CommittedRecord:
+		m = &wire.CommitProof{Cert: r.Cert}
+	case core.ViewChangeRecord:
+		m = r.ViewChange
+	case core.NewViewRecord:
+		m = r.NewView
+	case core.StableRecord:
+		if r.Cert.Seq > 0 {
+			m = &wire.StableProof{Cert: r.Cert}
+		}
+	case core.ViewRecord, core.CheckpointRecord, core.RejoinRecord:
+	}
+	if m == nil {
+		return crypto.Sum(fmt.Appendf(nil, "%T %+v", r, r))
+	}
+	return crypto.Sum(fmt.Appendf(nil, "%T", r), wire.Encode(m))
+}

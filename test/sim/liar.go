@@ -1,0 +1,177 @@
+package sim
+
+import (
+	"slices"
+
+	"github.com/quorate/quorate/crypto"
+	"github.com/quorate/quorate/pbft/wire"
+)
+
+// liar is the mouth of a Byzantine replica. Its core is honest, and what it hears
+// of itself too; but what others hear is changed, withheld, or different from
+// replica to replica, and signed with the replica's key all the same.
+type liar struct {
+	n *node
+	// mutes and lies are the probabilities that a message is withheld, or changed.
+	mutes, lies float64
+	// splits says that it tells half of the replicas one story and the others
+	// another, each without contradiction.
+	splits bool
+	other  map[crypto.Digest]crypto.Digest // the other story of a batch
+}
+
+func newLiar(n *node) *liar {
+	level := func() float64 { return []float64{0, 0.05, 0.3, 0.9}[n.w.rng.IntN(4)] }
+	return &liar{
+		n: n, mutes: level(), lies: level(), splits: n.w.rng.IntN(2) == 0,
+		other: map[crypto.Digest]crypto.Digest{},
+	}
+}
+
+// say returns what replica to hears instead of sealed; nil for nothing.
+func (l *liar) say(to wire.ReplicaID, sealed *wire.Sealed) *wire.Sealed {
+	w := l.n.w
+	if w.chance(l.mutes) {
+		w.counters.Lies++
+		return nil
+	}
+	m := sealed.Message()
+	if sender, personal := wire.SenderOf(m); personal && sender != l.n.id {
+		return sealed // it can forge nobody else
+	}
+	var lie wire.Message
+	switch {
+	case l.splits && to%2 == 1:
+		lie = l.otherStory(m)
+	case w.chance(l.lies):
+		lie = l.twist(m)
+	}
+	if lie == nil {
+		return sealed
+	}
+	w.counters.Lies++
+	return wire.Seal(l.n.signer, w.domain, lie)
+}
+
+// otherStory returns a message of the story in which every batch of this
+// primary's is another one.
+func (l *liar) otherStory(m wire.Message) wire.Message {
+	switch m := m.(type) { //nolint:gochecksumtype // the others are alike in both stories
+	case *wire.PrePrepare:
+		lie := *m
+		lie.Batch = &wire.Batch{Time: m.Batch.Time + 1, Requests: m.Batch.Requests}
+		lie.Digest = lie.Batch.Digest()
+		l.other[m.Digest] = lie.Digest
+		return &lie
+	case *wire.Commit:
+		if digest, ok := l.other[m.Digest]; ok {
+			lie := *m
+			lie.Digest = digest
+			return &lie
+		}
+	default:
+	}
+	return nil
+}
+
+// twist returns m with one thing changed, or nil.
+func (l *liar) twist(m wire.Message) wire.Message {
+	rng := l.n.w.rng
+	switch m := m.(type) { //nolint:gochecksumtype // lies about the others harm nobody
+	case *wire.PrePrepare:
+		return l.twistProposal(*m)
+	case *wire.Prepare:
+		return &wire.Prepare{Vote: l.twistVote(m.Vote)}
+	case *wire.Commit:
+		return &wire.Commit{Vote: l.twistVote(m.Vote)}
+	case *wire.Checkpoint:
+		lie := *m
+		if rng.IntN(2) == 0 {
+			lie.State[0] ^= 1
+		} else {
+			lie.Seq += wire.Seq(1 + rng.IntN(40)) //nolint:gosec // small
+		}
+		return &lie
+	case *wire.ViewChange:
+		return l.twistViewChange(*m)
+	case *wire.NewView:
+		return l.twistNewView(*m)
+	case *wire.Status:
+		lie := *m
+		lie.Executed += wire.Seq(rng.IntN(100)) //nolint:gosec // small
+		lie.Stable, lie.Slots = min(lie.Executed, lie.Stable+wire.Seq(rng.IntN(100))), nil
+		lie.View += wire.View(rng.IntN(3)) //nolint:gosec // small
+		return &lie
+	case *wire.Piece:
+		lie := wire.Piece{Root: m.Root, Data: slices.Clone(m.Data)}
+		lie.Data[rng.IntN(len(lie.Data))] ^= 1
+		return &lie
+	case *wire.Reply:
+		lie := *m
+		lie.Result = append(slices.Clone(m.Result), 1)
+		return &lie
+	default:
+		return nil
+	}
+}
+
+func (l *liar) twistProposal(m wire.PrePrepare) wire.Message {
+	batch := *m.Batch
+	switch l.n.w.rng.IntN(5) {
+	case 0:
+		batch.Requests = batch.Requests[1:]
+	case 1:
+		batch.Requests = append(slices.Clone(batch.Requests), batch.Requests[0])
+	case 2:
+		batch.Time += 3600e9
+	case 3:
+		batch.Time-- // and the digest is not the batch's
+		m.Batch = &batch
+		return &m
+	default:
+		m.Seq += 5
+	}
+	m.Batch, m.Digest = &batch, batch.Digest()
+	return &m
+}
+
+func (l *liar) twistVote(v wire.Vote) wire.Vote {
+	switch l.n.w.rng.IntN(4) {
+	case 0:
+		v.Digest[0] ^= 1
+	case 1:
+		v.Digest = wire.NullDigest()
+	case 2:
+		v.Seq += 1 + wire.Seq(l.n.w.rng.IntN(20)) //nolint:gosec // small
+	default:
+		v.View += 1 + wire.View(l.n.w.rng.IntN(3)) //nolint:gosec // small
+	}
+	return v
+}
+
+// twistViewChange hides a certificate, all of them, or asks for another view.
+func (l *liar) twistViewChange(m wire.ViewChange) wire.Message {
+	switch l.n.w.rng.IntN(3) {
+	case 0:
+		m.Prepared = nil
+	case 1:
+		m.Prepared = m.Prepared[:max(0, len(m.Prepared)-1)]
+	default:
+		m.View++
+	}
+	return &m
+}
+
+// twistNewView drops the last choice, changes one, or names fewer view changes.
+func (l *liar) twistNewView(m wire.NewView) wire.Message {
+	m.Choices = slices.Clone(m.Choices)
+	switch last := len(m.Choices) - 1; {
+	case last < 0 || l.n.w.rng.IntN(3) == 0:
+		m.ViewChanges = m.ViewChanges[1:]
+	case l.n.w.rng.IntN(2) == 0:
+		m.Choices = m.Choices[:last]
+	default:
+		m.Choices[last].Digest = wire.NullDigest()
+	}
+	return &m
+}
