@@ -29,6 +29,9 @@ type courier struct {
 	faults   *ledger
 	// read reads what comes back, until the stream ends, and says why it did.
 	read func(network.Stream) error
+	// wake, if not nil, gets a token when the peer shows that it is there: the
+	// pause before the next attempt then ends early.
+	wake <-chan struct{}
 	// state tells that the stream is up, or why it is not.
 	state func(up bool, err error)
 }
@@ -41,7 +44,7 @@ func (c *courier) run(ctx context.Context) {
 		if c.once(ctx) >= steadyLinkTime {
 			pause.reset()
 		}
-		pause.wait(ctx)
+		pause.wait(ctx, c.wake)
 	}
 }
 
@@ -168,17 +171,29 @@ type backoff struct {
 
 func (b *backoff) reset() { b.next = 0 }
 
-func (b *backoff) wait(ctx context.Context) {
+// wait pauses. A token of wake ends it, but not before min, so that a peer
+// cannot make this side dial faster than that.
+func (b *backoff) wait(ctx context.Context, wake <-chan struct{}) {
 	pause := b.next
 	b.next = min(max(2*b.next, b.min), b.max)
 	if pause == 0 {
 		return
 	}
 	pause = pause/2 + rand.N(pause/2+1) //nolint:gosec // jitter needs no secrecy
-	timer := time.NewTimer(pause)
+	least := min(pause, b.min)
+	if sleep(ctx, least, nil) {
+		sleep(ctx, pause-least, wake)
+	}
+}
+
+// sleep waits for d, or for a token of wake, and returns false when ctx is done.
+func sleep(ctx context.Context, d time.Duration, wake <-chan struct{}) bool {
+	timer := time.NewTimer(d)
 	defer timer.Stop()
 	select {
 	case <-timer.C:
+	case <-wake:
 	case <-ctx.Done():
 	}
+	return ctx.Err() == nil
 }

@@ -15,13 +15,16 @@ import (
 // The newest stream has it, for the older one may be dead without our knowing.
 type slot struct {
 	turn chan struct{} // held by the one that delivers frames
+	seen chan struct{} // gets a token when the member opens a stream
 	mu   struct {
 		sync.Mutex
 		current network.Stream
 	}
 }
 
-func newSlot() *slot { return &slot{turn: make(chan struct{}, 1)} }
+func newSlot() *slot {
+	return &slot{turn: make(chan struct{}, 1), seen: make(chan struct{}, 1)}
+}
 
 // replace makes s the current stream and returns the one before, if any.
 func (p *slot) replace(s network.Stream) (old network.Stream) {
@@ -57,6 +60,10 @@ func (t *Transport) servePeer(ctx context.Context, in Inbound, class wire.Class,
 	}
 	defer func() { _ = s.Reset() }()
 	place := t.slots[from][class]
+	select {
+	case place.seen <- struct{}{}:
+	default: // its courier has not taken the last one yet
+	}
 	if old := place.replace(s); old != nil {
 		t.faults.add(from, FaultReplaced, "a newer stream of the same class took over")
 		_ = old.Reset()

@@ -244,6 +244,7 @@ func (t *Transport) courier(m member, class wire.Class, l *link) *courier {
 		queue:    t.queues[m.id][class],
 		faults:   t.faults,
 		read:     watch,
+		wake:     t.slots[m.id][class].seen,
 		state:    l.stream(),
 	}
 }
