@@ -105,9 +105,11 @@ func Inspect(store Store, prefix []byte, read func(tx *Tx) error) error {
 // inspection is a function as a state machine.
 type inspection func(tx *Tx)
 
+// Execute runs the inspection.
 func (f inspection) Execute(tx *Tx, _ []byte) []byte {
 	f(tx)
 	return nil
 }
 
+// Query runs the inspection.
 func (f inspection) Query(tx *Tx, op []byte) []byte { return f.Execute(tx, op) }

@@ -251,6 +251,7 @@ func (tx *Tx) fail(err error) {
 // the application.
 type stopped struct{}
 
+// String says that the operation is over already.
 func (stopped) String() string { return errEnded.Error() }
 
 // stop leaves the application. Returning instead would let it go on with what is

@@ -118,10 +118,14 @@ func (b *badgerPages) close() (err error) {
 // badgerLogger passes what Badger says on; its information is for debugging.
 type badgerLogger struct{ log *logging.ZapEventLogger }
 
+// Errorf is Badger's.
 func (l badgerLogger) Errorf(format string, args ...any) { l.log.Errorf("badger: "+format, args...) }
 
+// Warningf is Badger's.
 func (l badgerLogger) Warningf(format string, args ...any) { l.log.Warnf("badger: "+format, args...) }
 
+// Infof is Badger's: chatter, for debugging.
 func (l badgerLogger) Infof(format string, args ...any) { l.log.Debugf("badger: "+format, args...) }
 
+// Debugf is Badger's.
 func (l badgerLogger) Debugf(format string, args ...any) { l.log.Debugf("badger: "+format, args...) }

@@ -113,6 +113,7 @@ func (p proof) String() string {
 // unreachableError says that too few replicas answer.
 type unreachableError struct{ why string }
 
+// Error says why the cluster could not be reached.
 func (e unreachableError) Error() string { return e.why }
 
 // oneLine joins the lines of an error.

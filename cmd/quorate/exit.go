@@ -23,7 +23,10 @@ const (
 // usageError says that the command line, or a file that it names, is bad.
 type usageError struct{ err error }
 
+// Error says what was bad.
 func (e usageError) Error() string { return e.err.Error() }
+
+// Unwrap returns what was bad.
 func (e usageError) Unwrap() error { return e.err }
 
 func usagef(format string, args ...any) error { return usageError{fmt.Errorf(format, args...)} }
@@ -31,6 +34,7 @@ func usagef(format string, args ...any) error { return usageError{fmt.Errorf(for
 // refusedError says that the application did not do what was asked.
 type refusedError struct{ why string }
 
+// Error says what the application refused.
 func (e refusedError) Error() string { return e.why }
 
 func refusedf(format string, args ...any) error { return refusedError{fmt.Sprintf(format, args...)} }

@@ -39,7 +39,7 @@ var mayImport = map[string][]string{
 	"network":                 {"crypto", "pbft/wire", "network/internal/outbox"},
 	"network/internal/outbox": {},
 	"network/memory":          {"crypto", "pbft/wire", "network/internal/outbox"},
-	"network/networktest":     {"crypto", "pbft/wire", "network"},
+	"network/networktest":     {"pbft/wire"},
 	"checkpoint":              {"crypto", "app", "pbft/wire", "pbft/core"},
 	"checkpoint/journal":      {"crypto", "pbft/wire", "pbft/core", "checkpoint/journal/disk"},
 	"checkpoint/journal/disk": {},
@@ -48,7 +48,7 @@ var mayImport = map[string][]string{
 		"network", "network/memory", "checkpoint", "checkpoint/journal",
 	},
 	"cmd/quorate": {
-		"crypto", "app", "app/kv", "app/counter", "app/bank", "pbft", "pbft/core", "pbft/wire", "test/bench",
+		"crypto", "app", "app/kv", "app/counter", "app/bank", "network", "pbft", "pbft/core", "pbft/wire", "test/bench", "test/cluster",
 	},
 	"test/sim": {
 		"crypto", "app", "app/kv", "pbft/wire", "pbft/core", "pbft/node",
@@ -63,7 +63,7 @@ var mayImport = map[string][]string{
 // pure are the packages that must be deterministic, with all that they may use
 // of the standard library.
 var pure = map[string][]string{
-	"pbft/wire": {"bytes", "encoding/binary", "errors", "fmt", "slices", "cmp", "math/bits", "sync"},
+	"pbft/wire": {"bytes", "encoding/binary", "errors", "fmt", "math", "slices", "cmp", "math/bits"},
 	"pbft/core": {"bytes", "cmp", "errors", "fmt", "maps", "math/bits", "slices"},
 }
 

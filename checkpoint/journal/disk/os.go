@@ -91,6 +91,7 @@ func (OS) Lock(name string) (io.Closer, error) {
 
 type osFile struct{ *os.File }
 
+// Bytes returns the length of the file.
 func (f osFile) Bytes() (int64, error) {
 	info, err := f.Stat()
 	if err != nil {
@@ -102,4 +103,5 @@ func (f osFile) Bytes() (int64, error) {
 	return info.Size(), nil
 }
 
+// SyncData makes what was written durable.
 func (f osFile) SyncData() error { return syncData(f.File) }
