@@ -148,7 +148,7 @@ func (c *client) take(from wire.ReplicaID, reply *wire.Reply) {
 	if reply.Session != c.session {
 		return
 	}
-	switch reply.Outcome { //nolint:exhaustive // the others are results
+	switch reply.Outcome {
 	case wire.OutcomeSessionOld, wire.OutcomeNoRoom:
 		c.expel(from)
 		return

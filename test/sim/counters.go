@@ -32,9 +32,10 @@ type Counters struct {
 	// NewSessions counts new sessions of clients, Reads read-only operations
 	// answered, Refusals requests refused.
 	NewSessions, Reads, Refusals int
-	// Lies counts messages that liars changed or withheld, Unopened those that
-	// nobody would open, Accusations the observations of proven lies.
-	Lies, Unopened, Accusations int
+	// Lies counts messages that liars changed or withheld, Echoes those of others
+	// that they repeated, Unopened those that nobody would open, Accusations the
+	// observations of proven lies.
+	Lies, Echoes, Unopened, Accusations int
 }
 
 // Add adds other to c.
@@ -82,7 +83,7 @@ func (c *Counters) observe(obs core.Observation) {
 // early tells whether a message is ahead of its receiver, which must keep it.
 func early(r *core.Replica, window wire.Seq, sealed *wire.Sealed) bool {
 	var vote wire.Vote
-	switch m := sealed.Message().(type) {
+	switch m := sealed.Message().(type) { //nolint:gochecksumtype // the others are never early
 	case *wire.PrePrepare:
 		vote = m.Vote
 	case *wire.Prepare:

@@ -8,7 +8,7 @@ import (
 
 // describe tells in a few words what a message says.
 func (w *world) describe(sealed *wire.Sealed) string {
-	switch m := sealed.Message().(type) {
+	switch m := sealed.Message().(type) { //nolint:gochecksumtype // the others have nothing to tell
 	case *wire.PrePrepare:
 		return fmt.Sprintf("v%d n%d %s", m.View, m.Seq, m.Digest.Short())
 	case *wire.Prepare:

@@ -70,7 +70,10 @@ func (d drawing) bounds(o *Options) {
 	o.Interval = pick(d, 1, 2, 2, 3, 4, 5, 6, 7)
 	o.Window = o.Interval * pick(d, 2, 2, 2, 3, 4)
 	o.InFlight = pick(d, 1, 2, 3, 4, 8)
-	o.BatchRequests = pick(d, 1, 2, 8, 8, 8)
+	o.BatchRequests, o.BatchBytes = pick(d, 1, 2, 8, 8, 8), pick(d, 16<<10, 1<<20)
+	if d.oneIn(8) {
+		o.QueueRequests = 1 + d.IntN(2)
+	}
 	o.ArchiveBytes = pick(d, 1, 1<<10, 32<<20)
 	o.SegmentBytes = pick(d, 4<<10, 8<<10, 16<<10, 64<<10)
 }

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/quorate/quorate/pbft/core"
 	"github.com/quorate/quorate/pbft/wire"
 )
 
@@ -109,6 +110,9 @@ func (w *world) split() {
 	w.after(w.between(0, w.o.OutageMax), func() {
 		w.links.group = make([]int, w.o.Replicas)
 		w.tell("heal")
+		for _, n := range w.nodes {
+			w.link(w.someNode(), n)
+		}
 	})
 }
 
@@ -138,6 +142,19 @@ func (w *world) rot(n *node) {
 	w.tell("R%d rots", n.id)
 	n.rot = true
 	n.check("rot", n.state.Put([]byte("rot"), []byte{1}))
+}
+
+// link tells n, a little later, that its connection to peer came up.
+func (w *world) link(n, peer *node) {
+	if n == peer {
+		return
+	}
+	life := n.life
+	w.after(w.delay(), func() {
+		if n.alive(life) && !peer.down && w.links.open(peer.id, n.id) {
+			n.step(core.Linked{Peer: peer.id})
+		}
+	})
 }
 
 // transmit carries a message from one replica to another.
@@ -181,7 +198,7 @@ func (w *world) deliver(from, to wire.ReplicaID, sealed *wire.Sealed) {
 			w.counters.Unopened++
 			return
 		case err != nil:
-			w.fail(fmt.Errorf("R%d sends what cannot be opened: %w", from, err))
+			w.fail(fmt.Errorf("replica %d sends what cannot be opened: %w", from, err))
 			return
 		}
 		sealed = opened

@@ -18,7 +18,12 @@ type liar struct {
 	// another, each without contradiction.
 	splits bool
 	other  map[crypto.Digest]crypto.Digest // the other story of a batch
+	// echoes are messages of others, which it repeats at any time.
+	echoes []*wire.Sealed
 }
+
+// echoesMax is how many messages of others a liar remembers.
+const echoesMax = 64
 
 func newLiar(n *node) *liar {
 	level := func() float64 { return []float64{0, 0.05, 0.3, 0.9}[n.w.rng.IntN(4)] }
@@ -28,9 +33,27 @@ func newLiar(n *node) *liar {
 	}
 }
 
+// hear remembers what others say.
+func (l *liar) hear(sealed *wire.Sealed) {
+	if len(l.echoes) < echoesMax {
+		l.echoes = append(l.echoes, sealed)
+		return
+	}
+	l.echoes[l.n.w.rng.IntN(echoesMax)] = sealed
+}
+
+// echo repeats, now and then, an old message of somebody to a replica.
+func (l *liar) echo(to wire.ReplicaID) {
+	if w := l.n.w; len(l.echoes) > 0 && w.chance(l.lies/4) {
+		w.counters.Echoes++
+		w.transmit(l.n.id, to, l.echoes[w.rng.IntN(len(l.echoes))])
+	}
+}
+
 // say returns what replica to hears instead of sealed; nil for nothing.
 func (l *liar) say(to wire.ReplicaID, sealed *wire.Sealed) *wire.Sealed {
 	w := l.n.w
+	l.echo(to)
 	if w.chance(l.mutes) {
 		w.counters.Lies++
 		return nil
@@ -83,6 +106,9 @@ func (l *liar) twist(m wire.Message) wire.Message {
 	case *wire.Prepare:
 		return &wire.Prepare{Vote: l.twistVote(m.Vote)}
 	case *wire.Commit:
+		if rng.IntN(5) == 0 {
+			return &wire.Prepare{Vote: m.Vote} // which a primary may not send
+		}
 		return &wire.Commit{Vote: l.twistVote(m.Vote)}
 	case *wire.Checkpoint:
 		lie := *m
@@ -102,9 +128,23 @@ func (l *liar) twist(m wire.Message) wire.Message {
 		lie.Stable, lie.Slots = min(lie.Executed, lie.Stable+wire.Seq(rng.IntN(100))), nil
 		lie.View += wire.View(rng.IntN(3)) //nolint:gosec // small
 		return &lie
+	default:
+		return l.twistAnswer(m)
+	}
+}
+
+// twistAnswer returns an answer with one thing changed, or nil.
+func (l *liar) twistAnswer(m wire.Message) wire.Message {
+	switch m := m.(type) { //nolint:gochecksumtype // as above
+	case *wire.Committed:
+		lie := *m
+		lie.Cert.Commits = lie.Cert.Commits[1:]
+		return &lie
+	case *wire.StableProof:
+		return &wire.StableProof{Cert: fewer(m.Cert)}
 	case *wire.Piece:
 		lie := wire.Piece{Root: m.Root, Data: slices.Clone(m.Data)}
-		lie.Data[rng.IntN(len(lie.Data))] ^= 1
+		lie.Data[l.n.w.rng.IntN(len(lie.Data))] ^= 1
 		return &lie
 	case *wire.Reply:
 		lie := *m
@@ -149,9 +189,23 @@ func (l *liar) twistVote(v wire.Vote) wire.Vote {
 	return v
 }
 
-// twistViewChange hides a certificate, all of them, or asks for another view.
+// fewer returns a certificate that lacks a signer.
+func fewer(cert wire.CheckpointCert) wire.CheckpointCert {
+	cert.Signers = cert.Signers[min(1, len(cert.Signers)):]
+	return cert
+}
+
+// twistViewChange hides a certificate, all of them, or a part of one, or asks for
+// another view.
 func (l *liar) twistViewChange(m wire.ViewChange) wire.Message {
-	switch l.n.w.rng.IntN(3) {
+	switch l.n.w.rng.IntN(5) {
+	case 2:
+		m.Stable = fewer(m.Stable)
+	case 3:
+		m.Prepared = slices.Clone(m.Prepared)
+		for i := range m.Prepared {
+			m.Prepared[i].Prepares = m.Prepared[i].Prepares[1:]
+		}
 	case 0:
 		m.Prepared = nil
 	case 1:

@@ -65,7 +65,7 @@ func (n *node) format() {
 // check makes err, if it is one, the violation of the run.
 func (n *node) check(what string, err error) bool {
 	if err != nil {
-		n.w.fail(fmt.Errorf("R%d: %s: %w", n.id, what, err))
+		n.w.fail(fmt.Errorf("replica %d: %s: %w", n.id, what, err))
 	}
 	return err == nil
 }
@@ -74,7 +74,8 @@ func (n *node) config() core.Config {
 	o := &n.w.o
 	c := core.DefaultConfig(n.id, n.w.quorum)
 	c.Interval, c.Window = wire.Seq(o.Interval), wire.Seq(o.Window) //nolint:gosec // not negative
-	c.InFlight, c.BatchRequestsMax = o.InFlight, o.BatchRequests
+	c.InFlight, c.BatchRequestsMax, c.BatchBytesMax = o.InFlight, o.BatchRequests, o.BatchBytes
+	c.QueueRequestsMax = o.QueueRequests
 	c.ArchiveBytesMax, c.ClientsMax = o.ArchiveBytes, o.ClientsMax
 	c.RequestTicks, c.StatusTicks, c.HeartbeatTicks, c.CatchUpTicks = 50, 5, 40, 5
 	_, c.StateZero = newModelState().Last()
@@ -121,6 +122,10 @@ func (n *node) restart() {
 	n.w.tell("R%d starts", n.id)
 	n.step(core.Start{Now: n.wall()})
 	n.ticking(n.life)
+	for _, peer := range n.w.nodes {
+		n.w.link(n, peer)
+		n.w.link(peer, n)
+	}
 }
 
 func (n *node) ticking(life int) {
@@ -179,6 +184,9 @@ func (n *node) receive(life int, from wire.ReplicaID, sealed *wire.Sealed) {
 	if n.transfers(from, sealed) {
 		return
 	}
+	if n.liar != nil {
+		n.liar.hear(sealed)
+	}
 	if early(n.replica, wire.Seq(n.w.o.Window), sealed) { //nolint:gosec // not negative
 		n.w.counters.Early++
 	}
@@ -217,7 +225,7 @@ func (n *node) step(ev core.Event) {
 func (n *node) rebase() bool {
 	last, _ := n.state.Last()
 	if last < n.replica.Stable().Seq && !n.replica.Transferring() {
-		n.w.fail(fmt.Errorf("R%d: checkpoint %d is stable, and the own snapshot is of %d", n.id, n.replica.Stable().Seq, last))
+		n.w.fail(fmt.Errorf("replica %d: checkpoint %d is stable, and the own snapshot is of %d", n.id, n.replica.Stable().Seq, last))
 	}
 	until := -1
 	if n.w.o.RealStorage && n.w.o.Crashes > 0 && !n.w.calm && n.w.rng.IntN(8) == 0 {

@@ -10,6 +10,7 @@ import (
 
 	"github.com/quorate/quorate/app"
 	"github.com/quorate/quorate/app/kv"
+	"github.com/quorate/quorate/pbft/core"
 )
 
 // Options describe one run. FromSeed draws them; every field may be set, and
@@ -42,9 +43,9 @@ type Options struct {
 	// Interval is the checkpoint interval K, Window the window L (2K if 0), and
 	// InFlight W, how many batches the primary has open.
 	Interval, Window, InFlight int
-	// BatchRequests, ArchiveBytes and ClientsMax are the core's bounds of the
-	// same names.
-	BatchRequests, ArchiveBytes, ClientsMax int
+	// BatchRequests, BatchBytes, QueueRequests, ArchiveBytes and ClientsMax are
+	// the core's bounds of the same names. A request must fit into a batch.
+	BatchRequests, BatchBytes, QueueRequests, ArchiveBytes, ClientsMax int
 
 	// Loss and Duplication are the probabilities of one message, DelayMin and
 	// DelayMax bound its delay. Equal bounds keep the order; a wide range
@@ -102,6 +103,8 @@ func (o Options) withDefaults() Options {
 	set(&o.Window, 2*o.Interval)
 	set(&o.InFlight, 1)
 	set(&o.BatchRequests, 8)
+	set(&o.BatchBytes, 1<<20)
+	set(&o.QueueRequests, core.ClientWindowMax)
 	set(&o.ArchiveBytes, 32<<20)
 	set(&o.ClientsMax, 10000)
 	set(&o.SegmentBytes, 16<<10)

@@ -2,18 +2,26 @@ package sim
 
 import (
 	"flag"
+	"os"
 	"runtime"
+	"runtime/debug"
 	"sync"
 	"testing"
 	"time"
 )
 
-//nolint:gochecknoglobals // flags of the test
+// Flags of the test.
 var (
-	seeds = flag.Uint64("seeds", 300, "how many seeds TestSeeds runs")
-	first = flag.Uint64("first", 1, "the first seed of TestSeeds")
+	seeds = flag.Uint64("seeds", 300, "how many seeds TestSeedsHoldEveryProperty runs")
+	first = flag.Uint64("first", 1, "the first seed of TestSeedsHoldEveryProperty")
 	one   = flag.Uint64("seed", 0, "run this seed alone and print its trace")
 )
+
+// TestMain lets garbage lie a little longer: it is a third of the time.
+func TestMain(m *testing.M) {
+	debug.SetGCPercent(400)
+	os.Exit(m.Run())
+}
 
 // TestOneSeed replays a seed with its trace: go test ./test/sim -run OneSeed -seed 42 -v.
 func TestOneSeed(t *testing.T) {
@@ -61,4 +69,37 @@ func TestSeedsHoldEveryProperty(t *testing.T) {
 	if zero := total.Zero(); len(zero) > 0 && *seeds >= 300 {
 		t.Errorf("these never happened, the faults do not bite: %v", zero)
 	}
+}
+
+// BenchmarkSchedules measures how many schedules one processor runs in a second:
+// of the fast models, of the real storage, and as FromSeed draws them.
+func BenchmarkSchedules(b *testing.B) {
+	measure := func(draw func(seed uint64) Options) func(b *testing.B) {
+		return func(b *testing.B) {
+			b.Helper()
+			events, seed := 0, uint64(0)
+			for b.Loop() {
+				seed++
+				res := Run(draw(seed))
+				if res.Violation != nil {
+					b.Fatal(res.Violation)
+				}
+				events += res.Events
+			}
+			b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "schedules/s")
+			b.ReportMetric(float64(events)/b.Elapsed().Seconds(), "events/s")
+		}
+	}
+	four := func(seed uint64) Options {
+		o := FromSeed(seed).On(4)
+		o.RealStorage, o.RealSignatures = false, false
+		return o
+	}
+	b.Run("drawn", measure(FromSeed))
+	b.Run("four", measure(four))
+	b.Run("storage", measure(func(seed uint64) Options {
+		o := four(seed)
+		o.RealStorage = true
+		return o
+	}))
 }

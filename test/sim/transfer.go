@@ -123,7 +123,7 @@ func (n *node) finishTransfer(f *fetching) {
 		return
 	}
 	if cert := f.target.Cert; snapshot.Seq != cert.Seq || snapshot.State != cert.State {
-		n.w.fail(fmt.Errorf("R%d: the fetched state is of %d, want %d", n.id, snapshot.Seq, cert.Seq))
+		n.w.fail(fmt.Errorf("replica %d: the fetched state is of %d, want %d", n.id, snapshot.Seq, cert.Seq))
 	}
 	n.step(core.Transferred{State: snapshot})
 }
