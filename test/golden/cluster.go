@@ -28,7 +28,8 @@ func (w *World) begin(c call) error {
 		domain: crypto.Domain{Cluster: crypto.Sum([]byte("golden"))},
 		names:  newNames(), shown: map[string]bool{}, config: newConfig(c, quorum),
 		truth: truth{
-			map[wire.Seq]crypto.Digest{}, map[string]wire.Seq{}, map[string]crypto.Digest{}, map[string]crypto.Digest{},
+			histories: map[wire.Seq]crypto.Digest{}, times: map[wire.Seq]wire.Time{}, ran: map[string]wire.Seq{},
+			signed: map[string]crypto.Digest{}, changes: map[string]crypto.Digest{},
 		},
 		manual: c.options["snapshots"] == "manual",
 	}

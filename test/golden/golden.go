@@ -63,6 +63,7 @@ type World struct {
 // truth is what correct replicas must agree on.
 type truth struct {
 	histories map[wire.Seq]crypto.Digest
+	times     map[wire.Seq]wire.Time
 	ran       map[string]wire.Seq
 	signed    map[string]crypto.Digest
 	changes   map[string]crypto.Digest // view changes by sender and view

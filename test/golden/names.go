@@ -248,11 +248,7 @@ func (w *World) doShow(c call) (known bool, err error) {
 		}
 	case "network":
 		f := newFilter(c)
-		for _, e := range w.network.waiting {
-			if f.matches(e) {
-				w.emit(fmt.Sprintf("R%d→R%d", e.from, e.to), w.names.message(e.sealed.Message()))
-			}
-		}
+		w.tellNetwork(&f)
 	case "journal":
 		err = w.each(c, func(r *replica) {
 			for _, rec := range r.journal {
@@ -263,6 +259,27 @@ func (w *World) doShow(c call) (known bool, err error) {
 		return false, nil
 	}
 	return true, err
+}
+
+// tellNetwork lists what is on its way, and how often.
+func (w *World) tellNetwork(f *filter) {
+	counts := map[string]int{}
+	var order []string
+	for _, e := range w.network.waiting {
+		if f.matches(e) {
+			text := fmt.Sprintf("R%d→R%d: %s", e.from, e.to, w.names.message(e.sealed.Message()))
+			if counts[text]++; counts[text] == 1 {
+				order = append(order, text)
+			}
+		}
+	}
+	for _, text := range order {
+		if n := counts[text]; n > 1 {
+			w.print("%s (%d times)", text, n)
+			continue
+		}
+		w.print("%s", text)
+	}
 }
 
 func (r *replica) status() string {

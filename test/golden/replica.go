@@ -222,6 +222,10 @@ func (r *replica) execute(ex core.Execution) {
 		text += " VIOLATION: the histories differ"
 	}
 	w.truth.histories[ex.Seq] = ex.History
+	if old, ok := w.truth.times[ex.Seq]; ok && old != ex.Time || ex.Time <= s.Time && len(ex.Orders) > 0 {
+		text += " VIOLATION: the agreed time is wrong"
+	}
+	w.truth.times[ex.Seq] = ex.Time
 	w.emit(r.name(), text)
 	s.Seq, s.History, s.Time = ex.Seq, ex.History, ex.Time
 	s.Floor = ex.Floor
