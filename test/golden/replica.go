@@ -218,15 +218,7 @@ func (r *replica) execute(ex core.Execution) {
 	if len(ex.Orders) == 0 {
 		text += " nothing"
 	}
-	if history, ok := w.truth.histories[ex.Seq]; ok && history != ex.History {
-		text += " VIOLATION: the histories differ"
-	}
-	w.truth.histories[ex.Seq] = ex.History
-	if old, ok := w.truth.times[ex.Seq]; ok && old != ex.Time || ex.Time <= s.Time && len(ex.Orders) > 0 {
-		text += " VIOLATION: the agreed time is wrong"
-	}
-	w.truth.times[ex.Seq] = ex.Time
-	w.emit(r.name(), text)
+	w.emit(r.name(), text+w.truth.watch(&ex, s.Time))
 	s.Seq, s.History, s.Time = ex.Seq, ex.History, ex.Time
 	s.Floor = ex.Floor
 	for _, id := range ex.Evicted {
@@ -245,6 +237,19 @@ func (r *replica) execute(ex core.Execution) {
 		s.snapshots[s.Seq] = s.Snapshot
 		r.taking = append(r.taking, s.Seq)
 	}
+}
+
+// watch says what is wrong with an execution after one of time last.
+func (t *truth) watch(ex *core.Execution, last wire.Time) string {
+	text := ""
+	if history, ok := t.histories[ex.Seq]; ok && history != ex.History {
+		text += " VIOLATION: the histories differ"
+	}
+	if old, ok := t.times[ex.Seq]; ok && old != ex.Time || ex.Time <= last && len(ex.Orders) > 0 {
+		text += " VIOLATION: the agreed time is wrong"
+	}
+	t.histories[ex.Seq], t.times[ex.Seq] = ex.History, ex.Time
+	return text
 }
 
 // transfer installs the state that the core asked for, from another replica.
