@@ -33,6 +33,8 @@ type peer struct {
 type answered struct {
 	since                              uint64
 	status, committed, bodies, changes int
+	proposed                           int                            // bytes of batches proposed again
+	proofs                             [wire.EvidenceNewViews + 1]int // of its lies, told to everyone
 }
 
 // catchingUp is the state of fetching committed batches.
@@ -147,8 +149,9 @@ func (r *Replica) answerSlot(to wire.ReplicaID, s *slot, has wire.SlotStatus, fx
 	}
 	v := wire.Vote{View: r.view, Seq: s.seq, Digest: s.proposal.Digest, Sender: r.id}
 	sent := 0
-	if r.primary() == r.id && !has.HavePrePrepare {
+	if a := &r.peers[to].answered; r.primary() == r.id && !has.HavePrePrepare && a.proposed < answerBytesMax {
 		r.tell(to, &wire.PrePrepare{Vote: v, Batch: s.proposal.Batch}, fx)
+		a.proposed += s.proposal.Batch.Size()
 		sent++
 	}
 	if r.primary() != r.id && !has.HavePrepared {
@@ -337,10 +340,10 @@ func (r *Replica) onStableProof(from wire.ReplicaID, cert *wire.CheckpointCert, 
 	r.learn(cert, fx)
 }
 
-// refetch asks for the batches that a new view carried over and that are not
-// here.
+// refetch asks for the batches that a new view carried over, or that it will,
+// and that are not here.
 func (r *Replica) refetch(fx *Effects) {
-	if r.change.bodiesMissing == 0 || r.tick%uint64(r.cfg.CatchUpTicks) != 0 { //nolint:gosec // Validate: positive
+	if r.active && r.change.bodiesMissing == 0 || r.tick%uint64(r.cfg.CatchUpTicks) != 0 { //nolint:gosec // Validate: positive
 		return
 	}
 	r.askBodies(fx)
@@ -352,6 +355,11 @@ func (r *Replica) askBodies(fx *Effects) {
 		s := r.slots[seq]
 		if s.proposal != nil && s.proposal.Batch == nil && len(digests) < fetchedBodiesMax {
 			digests = append(digests, s.proposal.Digest)
+		}
+	}
+	for _, cert := range r.opening() {
+		if len(digests) < fetchedBodiesMax && !slices.Contains(digests, cert.Digest) {
+			digests = append(digests, cert.Digest)
 		}
 	}
 	if len(digests) > 0 {
@@ -393,6 +401,13 @@ func (r *Replica) onBatchBody(digest crypto.Digest, batch *wire.Batch, fx *Effec
 			r.fillBody(s, fx)
 		}
 	}
+	for _, cert := range r.opening() {
+		if s := r.slot(cert.Seq); cert.Digest == digest && s.body(digest) == nil {
+			s.keep(digest, batch)
+			fx.persist(BatchRecord{cert.Seq, batch})
+		}
+	}
+	r.maybeNewView(fx)
 }
 
 // fillBody completes a carried-over proposal whose batch has come.

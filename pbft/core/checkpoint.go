@@ -113,6 +113,7 @@ func (r *Replica) settle(cert *wire.CheckpointCert) {
 	}
 	r.countMissing()
 	upTo := func(seq wire.Seq) bool { return seq <= r.low }
+	maps.DeleteFunc(r.placed, func(_ crypto.Digest, seq wire.Seq) bool { return upTo(seq) })
 	maps.DeleteFunc(r.checkpoints, func(seq wire.Seq, _ *ballot) bool { return upTo(seq) })
 	maps.DeleteFunc(r.snapshots, func(seq wire.Seq, _ crypto.Digest) bool { return upTo(seq) })
 	if r.ahead != nil && upTo(r.ahead.Seq) {

@@ -35,9 +35,10 @@ func newClientTable(limit int, states []ClientState) clientTable {
 }
 
 // sessionLead is how far a session may be ahead of the agreed time, if sessions
-// are points of time in nanoseconds: a client beyond it could otherwise never be
-// forgotten.
-const sessionLead wire.Session = 3600e9
+// are points of time in nanoseconds: two minutes, for the agreed time and the
+// client's clock may differ. A client beyond it could never be forgotten, and who
+// fills the table with the latest sessions keeps others out for so long.
+const sessionLead wire.Session = 120e9
 
 func bySession(a, b *ClientState) int {
 	return cmp.Or(cmp.Compare(a.Session, b.Session), slices.Compare(a.Client[:], b.Client[:]))

@@ -5,12 +5,16 @@ import (
 )
 
 // convict reports, and spreads, two signed messages of one replica that no
-// correct replica signs both of.
+// correct replica signs both of. Who repeats a lie makes this replica repeat the
+// proof only so often.
 func (r *Replica) convict(proof wire.EvidenceKind, first, second wire.Message, fx *Effects) {
 	culprit, _ := wire.SenderOf(second)
 	evidence, err := wire.NewEvidence(proof, culprit, first, second)
 	if err != nil {
 		return // not signed yet, or the same statement twice: no proof
+	}
+	if !r.mayAnswer(culprit, func(a *answered) *int { return &a.proofs[proof] }) {
+		return
 	}
 	view, seq := evidence.Place(r.q.Replicas())
 	fx.observe(Misbehaved{view, seq, evidence})

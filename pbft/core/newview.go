@@ -1,6 +1,8 @@
 package core
 
 import (
+	"slices"
+
 	"github.com/quorate/quorate/pbft/wire"
 )
 
@@ -13,7 +15,9 @@ type candidate struct {
 }
 
 // maybeNewView opens the view as its primary, once it holds q valid view
-// changes from distinct senders for exactly this view.
+// changes from distinct senders for exactly this view, and the batches that they
+// hand over. Whoever hands over a certificate and hides its batch, which the
+// others may have forgotten, is so left out.
 func (r *Replica) maybeNewView(fx *Effects) {
 	c := &r.change
 	if r.active || r.primary() != r.id || r.rejoin != nil ||
@@ -23,7 +27,7 @@ func (r *Replica) maybeNewView(fx *Effects) {
 	var held []*heldChange
 	var changes []*wire.ViewChange
 	for _, h := range c.votes {
-		if h != nil && h.message.View == r.view && len(held) < r.q.Strong() {
+		if h != nil && h.message.View == r.view && len(held) < r.q.Strong() && len(r.lacking(h.message)) == 0 {
 			held, changes = append(held, h), append(changes, h.message)
 		}
 	}
@@ -35,9 +39,54 @@ func (r *Replica) maybeNewView(fx *Effects) {
 		View: r.view, ViewChanges: refsOf(held),
 		Stable: stable.Seq, StableState: stable.State, Choices: choices, Sender: r.id,
 	}
+	c.named = make([]*heldChange, r.q.Replicas()) // or their senders, who may ask for a later view, take them away
+	for _, h := range held {
+		c.named[h.message.Sender] = h
+	}
 	persistNamed(held, fx)
 	fx.persist(NewViewRecord{c.ownNewView})
 	r.say(c.ownNewView, fx)
+}
+
+// lacking returns the certificates of vc whose batches are not here, of those
+// that this replica can hold.
+func (r *Replica) lacking(vc *wire.ViewChange) []wire.PreparedCert {
+	var out []wire.PreparedCert
+	for _, cert := range vc.Prepared {
+		if cert.Seq <= max(r.low, r.aheadSeq()) || cert.Seq > r.high() {
+			continue
+		}
+		if s := r.slots[cert.Seq]; cert.Digest != wire.NullDigest() && (s == nil || s.body(cert.Digest) == nil) {
+			out = append(out, cert)
+		}
+	}
+	return out
+}
+
+// opening returns the certificates whose batches this replica lacks in order to
+// open its view as its primary: of each view change in turn, so that none of them
+// crowds the others out.
+func (r *Replica) opening() []wire.PreparedCert {
+	if r.active || r.primary() != r.id || r.rejoin != nil {
+		return nil
+	}
+	var turns [][]wire.PreparedCert
+	most := 0
+	for _, h := range r.change.votes {
+		if h != nil && h.message.View == r.view {
+			turns = append(turns, r.lacking(h.message))
+			most = max(most, len(turns[len(turns)-1]))
+		}
+	}
+	var out []wire.PreparedCert
+	for i := range most {
+		for _, certs := range turns {
+			if i < len(certs) {
+				out = append(out, certs[i])
+			}
+		}
+	}
+	return out
 }
 
 // onNewView holds a new view until it can be checked and entered.
@@ -59,8 +108,11 @@ func (r *Replica) onNewView(sealed *wire.Sealed, nv *wire.NewView, fx *Effects) 
 		c.candidates[nv.Sender] = &candidate{sealed, nv, make([]*heldChange, r.q.Replicas())}
 	case old.message.View == nv.View:
 		r.compareNewViews(old.message, nv, fx)
+		return
+	default:
+		return
 	}
-	for _, h := range c.votes {
+	for _, h := range slices.Concat(c.votes, c.named) {
 		if h != nil {
 			r.completeCandidates(h.sealed, h.message)
 		}

@@ -48,7 +48,9 @@ func (r *Replica) votable(ev Received, v *wire.Vote) bool {
 	case v.View < r.view || v.Seq <= r.low:
 		return false
 	case v.View > r.view || !r.active || v.Seq > r.high():
-		r.early.keep(v.Sender, ev)
+		if ev.From == v.Sender { // who relays could fill the room of another
+			r.early.keep(v.Sender, ev)
+		}
 		return false
 	default:
 		return true
@@ -97,6 +99,10 @@ func (r *Replica) refusePrePrepare(pp *wire.PrePrepare) string {
 	switch b := pp.Batch; {
 	case pp.Sender == r.id:
 		return "it claims to be this replica's own, which proposed nothing there"
+	case pp.Seq <= r.change.chosen:
+		return "the new view's checkpoint covers its number"
+	case r.slots[pp.Seq] != nil && r.slots[pp.Seq].committed != nil && r.slots[pp.Seq].committed.Digest != pp.Digest:
+		return "another batch has committed at its number"
 	case len(b.Requests) == 0:
 		return "its batch is empty"
 	case len(b.Requests) > r.cfg.BatchRequestsMax:

@@ -50,6 +50,9 @@ func (r *Replica) restoreView(rec ViewRecord) {
 	}
 	kept, named := r.change.newView, r.change.named
 	r.goTo(rec.View, rec.Active)
+	if !rec.Active && kept != nil && kept.View == rec.View {
+		r.change.named = named // of the new view that this replica sent, from Base
+	}
 	if rec.Active && kept != nil && kept.View == rec.View {
 		r.change.newView, r.change.named, r.change.chosen = kept, named, kept.Stable
 		if !isZero(kept.Signature) {
@@ -133,7 +136,7 @@ func (r *Replica) onStart(ev Start, fx *Effects) {
 	c := &r.change
 	c.since, c.heard, c.patient = r.tick, r.tick, r.tick
 	if r.rejoin != nil && !r.rejoin.closed {
-		fx.persist(RejoinRecord{Open: true})
+		fx.persist(RejoinRecord{Open: true, View: r.rejoin.floor})
 	}
 	for _, seq := range slices.Sorted(maps.Keys(r.snapshots)) {
 		fx.persist(CheckpointRecord{seq, r.snapshots[seq]})

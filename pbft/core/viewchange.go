@@ -131,6 +131,9 @@ func (r *Replica) onViewChange(sealed *wire.Sealed, vc *wire.ViewChange, fx *Eff
 	r.join(fx)
 	r.maybeNewView(fx)
 	r.maybeEnter(fx)
+	if vc.View == r.view && !r.active {
+		r.askBodies(fx)
+	}
 }
 
 // refuseViewChange says why a view change is dropped whole, before anything is

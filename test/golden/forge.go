@@ -24,6 +24,7 @@ import (
 //	status        v= h= executed= [inactive]
 //	evidence      v= n= first=a1 second=b1 culprit=
 //	fetch-batches batches=a1,b1
+//	batch-body    batch=
 //	fetch-committed first= last=
 func (w *World) forge(c call) error {
 	from := c.ids(c.options["from"])
@@ -82,6 +83,9 @@ func (w *World) forgery(by wire.ReplicaID, c call) (wire.Message, error) {
 			m.Digests = append(m.Digests, batch.Digest())
 		}
 		return m, nil
+	case "batch-body":
+		batch, err := w.batch(c.options["batch"], c)
+		return &wire.BatchBody{Batch: batch}, err
 	case "fetch-committed":
 		return &wire.FetchCommitted{First: c.seq("first"), Last: c.seq("last"), Sender: by}, nil
 	default:
