@@ -105,6 +105,12 @@ func (d drawing) faults(o *Options) {
 	if d.oneIn(2) {
 		o.Crashes, o.AllCrash = 1+d.IntN(6), d.oneIn(2)
 	}
+	if d.oneIn(3) {
+		o.Scrambles, o.Turbulence = 10+d.IntN(40), o.Turbulence+4*time.Second
+	}
+	if d.oneIn(3) {
+		o.Ambushes, o.Turbulence = 1+d.IntN(6), o.Turbulence+2*time.Second
+	}
 	if d.oneIn(8) {
 		o.SnapshotMax = time.Second // a slow disk
 	}

@@ -13,9 +13,16 @@ type links struct {
 	group []int  // replicas of different groups do not hear each other
 	mute  []bool // replicas that nobody hears
 	deaf  []bool // replicas that hear nobody
+	// blocked are, for each receiver, the kinds of messages that do not reach it:
+	// bit k for kind k.
+	blocked []uint32
 }
 
-func newLinks(n int) links { return links{make([]int, n), make([]bool, n), make([]bool, n)} }
+func newLinks(n int) links {
+	return links{make([]int, n), make([]bool, n), make([]bool, n), make([]uint32, n)}
+}
+
+func (l *links) blocks(to wire.ReplicaID, kind wire.Kind) bool { return l.blocked[to]>>kind&1 == 1 }
 
 func (l *links) open(from, to wire.ReplicaID) bool {
 	return l.group[from] == l.group[to] && !l.mute[from] && !l.deaf[to]
@@ -40,6 +47,12 @@ func (w *world) plan() {
 	}
 	for range w.o.Mutes {
 		w.sometime(w.muteOne)
+	}
+	for range w.o.Scrambles {
+		w.sometime(w.scramble)
+	}
+	for range w.o.Ambushes {
+		w.sometime(w.ambush)
 	}
 	w.planFaulty()
 	w.after(w.o.Turbulence, w.becomeCalm)
@@ -85,6 +98,7 @@ func (w *world) becomeCalm() {
 	w.calm = true
 	w.links = newLinks(w.o.Replicas)
 	for _, n := range w.nodes {
+		n.doomed = false
 		n.restart()
 	}
 }
@@ -96,9 +110,13 @@ func (w *world) crashSome() {
 	if w.o.AllCrash && w.rng.IntN(3) == 0 {
 		victims = w.nodes
 	}
+	doomed := w.rng.IntN(2) == 0
 	for _, n := range victims {
-		n.crash()
-		w.after(w.between(0, 2*time.Second), n.restart)
+		if doomed && !n.down {
+			n.doomed = true
+			continue
+		}
+		n.crashFor(2 * time.Second)
 	}
 }
 
@@ -113,6 +131,59 @@ func (w *world) split() {
 		for _, n := range w.nodes {
 			w.link(w.someNode(), n)
 		}
+	})
+}
+
+// scramble draws anew which kinds of the messages that make and change views
+// reach whom. So it happens that one replica alone prepares, that nobody learns
+// of a commit, or that a new view rests on those who know least: what view
+// changes must survive, and loss alone hardly ever makes.
+func (w *world) scramble() {
+	for to := range w.links.blocked {
+		w.links.blocked[to] = 0
+		if w.rng.IntN(3) == 0 {
+			continue
+		}
+		for kind := wire.KindPrePrepare; kind <= wire.KindNewView; kind++ {
+			if w.rng.IntN(3) == 0 {
+				w.links.blocked[to] |= 1 << kind
+			}
+		}
+	}
+	w.tell("scramble %b", w.links.blocked)
+}
+
+// ambush lets one replica alone learn that batches prepare, or commit, and then
+// takes it away for a while: it is cut off, or the power fails everywhere and it
+// comes back last. The others change the view without it, and what it knew must
+// be in what they kept.
+func (w *world) ambush() {
+	lone, kind := w.someNode(), wire.KindPrepare+wire.Kind(w.rng.IntN(2)) //nolint:gosec // 0 or 1
+	if lone.replica != nil && w.rng.IntN(2) == 0 {
+		lone = w.nodes[lone.replica.Primary()]
+	}
+	for to := range w.links.blocked {
+		w.links.blocked[to] = 1 << kind
+	}
+	w.links.blocked[lone.id] = 0
+	w.tell("only R%d hears a %s", lone.id, kind)
+	w.after(w.between(5*tick, 40*tick), func() {
+		clear(w.links.blocked)
+		if w.calm {
+			return
+		}
+		if w.o.Crashes == 0 || w.rng.IntN(2) == 0 {
+			w.links.mute[lone.id], w.links.deaf[lone.id] = true, true
+			w.after(w.between(0, w.o.OutageMax), func() { w.links.mute[lone.id], w.links.deaf[lone.id] = false, false })
+			return
+		}
+		for _, n := range w.nodes {
+			if n != lone {
+				n.crashFor(10 * tick)
+			}
+		}
+		lone.crash()
+		w.after(w.between(50*tick, 400*tick), lone.restart)
 	})
 }
 
@@ -165,7 +236,7 @@ func (w *world) transmit(from, to wire.ReplicaID, sealed *wire.Sealed) {
 		w.after(0, func() { n.receive(life, from, sealed) })
 		return
 	}
-	if !w.links.open(from, to) || !w.calm && w.chance(w.o.Loss) {
+	if !w.links.open(from, to) || w.links.blocks(to, sealed.Message().Kind()) || !w.calm && w.chance(w.o.Loss) {
 		return
 	}
 	copies := 1

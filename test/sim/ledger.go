@@ -30,6 +30,7 @@ type survival struct {
 	records []core.Record
 	// kept of the open records that were not flushed are there.
 	kept, open int
+	torn       bool // a flush was cut
 }
 
 var errPower = errors.New("the power is cut")
@@ -66,7 +67,9 @@ func (l *modelLedger) crash(rng *rand.Rand) {
 	l.open = nil
 }
 
-func (l *modelLedger) reopen() (survival, error) { return survival{l.durable, l.kept, l.cut}, nil }
+func (l *modelLedger) reopen() (survival, error) {
+	return survival{l.durable, l.kept, l.cut, 0 < l.kept && l.kept < l.cut}, nil
+}
 
 // realLedger is the real journal on a disk in memory, and remembers what it must
 // give back.
@@ -78,6 +81,7 @@ type realLedger struct {
 	durable []core.Record // must be there
 	open    []core.Record // may be there, in part
 	based   []core.Record // or these instead: a crash cut the rebase
+	cut     bool          // a crash cut a flush
 }
 
 func newRealLedger(domain crypto.Domain, id wire.ReplicaID, replicas, segmentBytes int) (*realLedger, error) {
@@ -139,6 +143,7 @@ func (l *realLedger) cutAfter(operations int, rng *rand.Rand) {
 // crash cuts the power, perhaps in the middle of a flush.
 func (l *realLedger) crash(rng *rand.Rand) {
 	if l.based == nil && rng.IntN(4) > 0 {
+		l.cut = len(l.open) > 0
 		l.cutAfter(rng.IntN(2), rng)
 		_ = l.Journal.Flush() // fails, or does nothing
 	}
@@ -154,8 +159,8 @@ func (l *realLedger) reopen() (survival, error) {
 	if err != nil {
 		return survival{}, err
 	}
-	based, open := l.based, l.open
-	l.based, l.open = nil, nil
+	based, open, cut := l.based, l.open, l.cut
+	l.based, l.open, l.cut = nil, nil, false
 	if based != nil && equal(records, based) {
 		l.durable = records
 		return survival{records: records}, nil
@@ -166,7 +171,7 @@ func (l *realLedger) reopen() (survival, error) {
 			len(records), len(l.durable), len(open))
 	}
 	l.durable = records
-	return survival{records, kept, len(open)}, nil
+	return survival{records, kept, len(open), cut && kept < len(open)}, nil
 }
 
 func equal(a, b []core.Record) bool {

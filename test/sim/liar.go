@@ -14,6 +14,9 @@ type liar struct {
 	n *node
 	// mutes and lies are the probabilities that a message is withheld, or changed.
 	mutes, lies float64
+	// about has bit k set if it lies in messages of kind k, and not all: who is
+	// caught at the first lie gets no chance for a better one.
+	about uint32
 	// splits says that it tells half of the replicas one story and the others
 	// another, each without contradiction.
 	splits bool
@@ -28,7 +31,7 @@ const echoesMax = 64
 func newLiar(n *node) *liar {
 	level := func() float64 { return []float64{0, 0.05, 0.3, 0.9}[n.w.rng.IntN(4)] }
 	return &liar{
-		n: n, mutes: level(), lies: level(), splits: n.w.rng.IntN(2) == 0,
+		n: n, mutes: level(), lies: level(), about: n.w.rng.Uint32() | n.w.rng.Uint32(), splits: n.w.rng.IntN(3) == 0,
 		other: map[crypto.Digest]crypto.Digest{},
 	}
 }
@@ -54,11 +57,14 @@ func (l *liar) echo(to wire.ReplicaID) {
 func (l *liar) say(to wire.ReplicaID, sealed *wire.Sealed) *wire.Sealed {
 	w := l.n.w
 	l.echo(to)
+	m := sealed.Message()
+	if l.about>>m.Kind()&1 == 0 {
+		return sealed
+	}
 	if w.chance(l.mutes) {
 		w.counters.Lies++
 		return nil
 	}
-	m := sealed.Message()
 	if sender, personal := wire.SenderOf(m); personal && sender != l.n.id {
 		return sealed // it can forge nobody else
 	}

@@ -40,6 +40,7 @@ type node struct {
 	held    []core.Send // waiting for the flush
 	unsent  bool        // the process ended with something held
 	flushes bool
+	doomed  bool               // crashes in, or right after, its next flush of something
 	reports []core.Snapshotted // durable snapshots that the core was not told of
 	fetches *fetching
 	fx      core.Effects
@@ -95,7 +96,7 @@ func (n *node) boot() bool {
 	if n.unsent && found.kept == found.open {
 		n.w.counters.Unsent++
 	}
-	if found.kept > 0 && found.kept < found.open {
+	if found.torn {
 		n.w.counters.Torn++
 	}
 	n.unsent = false
@@ -152,7 +153,7 @@ func (n *node) crash() {
 		c.BrokenTransfers++
 	}
 	n.unsent = len(n.held) > 0
-	n.held, n.flushes, n.reports, n.fetches = nil, false, nil, nil
+	n.held, n.flushes, n.doomed, n.reports, n.fetches = nil, false, false, nil, nil
 	n.journal.crash(n.w.rng)
 	lost, err := n.state.crash(n.w.rng)
 	n.check("open the state", err)
@@ -161,6 +162,12 @@ func (n *node) crash() {
 	}
 	n.down = true
 	n.life++
+}
+
+// crashFor crashes, and starts again within a time.
+func (n *node) crashFor(most time.Duration) {
+	n.crash()
+	n.w.after(n.w.between(0, most), n.restart)
 }
 
 // lose empties the disk.
@@ -235,8 +242,7 @@ func (n *node) rebase() bool {
 	err := n.journal.Rebase(n.replica.Base(), until)
 	if errors.Is(err, errPower) {
 		n.w.counters.HalfRebases++
-		n.crash()
-		n.w.after(n.w.between(0, 2*time.Second), n.restart)
+		n.crashFor(2 * time.Second)
 		return false
 	}
 	return n.check("rebase", err)
@@ -258,7 +264,15 @@ func (n *node) scheduleFlush() {
 
 func (n *node) flush() {
 	n.flushes = false
+	if n.doomed && n.w.rng.IntN(2) == 0 {
+		n.crashFor(2 * time.Second)
+		return
+	}
 	if !n.check("flush", n.journal.Flush()) {
+		return
+	}
+	if n.doomed && len(n.held) > 0 {
+		n.crashFor(2 * time.Second)
 		return
 	}
 	held := n.held

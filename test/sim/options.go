@@ -63,6 +63,12 @@ type Options struct {
 	// at most OutageMax.
 	Partitions, Mutes int
 	OutageMax         time.Duration
+	// Scrambles is the number of times that the kinds of messages that reach each
+	// replica are drawn anew.
+	Scrambles int
+	// Ambushes is the number of times that one replica alone learns of votes, and
+	// is then cut off, or, if there are Crashes, all crash.
+	Ambushes int
 
 	// So many replicas are faulty in one of these ways; together at most Faults.
 	// Losses lose all their data once and rejoin; the state of Rots changes by

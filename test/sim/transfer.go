@@ -2,6 +2,7 @@ package sim
 
 import (
 	"fmt"
+	"time"
 
 	"github.com/quorate/quorate/crypto"
 	"github.com/quorate/quorate/pbft/core"
@@ -38,6 +39,13 @@ func (n *node) fetch(t core.Target) {
 	f := &fetching{target: t}
 	n.fetches = f
 	n.w.after(0, func() { n.round(f) })
+	if n.w.o.Crashes > 0 && !n.w.calm && n.w.rng.IntN(4) == 0 {
+		n.w.after(n.w.between(0, 10*tick), func() {
+			if n.fetches == f && !n.w.calm {
+				n.crashFor(time.Second)
+			}
+		})
+	}
 }
 
 // round asks for what lacks, and again until all is there or nothing comes.
