@@ -25,7 +25,7 @@ type replicaHealth struct {
 	pbft.ReplicaStatus
 	diverged bool
 	behind   wire.Seq // how many numbers its execution trails
-	idle     bool     // in a view below the others', or between views
+	idle     bool     // in a view below the others', between views, or without a vote
 }
 
 // used returns how many replicas do not serve: silent, diverged or not active.
@@ -81,7 +81,7 @@ func judge(status []pbft.ReplicaStatus, q core.Quorum) health {
 			continue
 		}
 		r.diverged = contradicts(r.Report, right) || disputed(r.Report, status, right)
-		r.idle = !r.Report.Active || r.Report.View < h.view
+		r.idle = !r.Report.Active || r.Report.Silent || r.Report.View < h.view
 		r.behind = h.executed - min(h.executed, r.Report.Executed)
 	}
 	return h

@@ -116,6 +116,11 @@ func TestStatusSaysWhatIsUsedAndMissing(t *testing.T) {
 			[]string{"1 used; DIVERGED: replicas 2", "DIVERGED\n"},
 			exitFailure,
 		},
+		"rejoining": {
+			four(t, changes{0: func(r *wire.Report) { r.Silent = true }, 1: func(r *wire.Report) { r.Silent = true }}),
+			[]string{"2 used; NO QUORUM", "0        rejoining  1", "2 of 4 replicas answered and vote"},
+			exitUnreachable,
+		},
 		"changing view": {
 			four(t, changes{0: func(r *wire.Report) { r.Active = false }}),
 			[]string{"1 used", "changing view"},

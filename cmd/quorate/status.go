@@ -34,6 +34,7 @@ type replicaInfo struct {
 	Error      string `json:"error,omitempty"`
 	View       uint64 `json:"view"`
 	Active     bool   `json:"active"`
+	Rejoining  bool   `json:"rejoining"`
 	Primary    bool   `json:"primary"`
 	Executed   uint64 `json:"executed"`
 	Stable     uint64 `json:"stable"`
@@ -52,8 +53,11 @@ func newStatus(c *console) *cobra.Command {
 checkpoints, and compares them: replicas that hold the same number of batches
 must hold the same state. Each line is what that replica says of itself.
 
-It ends with exit code 1 if replicas diverged, and with 3 if too few answer for
-the cluster to work.`,
+A replica that lost its data follows, and does not vote until the others have
+gone on far enough: it is "rejoining", and uses the tolerance like a silent one.
+
+It ends with exit code 1 if replicas diverged, and with 3 if too few answer and
+vote for the cluster to work.`,
 		Example: "  quorate status --genesis cluster/genesis.toml\n  quorate status -o json --timeout 3s",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -100,18 +104,18 @@ func showStatus(c *console, genesis *pbft.Genesis, h health) error {
 	if len(h.diverged()) > 0 {
 		return errDiverged
 	}
-	if answered := h.answered(); answered < h.quorum.Strong() {
-		return unreachableError{fmt.Sprintf("%d of %d replicas answered, and %d are needed: start more of them",
-			answered, h.quorum.Replicas(), h.quorum.Strong())}
+	if voting := h.voting(); voting < h.quorum.Strong() {
+		return unreachableError{fmt.Sprintf("%d of %d replicas answered and vote, and %d are needed: start more of them",
+			voting, h.quorum.Replicas(), h.quorum.Strong())}
 	}
 	return nil
 }
 
-// answered returns how many replicas answered.
-func (h health) answered() int {
+// voting returns how many replicas answered and do not say that they rejoin.
+func (h health) voting() int {
 	n := 0
 	for _, r := range h.replicas {
-		if r.Report != nil {
+		if r.Report != nil && !r.Report.Silent {
 			n++
 		}
 	}
@@ -125,7 +129,9 @@ func replicaInfoOf(r replicaHealth, h health) replicaInfo {
 		return one
 	}
 	one.Answered, one.View, one.Active = true, uint64(r.Report.View), r.Report.Active
-	one.Primary = one.Active && r.Report.View == h.view && h.view.Primary(h.quorum.Replicas()) == r.Replica
+	one.Rejoining = r.Report.Silent
+	leads := r.Report.View == h.view && h.view.Primary(h.quorum.Replicas()) == r.Replica
+	one.Primary = leads && one.Active && !one.Rejoining
 	one.Executed, one.Stable = uint64(r.Report.Executed), uint64(r.Report.Stable)
 	one.Checkpoint, one.State = uint64(r.Report.Checkpoint), r.Report.State.String()
 	return one
@@ -141,6 +147,8 @@ func (i replicaInfo) row(r replicaHealth) []string {
 	switch {
 	case i.Primary:
 		role = "primary"
+	case i.Rejoining:
+		role = "rejoining" // it follows and does not vote
 	case !i.Active:
 		role = "changing view"
 	}

@@ -56,6 +56,7 @@ type Node struct {
 type standing struct {
 	view        wire.View
 	active      bool
+	silent      bool
 	executed    wire.Seq
 	stable      wire.Seq
 	stableState crypto.Digest
@@ -107,6 +108,9 @@ func newNode(cfg Config, e engine, applier *Applier) *Node {
 		n.free <- &turn{}
 	}
 	n.publish()
+	if e.Rejoining() {
+		n.log.Warn("the data was lost: follows without a vote, until the others have gone on far enough")
+	}
 	return n
 }
 
@@ -172,8 +176,9 @@ func (n *Node) fail(err error) {
 func (n *Node) publish() {
 	cert := n.engine.Stable()
 	s := standing{
-		view: n.engine.View(), active: n.engine.Active(), executed: n.engine.Executed(),
-		stable: cert.Seq, stableState: cert.State,
+		view: n.engine.View(), active: n.engine.Active(), silent: n.engine.Rejoining(),
+		executed: n.engine.Executed(),
+		stable:   cert.Seq, stableState: cert.State,
 	}
 	if old := n.standing.Load(); old == nil || *old != s {
 		n.standing.Store(&s)
@@ -186,7 +191,8 @@ func (n *Node) Report() wire.Report {
 	s := n.standing.Load()
 	seq, root := n.cfg.State.Last()
 	return wire.Report{
-		View: s.view, Active: s.active, Executed: s.executed, Stable: s.stable, StableState: s.stableState,
+		View: s.view, Active: s.active, Silent: s.silent,
+		Executed: s.executed, Stable: s.stable, StableState: s.stableState,
 		Checkpoint: seq, State: root, Sender: n.self,
 	}
 }

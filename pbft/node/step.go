@@ -35,6 +35,7 @@ type engine interface {
 	Base() []core.Record
 	View() wire.View
 	Active() bool
+	Rejoining() bool
 	Executed() wire.Seq
 	Stable() wire.CheckpointCert
 }

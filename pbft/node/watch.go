@@ -123,7 +123,7 @@ func (n *Node) logObservation(o core.Observation) {
 	case core.CaughtUp:
 		n.log.Infof("caught up seq=%d", o.Seq)
 	case core.Rejoined:
-		n.log.Infof("rejoined seq=%d view=%d", o.Seq, o.View)
+		n.log.Warnf("rejoined, and votes again seq=%d view=%d", o.Seq, o.View) // ends a warning
 	}
 }
 

@@ -321,7 +321,7 @@ func (r *reader) status() Message {
 
 func (r *reader) report() Message {
 	return &Report{
-		Nonce: r.u64(), View: r.view(), Active: r.flag(), Executed: r.seq(),
+		Nonce: r.u64(), View: r.view(), Active: r.flag(), Silent: r.flag(), Executed: r.seq(),
 		Stable: r.seq(), StableState: r.digest(), Checkpoint: r.seq(), State: r.digest(),
 		Sender: r.id(), Signature: r.signature(),
 	}

@@ -246,8 +246,8 @@ func (d draw) unsigned(k wire.Kind) wire.Message {
 		return &wire.Ask{Nonce: d.n("nonce", 0, 1<<64-1)}
 	case wire.KindReport:
 		return &wire.Report{
-			Nonce: d.n("nonce", 0, 1<<64-1), View: d.view(0), Active: d.flag("active"), Executed: d.seq(0), Stable: d.seq(0),
-			StableState: d.digest(), Checkpoint: d.seq(0), State: d.digest(), Sender: d.id(),
+			Nonce: d.n("nonce", 0, 1<<64-1), View: d.view(0), Active: d.flag("active"), Silent: d.flag("silent"),
+			Executed: d.seq(0), Stable: d.seq(0), StableState: d.digest(), Checkpoint: d.seq(0), State: d.digest(), Sender: d.id(),
 		}
 	case wire.KindRefusal:
 		return &wire.Refusal{

@@ -329,6 +329,7 @@ type Report struct {
 	Nonce       uint64
 	View        View
 	Active      bool
+	Silent      bool // it lost its data, and does not vote yet
 	Executed    Seq
 	Stable      Seq
 	StableState crypto.Digest // the digest that the quorum signed for Stable

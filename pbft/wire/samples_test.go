@@ -77,7 +77,7 @@ func (w *world) samples(tb testing.TB) map[wire.Kind]*wire.Sealed {
 		w.sampleEvidence(tb),
 		&wire.Ask{Nonce: 0x0102030405060708},
 		&wire.Report{
-			Nonce: 77, View: 6, Active: true, Executed: 301, Stable: 256, StableState: digest("state"),
+			Nonce: 77, View: 6, Active: true, Silent: true, Executed: 301, Stable: 256, StableState: digest("state"),
 			Checkpoint: 256, State: digest("state"), Sender: 0,
 		},
 		&wire.Refusal{
