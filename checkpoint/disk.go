@@ -27,6 +27,9 @@ const (
 	crashesMax = 2
 	// openBytesMin is what must be free to open: Badger maps its log.
 	openBytesMin = 64 << 20
+	// closeBytesMin is what must be free to close: Badger writes out its tables
+	// in memory, two at most.
+	closeBytesMin = 64 << 20
 	// quarantinesMax bounds the search for a free name.
 	quarantinesMax = 10000
 )
@@ -189,7 +192,15 @@ func (d *disk) write(name string, data []byte) error {
 
 func (d *disk) free() (uint64, error) { return d.space(d.dir) }
 
-func (d *disk) close() error { return errors.Join(d.pages.close(), d.lock.Close()) }
+// close closes the database. On a full disk it leaves that to the end of the
+// process, and the directory locked: to close Badger is to write, and what it
+// cannot write there kills the process. Nothing is lost, all is in its log.
+func (d *disk) close() error {
+	if free, err := d.free(); err == nil && free < closeBytesMin {
+		return fmt.Errorf("checkpoint: %s stays open until the process ends: %w", d.dir, ErrNoSpace)
+	}
+	return errors.Join(d.pages.close(), d.lock.Close())
+}
 
 // Quarantine renames a state directory that no process has open to the first
 // free name of the form dir.quarantine-N, which it returns. The next Open then

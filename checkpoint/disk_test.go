@@ -254,6 +254,32 @@ func TestFullDiskStopsTheStoreBeforeItWrites(t *testing.T) {
 	}
 }
 
+// TestCloseWritesNothingToAFullDisk: Badger writes what it has in memory when it
+// is closed, into a file that it maps, and a full disk then kills the process.
+func TestCloseWritesNothingToAFullDisk(t *testing.T) {
+	dir := t.TempDir()
+	free := uint64(1 << 40)
+	s := open(t, dir, Options{Free: func(string) (uint64, error) { return free, nil }})
+	fill(t, s, 0, 100, "durable")
+	checkpointed(t, s, 1)
+	free = closeBytesMin - 1
+	if err := s.Close(); !errors.Is(err, ErrNoSpace) {
+		t.Errorf("close on a full disk: %v, want %v", err, ErrNoSpace)
+	}
+	if _, err := Open(dir, Options{}); !errors.Is(err, ErrInUse) {
+		t.Errorf("open of what stays open: %v, want %v", err, ErrInUse)
+	}
+	free = closeBytesMin
+	if err := s.disk.close(); err != nil {
+		t.Fatal(err)
+	}
+	s = open(t, dir, Options{})
+	defer closed(t, s)
+	if seq, _ := s.Last(); seq != 1 {
+		t.Errorf("last is %d, want 1", seq)
+	}
+}
+
 func TestCloseGivesUpWhatIsNotDurable(t *testing.T) {
 	s := open(t, t.TempDir(), Options{})
 	fill(t, s, 0, 100, "x")
