@@ -233,7 +233,7 @@ func (c Config) checkData() (fresh bool, err error) {
 		return false, nil
 	}
 	return false, fmt.Errorf("%w: %s is missing or empty, and a replica that forgot what it signed is a faulty one: "+
-		"restore the disk, or start with rejoin", ErrDataMissing, data)
+		"mount the disk that has it, or, if it is lost, start with --rejoin (Config.Rejoin)", ErrDataMissing, data)
 }
 
 // readBounded reads a file of at most limit bytes.

@@ -39,6 +39,11 @@ type bankInfo struct {
 
 // bank runs operations one after the other, and prints the result of the last.
 func (f *clusterFlags) bank(ctx context.Context, c *console, calls ...bankCall) error {
+	for _, call := range calls {
+		if err := fits(bank.Machine{}, call.op); err != nil {
+			return err
+		}
+	}
 	return f.with(ctx, c, func(ctx context.Context, client *pbft.Client) error {
 		var info bankInfo
 		for _, call := range calls {
@@ -59,7 +64,7 @@ func runBank(ctx context.Context, client *pbft.Client, call bankCall) (bankInfo,
 	}
 	result, err := do(ctx, call.op)
 	if err != nil {
-		return bankInfo{}, err
+		return bankInfo{}, mismatched(err, "bank")
 	}
 	n, err := bank.ParseResult(result.Value)
 	if err != nil {

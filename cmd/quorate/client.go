@@ -8,10 +8,8 @@ import (
 	"strings"
 	"time"
 
-	"github.com/libp2p/go-libp2p/core/sec"
 	"github.com/spf13/cobra"
 
-	"github.com/quorate/quorate/network"
 	"github.com/quorate/quorate/pbft"
 	"github.com/quorate/quorate/pbft/wire"
 )
@@ -64,26 +62,7 @@ func (f *clusterFlags) with(ctx context.Context, c *console, use func(context.Co
 		return err
 	}
 	err = use(ctx, client)
-	return errors.Join(advise(err, genesis), client.Close())
-}
-
-// advise adds what to do about replicas that are of another cluster.
-func advise(err error, genesis *pbft.Genesis) error {
-	var unfinished *pbft.UnfinishedError
-	if !errors.As(err, &unfinished) {
-		return err
-	}
-	for _, l := range unfinished.Links {
-		var (
-			other    *network.GenesisError
-			stranger sec.ErrPeerIDMismatch
-		)
-		if errors.As(l.Err, &other) || errors.As(l.Err, &stranger) {
-			return fmt.Errorf("%w\nreplicas of another genesis answer at these addresses; this one's hash is %s: "+
-				"give theirs with --genesis", err, genesis.Hash())
-		}
-	}
-	return err
+	return errors.Join(advise(err, genesis, f.timeout), client.Close())
 }
 
 // proof is how a result is known: part of what every operation prints.
@@ -115,9 +94,6 @@ type unreachableError struct{ why string }
 
 // Error says why the cluster could not be reached.
 func (e unreachableError) Error() string { return e.why }
-
-// oneLine joins the lines of an error.
-func oneLine(err error) string { return strings.Join(strings.Fields(err.Error()), " ") }
 
 // replicaNames joins the numbers of replicas.
 func replicaNames(ids []wire.ReplicaID) string {

@@ -55,7 +55,7 @@ func TestCommandsWorkOnACluster(t *testing.T) {
 		{"kv scan --limit 1", exitDone, "(more)"},
 		{"kv delete lock", exitDone, "deleted lock"},
 		{"kv get lock", exitRefused, "no such key"},
-		{"bank total", exitRefused, "refused"},
+		{"bank total", exitRefused, "does this cluster run the bank application?"},
 		{"status", exitDone, "tolerates f = 1, 0 used"},
 	} {
 		args := append(strings.Fields(step.line), "--genesis", genesis, "--timeout", "30s")

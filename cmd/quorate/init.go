@@ -75,6 +75,7 @@ It makes all or nothing, and touches no directory that is there.`,
 
 func (o initOptions) validate() error {
 	var errs []error
+	last := portMax - max(0, min(o.replicas, replicasMax)-1)
 	if o.replicas < replicasMin || o.replicas > replicasMax {
 		errs = append(errs, usagef("--replicas is %d, want %d to %d: 3f+1 replicas tolerate f faults",
 			o.replicas, replicasMin, replicasMax))
@@ -88,8 +89,8 @@ func (o initOptions) validate() error {
 			errs = append(errs, usagef("--host has %q, want an address or a name", h))
 		}
 	}
-	if o.basePort < 1 || o.basePort+o.replicas-1 > portMax {
-		errs = append(errs, usagef("--base-port is %d, want 1 to %d", o.basePort, portMax-o.replicas+1))
+	if o.basePort < 1 || o.basePort > last {
+		errs = append(errs, usagef("--base-port is %d, want 1 to %d", o.basePort, last))
 	}
 	if _, err := machineOf(o.app); err != nil {
 		errs = append(errs, err)

@@ -31,6 +31,9 @@ type kvCall struct {
 }
 
 func (f *clusterFlags) kv(ctx context.Context, c *console, call kvCall) error {
+	if err := fits(kv.Machine{}, call.op); err != nil {
+		return err
+	}
 	return f.with(ctx, c, func(ctx context.Context, client *pbft.Client) error {
 		do := client.Submit
 		if call.read {
@@ -38,7 +41,7 @@ func (f *clusterFlags) kv(ctx context.Context, c *console, call kvCall) error {
 		}
 		result, err := do(ctx, call.op)
 		if err != nil {
-			return err
+			return mismatched(err, "kv")
 		}
 		r, err := kv.ParseResult(result.Value)
 		if err != nil {
@@ -66,21 +69,21 @@ func kvShow(call kvCall, r kv.Result, p proof) error {
 
 // kvDone is what a write prints.
 type kvDone struct {
-	Key string `json:"key"`
+	Key blob `json:"key"`
 	proof
 }
 
 func (c *console) kvDone(verb, key string) func(kv.Result, proof) error {
 	return func(_ kv.Result, p proof) error {
 		line := fmt.Sprintf("%s %s (%s)", verb, printable(key), p)
-		return c.show(table{above: []string{line}}, kvDone{key, p})
+		return c.show(table{above: []string{line}}, kvDone{blob(key), p})
 	}
 }
 
 // kvValue is what get prints.
 type kvValue struct {
-	Key   string `json:"key"`
-	Value blob   `json:"value"`
+	Key   blob `json:"key"`
+	Value blob `json:"value"`
 	proof
 }
 
@@ -99,7 +102,7 @@ func newKVGet(c *console, f *clusterFlags) *cobra.Command {
 					_, err := c.out.Write(r.Value)
 					return err
 				}
-				return c.show(table{above: []string{printable(string(r.Value))}}, kvValue{key, r.Value, p})
+				return c.show(table{above: []string{printable(string(r.Value))}}, kvValue{blob(key), r.Value, p})
 			}
 			return f.kv(cmd.Context(), c, kvCall{op: kv.Get(key), key: key, read: true, show: show})
 		},

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"path/filepath"
 	"strings"
@@ -82,8 +83,11 @@ it can hurt nobody by what it forgot. One replica at a time may do so.`,
 // config returns the configuration that the flags and node.toml make.
 func (o nodeOptions) config(c *console) (pbft.Config, error) {
 	cfg, err := pbft.LoadConfig(filepath.Join(o.dir, pbft.ConfigFile))
-	if err != nil {
+	if errors.Is(err, fs.ErrNotExist) {
 		return cfg, fmt.Errorf("%w: make a replica's directory with quorate init", err)
+	}
+	if err != nil {
+		return cfg, err
 	}
 	cfg.Genesis = cmp.Or(o.genesis, cfg.Genesis)
 	cfg.App = cmp.Or(o.app, cfg.App)

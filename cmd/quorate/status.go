@@ -141,7 +141,7 @@ func replicaInfoOf(r replicaHealth, h health) replicaInfo {
 func (i replicaInfo) row(r replicaHealth) []string {
 	id := strconv.FormatUint(uint64(i.ID), 10)
 	if !i.Answered {
-		return []string{id, "silent", "-", "-", "-", "-", "-", "-", printable(i.Error)}
+		return []string{id, "silent", "-", "-", "-", "-", "-", "-", printable(brief(r.Err))}
 	}
 	role := "backup"
 	switch {

@@ -1,0 +1,71 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/libp2p/go-libp2p/core/sec"
+	"github.com/libp2p/go-libp2p/p2p/net/swarm"
+	ma "github.com/multiformats/go-multiaddr"
+
+	"github.com/quorate/quorate/crypto"
+	"github.com/quorate/quorate/network"
+	"github.com/quorate/quorate/pbft"
+)
+
+func TestBriefSaysWhereAndWhatAndNoMore(t *testing.T) {
+	refused := &net.OpError{Op: "dial", Err: os.NewSyscallError("connect", syscall.ECONNREFUSED)}
+	failed := func(addr string, cause error) error {
+		return &swarm.DialError{DialErrors: []swarm.TransportError{{Address: ma.StringCast(addr), Cause: cause}}}
+	}
+	for name, c := range map[string]struct {
+		err  error
+		want string
+	}{
+		"refused":  {failed("/ip4/127.0.0.1/tcp/7", refused), "127.0.0.1:7: connection refused"},
+		"ip6":      {failed("/ip6/::1/tcp/7", refused), "[::1]:7: connection refused"},
+		"by name":  {failed("/dns/r0.example/tcp/7", context.DeadlineExceeded), "r0.example:7: no answer"},
+		"no port":  {failed("/ip4/127.0.0.1", errors.New("odd\nthing")), "/ip4/127.0.0.1: odd thing"},
+		"stranger": {fmt.Errorf("connect: %w", sec.ErrPeerIDMismatch{}), "another key answers there"},
+		"genesis": {
+			&network.GenesisError{Ours: crypto.Digest{1}, Theirs: crypto.Digest{2}},
+			"its genesis is 02000000, this one is 01000000",
+		},
+		"other": {errors.New("no answer\nin time"), "no answer in time"},
+	} {
+		if got := brief(c.err); got != c.want {
+			t.Errorf("%s: got %q, want %q", name, got, c.want)
+		}
+	}
+}
+
+func TestAdviceKeepsTheErrorAndItsExitCode(t *testing.T) {
+	genesis := &pbft.Genesis{Name: "test", Limits: pbft.DefaultGenesisLimits()}
+	unfinished := &pbft.UnfinishedError{
+		Identity: pbft.Identity{Number: 1}, Replies: 1, Err: context.DeadlineExceeded,
+		Links: []pbft.LinkError{{Replica: 2, Err: &network.GenesisError{}}},
+	}
+	err := advise(fmt.Errorf("ask: %w", unfinished), genesis, time.Second)
+	if code := exitCode(err); code != exitUnreachable {
+		t.Errorf("exit code %d, want %d", code, exitUnreachable)
+	}
+	for _, want := range []string{"after 1s: 1 replicas replied", "\nreplica 2 cannot", "give theirs with --genesis"} {
+		if !strings.Contains(err.Error(), want) {
+			t.Errorf("%q lacks %q", err, want)
+		}
+	}
+	unfinished.Err = context.Canceled
+	if err := advise(unfinished, genesis, time.Second); !strings.Contains(err.Error(), "interrupted") {
+		t.Errorf("%q does not say that it was interrupted", err)
+	}
+	if err := advise(errDiverged, genesis, time.Second); !errors.Is(err, errDiverged) || err.Error() != errDiverged.Error() {
+		t.Errorf("got %v, want other errors as they are", err)
+	}
+}
