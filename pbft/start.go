@@ -181,13 +181,25 @@ func (d *disk) openJournal(cfg Config, genesis *Genesis, id wire.ReplicaID, fres
 	if err != nil {
 		return err
 	}
-	if !there && (fresh || cfg.Rejoin) {
-		d.rejoin = !fresh
+	switch {
+	case there || !fresh && !cfg.Rejoin:
+		d.journal, d.records, err = journal.Open(dir, self, opts)
+	case fresh:
 		d.journal, err = journal.Create(dir, self, opts)
-		return err
+	default:
+		if err := markRejoin(cfg.DataPath()); err != nil {
+			return err
+		}
+		d.journal, err = journal.Create(dir, self, opts)
 	}
-	d.journal, d.records, err = journal.Open(dir, self, opts)
-	return err
+	if err != nil {
+		return adviseJournal(err, cfg.DataPath())
+	}
+	d.rejoin, err = keepRejoin(cfg.DataPath(), d.journal)
+	if err != nil {
+		return errors.Join(err, d.journal.Close())
+	}
+	return nil
 }
 
 // markStarted says durably that the first start is over: from now on, missing
@@ -196,11 +208,7 @@ func markStarted(data string) error {
 	if err := os.Remove(filepath.Join(data, FreshFile)); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("data directory: %w", err)
 	}
-	dir, err := os.Open(data)
-	if err != nil {
-		return fmt.Errorf("data directory: %w", err)
-	}
-	return errors.Join(dir.Sync(), dir.Close())
+	return syncDir(data)
 }
 
 func (d *disk) close() error {

@@ -1,0 +1,104 @@
+package pbft
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/quorate/quorate/checkpoint/journal"
+	"github.com/quorate/quorate/crypto"
+	"github.com/quorate/quorate/pbft/core"
+	"github.com/quorate/quorate/pbft/wire"
+)
+
+// clusterOf4 returns a valid genesis of four replicas.
+func clusterOf4(t *testing.T) *Genesis {
+	t.Helper()
+	g := &Genesis{Name: "test", Limits: DefaultGenesisLimits()}
+	for id := range wire.ReplicaID(4) {
+		key, err := crypto.GenerateKey(nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		addrs := []string{"/ip4/127.0.0.1/tcp/" + string('1'+rune(id))}
+		g.Members = append(g.Members, GenesisReplica{ID: id, Key: key.Public(), Addrs: addrs})
+	}
+	return g
+}
+
+// TestAStartThatFailsLeavesNoJournalThatForgot: a replica without data starts
+// with Rejoin, fails after it has made its journal, and is started again without
+// Rejoin. It must still rejoin, or it votes as if it never had.
+func TestAStartThatFailsLeavesNoJournalThatForgot(t *testing.T) {
+	genesis := clusterOf4(t)
+	c := Config{Dir: t.TempDir(), Rejoin: true}
+	if err := os.Mkdir(c.DataPath(), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	inTheWay := filepath.Join(c.DataPath(), stateDir)
+	if err := os.WriteFile(inTheWay, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := openDisk(c, genesis, 3); err == nil {
+		t.Fatal("started with a file in place of its state")
+	}
+	if err := os.Remove(inTheWay); err != nil {
+		t.Fatal(err)
+	}
+	c.Rejoin = false
+	if !rejoins(t, c, genesis) {
+		t.Error("the second start forgets that the replica rejoins")
+	}
+}
+
+// TestRejoinIsKeptWhereverTheStartEnds is a process that ends between the mark,
+// the journal, and the record in it.
+func TestRejoinIsKeptWhereverTheStartEnds(t *testing.T) {
+	genesis := clusterOf4(t)
+	c := Config{Dir: t.TempDir()}
+	if err := os.Mkdir(c.DataPath(), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := markRejoin(c.DataPath()); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := openDisk(c, genesis, 3); !errors.Is(err, journal.ErrMissing) || !strings.Contains(err.Error(), "--rejoin") {
+		t.Errorf("before there is a journal: %v, want %v and what to do", err, journal.ErrMissing)
+	}
+	domain := genesis.Domain()
+	self := journal.Identity{Cluster: domain.Cluster, Epoch: domain.Epoch, Replica: 3}
+	j, err := journal.Create(filepath.Join(c.DataPath(), journalDir), self, journal.Options{Limits: genesis.WireLimits()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := j.Close(); err != nil {
+		t.Fatal(err)
+	}
+	for _, life := range []string{"with the mark", "with the record"} {
+		if !rejoins(t, c, genesis) {
+			t.Errorf("the start %s forgets that the replica rejoins", life)
+		}
+	}
+	if _, err := os.Lstat(filepath.Join(c.DataPath(), RejoinFile)); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("the mark is still there: %v", err)
+	}
+}
+
+// rejoins opens and closes what replica 3 keeps, and tells whether it says that
+// the replica rejoins.
+func rejoins(t *testing.T, c Config, genesis *Genesis) bool {
+	t.Helper()
+	d, err := openDisk(c, genesis, 3)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer d.close() //nolint:errcheck // the end of a test
+	for _, r := range d.records {
+		if rejoin, ok := r.(core.RejoinRecord); ok && rejoin.Open {
+			return true
+		}
+	}
+	return d.rejoin
+}
