@@ -6,7 +6,8 @@
 // Give Options your own state machine, and Run tells whether it, and the
 // cluster under it, hold through the faults. Oracles watch every step:
 //
-//	O1 every correct replica has the same batch at a sequence number
+//	O1 every correct replica has the same batch at a sequence number, and once a
+//	   batch may have committed, none votes for another one there
 //	O2 executed logs are prefixes of one another
 //	O3 state digests at one sequence number are equal
 //	O4 every executed request is validly signed, and executes once

@@ -67,7 +67,7 @@ func (d drawing) bounds(o *Options) {
 	if o.Faults > 1 && d.oneIn(3) {
 		o.Faults = 1 + d.IntN(o.Faults)
 	}
-	o.Interval = pick(d, 1, 2, 2, 3, 4, 5, 6, 7)
+	o.Interval = pick(d, 1, 2, 2, 3, 4, 5, 6, 7, 20, 50) // with the last nothing becomes stable
 	o.Window = o.Interval * pick(d, 2, 2, 2, 3, 4)
 	o.InFlight = pick(d, 1, 2, 3, 4, 8)
 	o.BatchRequests, o.BatchBytes = pick(d, 1, 2, 8, 8, 8), pick(d, 16<<10, 1<<20)

@@ -67,16 +67,19 @@ func (w *world) sometime(do func()) {
 	})
 }
 
+// amnesiac is the fault of a replica that loses its data.
+const amnesiac = "amnesiac"
+
 // planFaulty chooses the faulty replicas, each with one fault.
 func (w *world) planFaulty() {
 	victims := w.rng.Perm(len(w.nodes))
 	next := func(fault string) *node {
 		n := w.nodes[victims[0]]
-		victims, n.fault = victims[1:], fault+" "
+		victims, n.fault = victims[1:], fault
 		return n
 	}
 	for range w.o.Losses {
-		n := next("amnesiac")
+		n := next(amnesiac)
 		w.sometime(func() { w.loseData(n) })
 	}
 	for range w.o.Rots {

@@ -163,6 +163,9 @@ func (l *liar) twistAnswer(m wire.Message) wire.Message {
 
 func (l *liar) twistProposal(m wire.PrePrepare) wire.Message {
 	batch := *m.Batch
+	if len(batch.Requests) == 0 { // a null batch, carried over
+		return nil
+	}
 	switch l.n.w.rng.IntN(5) {
 	case 0:
 		batch.Requests = batch.Requests[1:]

@@ -18,6 +18,7 @@ type oracle struct {
 	ran       map[operation]wire.Seq     // O4
 	answered  wire.Seq                   // O5: the highest number with an answered operation
 	said      map[statement]crypto.Digest
+	votes     votes // O1
 }
 
 type operation struct {
@@ -38,7 +39,7 @@ func newOracle(w *world) oracle {
 	return oracle{
 		w: w, batches: map[wire.Seq]crypto.Digest{}, histories: map[wire.Seq]crypto.Digest{},
 		states: map[wire.Seq]crypto.Digest{}, ran: map[operation]wire.Seq{},
-		said: map[statement]crypto.Digest{},
+		said: map[statement]crypto.Digest{}, votes: newVotes(w),
 	}
 }
 
@@ -131,8 +132,10 @@ func (o *oracle) signed(n *node, sealed *wire.Sealed) {
 		once(m.Kind(), m.View, m.Seq, m.Digest)
 	case *wire.Prepare:
 		once(m.Kind(), m.View, m.Seq, m.Digest)
+		o.votes.prepare(n, m.Vote)
 	case *wire.Commit:
 		once(m.Kind(), m.View, m.Seq, m.Digest)
+		o.votes.commit(n, m.Vote)
 	case *wire.Checkpoint:
 		if o.w.o.Rots == 0 || n.fault == "" {
 			once(m.Kind(), 0, m.Seq, m.State)

@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"math/rand/v2"
+	"strings"
 	"time"
 
 	"github.com/quorate/quorate/crypto"
@@ -190,7 +191,7 @@ func (w *world) unfinished() string {
 	for _, n := range w.nodes {
 		r := n.replica
 		text += fmt.Sprintf("R%d %sview %d active %v executed %d stable %d rejoining %v transferring %v; ",
-			n.id, n.fault, r.View(), r.Active(), r.Executed(), r.Stable().Seq, r.Rejoining(), r.Transferring())
+			n.id, strings.TrimLeft(n.fault+" ", " "), r.View(), r.Active(), r.Executed(), r.Stable().Seq, r.Rejoining(), r.Transferring())
 	}
 	return text
 }
