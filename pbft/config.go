@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -176,14 +177,16 @@ func (c Config) Validate() error {
 	return errors.Join(errs...)
 }
 
-// isAddress tells whether a is a multiaddress or host:port.
+// isAddress tells whether a is a multiaddress of a host and a TCP port, or
+// host:port.
 func isAddress(a string) bool {
 	if strings.HasPrefix(a, "/") {
-		_, err := multiaddr.NewMultiaddr(a)
-		return err == nil
+		addr, err := multiaddr.NewMultiaddr(a)
+		return err == nil && len(addr) == 2 && addr[1].Protocol().Code == multiaddr.P_TCP
 	}
-	_, _, err := net.SplitHostPort(a)
-	return err == nil
+	host, port, err := net.SplitHostPort(a)
+	_, malformed := strconv.ParseUint(port, 10, 16)
+	return err == nil && malformed == nil && host != ""
 }
 
 // GenesisPath returns where the genesis is.

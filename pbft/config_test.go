@@ -57,7 +57,8 @@ func TestConfigWithOnlyADirectoryWorks(t *testing.T) {
 func TestParseConfigReportsAllProblemsAtOnce(t *testing.T) {
 	_, err := ParseConfig([]byte(`genesis = "g"
 colour = "red"
-listen = ["nonsense", "/ip4/127.0.0.1/tcp/7000", "/ip4/x"]
+listen = ["nonsense", "/ip4/127.0.0.1/tcp/7000", "/ip4/x", "/ip4/127.0.0.1/udp/7000", "/ip4/127.0.0.1", ":7000",
+  "a:http", "a:99999", "localhost:7000"]
 request_timeout = "1ms"
 log_level = "loud"
 [extra]
@@ -67,13 +68,14 @@ deep = 1
 		t.Fatalf("error = %v, want ErrConfig", err)
 	}
 	for _, want := range []string{
-		`line 2: unknown key "colour"`, `unknown key "extra`, "listen[0]", "listen[2]", "request_timeout is 1ms", `"loud"`,
+		`line 2: unknown key "colour"`, `unknown key "extra`, "listen[0]", "listen[2]", "listen[3]",
+		"listen[4]", "listen[5]", "listen[6]", "listen[7]", "request_timeout is 1ms", `"loud"`,
 	} {
 		if !strings.Contains(err.Error(), want) {
 			t.Errorf("error lacks %q:\n%v", want, err)
 		}
 	}
-	if strings.Contains(err.Error(), "listen[1]") {
+	if strings.Contains(err.Error(), "listen[1]") || strings.Contains(err.Error(), "listen[8]") {
 		t.Errorf("error blames a good address:\n%v", err)
 	}
 }

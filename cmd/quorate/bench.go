@@ -68,7 +68,12 @@ the load.`,
   quorate bench --rate 2000 --duration 30s -o json
   quorate bench --genesis cluster/genesis.toml --read-share 0.9`,
 		Args: cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error { return c.bench(cmd.Context(), o) },
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if o.genesis != "" && (cmd.Flags().Changed("replicas") || cmd.Flags().Changed("checkpoint-interval")) {
+				return usagef("--replicas and --checkpoint-interval are of a cluster to start: drop them or --genesis")
+			}
+			return c.bench(cmd.Context(), o)
+		},
 	}
 	f := cmd.Flags()
 	f.StringVar(&o.genesis, "genesis", "", "measure the running cluster of this genesis (default: start one)")

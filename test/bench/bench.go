@@ -19,7 +19,7 @@ const (
 	clientsMax     = 1024
 	outstandingMax = 256
 	rateMax        = 1_000_000
-	payloadMax     = 128 << 10
+	payloadMax     = kv.ValueBytesMax
 	keys           = 1024 // that the load spreads over
 )
 
