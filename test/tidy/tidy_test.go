@@ -54,10 +54,11 @@ var mayImport = map[string][]string{
 		"crypto", "app", "app/kv", "pbft/wire", "pbft/core", "pbft/node",
 		"checkpoint", "checkpoint/journal", "checkpoint/journal/disk",
 	},
-	"test/golden":  {"crypto", "app", "pbft/wire", "pbft/core", "test/sim"},
-	"test/cluster": {"crypto", "app", "app/kv", "app/counter", "app/bank", "pbft", "pbft/core", "pbft/wire"},
-	"test/bench":   {"crypto", "app", "app/kv", "pbft", "pbft/wire", "pbft/core"},
-	"test/tidy":    {},
+	"test/golden":    {"crypto", "app", "pbft/wire", "pbft/core", "test/sim"},
+	"test/cluster":   {"crypto", "app", "app/kv", "app/counter", "app/bank", "pbft", "pbft/core", "pbft/wire"},
+	"test/bench":     {"crypto", "app", "app/kv", "pbft", "pbft/wire", "pbft/core"},
+	"test/adversary": {},
+	"test/tidy":      {},
 }
 
 // pure are the packages that must be deterministic, with all that they may use
