@@ -279,7 +279,7 @@ func silentClient(t *testing.T, s *siege) {
 // member whom the victim cannot dial.
 func TestMembersConnectThroughAFloodOfHalfOpenConnections(t *testing.T) {
 	ts := testTimeouts()
-	ts.Handshake = 5 * time.Second // longer than the test takes: only the door helps
+	ts.Handshake = time.Minute // the flood stays for so long, unless the door helps
 	s := besiege(t, ts)
 	const flood = 10000
 	var group sync.WaitGroup
@@ -296,8 +296,10 @@ func TestMembersConnectThroughAFloodOfHalfOpenConnections(t *testing.T) {
 	begin := time.Now()
 	a := s.member(t, 2)
 	_ = a.admitted(t, s, 2, wire.ClassVotes)
-	if took := time.Since(begin); took > 2*time.Second {
-		t.Errorf("a member connected after %s, want at most 2 s", took)
+	took := time.Since(begin)
+	t.Logf("a member connected after %s", took)
+	if took >= ts.Handshake {
+		t.Error("the member connected only when the flood had timed out")
 	}
 	s.flows(t)
 	s.awaitFault(t, true, 0, FaultCrowd)
