@@ -57,7 +57,7 @@ type Config struct {
 func DefaultConfig(id wire.ReplicaID, q Quorum) Config {
 	return Config{
 		ID: id, Quorum: q,
-		Interval: 128, Window: 256, InFlight: 16,
+		Interval: 128, Window: 256, InFlight: 4,
 		BatchRequestsMax: 512, BatchBytesMax: 1 << 20,
 		RequestTicks: 100, BackoffMax: 6, StatusTicks: 10, HeartbeatTicks: 80, CatchUpTicks: 10,
 		DriftMax: 60e9, ClientsMax: 10000,
