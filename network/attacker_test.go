@@ -190,8 +190,9 @@ func (s *siege) stranger(t *testing.T) *attacker {
 // stream opens a stream without saying anything on it.
 func (a *attacker) stream(t *testing.T) (network.Stream, error) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(dialContext(t.Context()), patience)
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
+	forgetFailures(a, a.victim)
 	return a.Network().NewStream(ctx, a.victim)
 }
 

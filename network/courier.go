@@ -70,8 +70,9 @@ func (c *courier) once(ctx context.Context) time.Duration {
 // open connects, if there is no connection, agrees on the protocol and says
 // hello.
 func (c *courier) open(ctx context.Context) (network.Stream, error) {
-	dial, cancel := context.WithTimeout(dialContext(ctx), c.timeouts.Dial)
+	dial, cancel := context.WithTimeout(ctx, c.timeouts.Dial)
 	defer cancel()
+	forgetFailures(c.host, c.peer)
 	s, err := c.host.Network().NewStream(dial, c.peer)
 	if err != nil {
 		return nil, fmt.Errorf("connect to replica %d: %w", c.who, err)

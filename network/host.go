@@ -1,7 +1,6 @@
 package network
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -176,8 +175,11 @@ func remember(h host.Host, p peer.ID, addrs []ma.Multiaddr) {
 	h.Peerstore().AddAddrs(p, addrs, peerstore.PermanentAddrTTL)
 }
 
-// dialContext allows dialling at once where libp2p would still back off: we have
-// a back-off of our own.
-func dialContext(ctx context.Context) context.Context {
-	return network.WithForceDirectDial(ctx, "redial")
+// forgetFailures makes libp2p dial p at once where it would still back off: we
+// have a back-off of our own. (Its "force direct dial" would do the same, but a
+// dial that begins so while the swarm closes dereferences nil, in v0.51.)
+func forgetFailures(h host.Host, p peer.ID) {
+	if s, ok := h.Network().(interface{ Backoff() *swarm.DialBackoff }); ok {
+		s.Backoff().Clear(p)
+	}
 }

@@ -157,7 +157,8 @@ func manyStreams(t *testing.T, s *siege) {
 		for range 50 {
 			group.Go(func() {
 				for range 100 { // ten thousand of both attackers
-					ctx, cancel := context.WithTimeout(dialContext(t.Context()), patience)
+					ctx, cancel := context.WithTimeout(t.Context(), patience)
+					forgetFailures(a, a.victim)
 					st, err := a.Network().NewStream(ctx, a.victim)
 					cancel()
 					if err == nil {
