@@ -133,7 +133,7 @@ func (d *demo) start(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	d.story.tell("start", d.story.plain, fmt.Sprintf("%d replicas, each a process of its own, with their data in %s",
+	d.story.tell("start", d.story.plain, fmt.Sprintf("%d replicas, a process each, in %s",
 		d.options.replicas, d.dir))
 	d.cluster, err = cluster.Start(ctx, cluster.Options{
 		Binary: binary, Dir: filepath.Join(d.dir, "cluster"), Name: "demo", Replicas: d.options.replicas,
@@ -142,7 +142,7 @@ func (d *demo) start(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	d.story.tell("genesis", d.story.plain, fmt.Sprintf("cluster %s tolerates f = %d of %d replicas that crash or lie",
+	d.story.tell("genesis", d.story.plain, fmt.Sprintf("cluster %s tolerates f = %d of %d that crash or lie",
 		d.cluster.Genesis().Hash().Short(), d.cluster.Quorum().Faults(), d.options.replicas))
 	d.story.tell("replicas", d.story.good, d.replicas()...)
 	return nil
@@ -173,7 +173,7 @@ func (d *demo) startLoad(ctx context.Context) error {
 		return err
 	}
 	d.load = load
-	d.story.tell("load", d.story.plain, "8 clients put, get, swap and delete, often the same keys; every result takes f+1 signatures")
+	d.story.tell("load", d.story.plain, "8 clients on shared keys; every result takes f+1 signatures")
 	return d.pause(ctx)
 }
 

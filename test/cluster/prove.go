@@ -31,12 +31,11 @@ type Proof struct {
 // Lines returns the proof for people: pairs of what holds and why.
 func (p Proof) Lines() [][2]string {
 	return [][2]string{
-		{"same state", fmt.Sprintf("%s hold state %s at checkpoint %d", names(p.Replicas), p.State.Short(), p.Checkpoint)},
-		{"nothing lost", fmt.Sprintf("%d operations acknowledged, %d pending; %d of %d acknowledged writes read back",
-			p.Acknowledged, p.Pending, p.Present, p.Present)},
-		{"nothing twice", fmt.Sprintf("%d operations would show a second execution, and none does", p.Once)},
-		{"linearizable", fmt.Sprintf("%d operations on %d keys, checked by porcupine in %.2f s",
-			p.Operations, p.Keys, p.Took.Seconds())},
+		{"same state", fmt.Sprintf("%s: %s at checkpoint %d", names(p.Replicas), p.State.Short(), p.Checkpoint)},
+		{"nothing lost", fmt.Sprintf("%d acknowledged, %d open; %d writes read back",
+			p.Acknowledged, p.Pending, p.Present)},
+		{"nothing twice", fmt.Sprintf("%d operations would show it, none does", p.Once)},
+		{"linearizable", fmt.Sprintf("%d operations on %d keys, by porcupine", p.Operations, p.Keys)},
 	}
 }
 
