@@ -15,6 +15,8 @@ import (
 
 	"github.com/multiformats/go-multiaddr"
 	"github.com/pelletier/go-toml/v2"
+
+	"github.com/quorate/quorate/pbft/node"
 )
 
 // The layout of a replica's directory.
@@ -80,12 +82,21 @@ type Config struct {
 	// silent until it can hurt nobody by what it forgot. It is never read from a
 	// configuration file, for it is for one start only.
 	Rejoin bool
+	// Output, if set, takes what executed operations emit (app.Tx.Emit), in order
+	// and numbered alike on all replicas. It is this replica's word alone: who acts
+	// on it in the outside world waits until f+1 replicas say the same. Nothing
+	// executes while it runs. After a restart a replica may deliver again what it
+	// delivered since its last checkpoint; after a state transfer it may skip some.
+	Output func(Output)
 	// App names the application for commands that offer several. Start ignores
 	// it.
 	App string
 	// LogLevel is for commands: debug, info, warn or error. Start ignores it.
 	LogLevel string
 }
+
+// Output is one thing that an operation emitted to the outside world.
+type Output = node.Output
 
 // configText is the layout of a configuration file.
 type configText struct {

@@ -23,6 +23,7 @@ type Local struct {
 	dir      string
 	genesis  *Genesis
 	replicas []*Replica
+	output   func(wire.ReplicaID, Output) // for tests
 }
 
 // StartLocal starts n replicas of machine, which all share: its state is in the
@@ -55,6 +56,9 @@ func (l *Local) start(ctx context.Context, n int, machine app.StateMachine) erro
 			return errors.Join(err, closeAll(transports[i:]))
 		}
 		cfg := Config{Dir: filepath.Join(l.dir, "r"+strconv.Itoa(i))}
+		if l.output != nil {
+			cfg.Output = func(o Output) { l.output(wire.ReplicaID(i), o) } //nolint:gosec // i < n
+		}
 		//nolint:gosec,contextcheck // i < n; the replicas outlive the start
 		r, err := l.launch(cfg, parts{wire.ReplicaID(i), keys[i], t, machine})
 		if err != nil {

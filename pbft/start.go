@@ -135,6 +135,7 @@ func newNode(cfg Config, genesis *Genesis, p parts, d *disk) (*node.Node, error)
 		Limits: genesis.WireLimits(), Verifier: crypto.NewVerifier(verifierKeys),
 		Machine: p.machine, Transport: p.transport, Journal: d.journal, State: d.state,
 		Records: d.records, Rejoin: d.rejoin, Tick: cfg.TickInterval(),
+		Output: cfg.Output,
 	})
 }
 
