@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -120,7 +119,7 @@ func run(ctx context.Context, o Options, genesis *pbft.Genesis) (c *Cluster, err
 	if c.monitor, err = c.Client(ctx); err != nil {
 		return nil, errors.Join(err, c.Close())
 	}
-	if err := c.Await(ctx, "every replica to report", c.Reporting(c.Live()...)); err != nil {
+	if err := c.await(ctx, "every replica to report", c.all(), c.Reporting(c.all()...)); err != nil {
 		return nil, errors.Join(err, c.Close())
 	}
 	return c, nil
@@ -249,6 +248,15 @@ func (c *Cluster) ExitCode(i int) int {
 // PID returns the process of replica i, or the last it had.
 func (c *Cluster) PID(i int) int { return c.process(i).pid() }
 
+// all returns every replica, also one that has ended before anyone looked.
+func (c *Cluster) all() []wire.ReplicaID {
+	var all []wire.ReplicaID
+	for i := range c.genesis.Replicas() {
+		all = append(all, wire.ReplicaID(i)) //nolint:gosec // i < n
+	}
+	return all
+}
+
 // Live returns the replicas that run and are not paused.
 func (c *Cluster) Live() []wire.ReplicaID {
 	c.mu.Lock()
@@ -278,15 +286,12 @@ func (c *Cluster) Close() error {
 	return errors.Join(append(errs, c.KillAll())...)
 }
 
-// died returns an error that tells how a replica which should live ended.
+// died returns an error that tells how one of these replicas ended, if one has
+// and nobody killed it.
 func (c *Cluster) died(live []wire.ReplicaID) error {
-	now := c.Live()
 	for _, id := range live {
-		if slices.Contains(now, id) {
-			continue
-		}
 		p := c.process(int(id))
-		if !p.ended() { // paused
+		if p == nil || !p.ended() || p.killed.Load() {
 			continue
 		}
 		text := c.Logs(int(id))

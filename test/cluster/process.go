@@ -8,6 +8,7 @@ import (
 	"runtime"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 )
@@ -26,6 +27,8 @@ type process struct {
 	log  *tail
 	done chan struct{} // closed when it has ended
 	err  error         // of Wait; read after done
+	// killed says that its end, if it has ended, was asked for.
+	killed atomic.Bool
 }
 
 // startProcess starts a child whose output goes to log.
@@ -69,6 +72,9 @@ func (p *process) ended() bool {
 
 // kill ends the child at once and returns when it is gone.
 func (p *process) kill() error {
+	if !p.ended() {
+		p.killed.Store(true)
+	}
 	if err := p.signal(syscall.SIGKILL); err != nil {
 		return err
 	}

@@ -55,6 +55,9 @@ func (p Proof) String() string {
 // evidence, or says why there is no proof; ctx bounds the wait for replicas.
 func Prove(ctx context.Context, c *Cluster, h History) (Proof, error) {
 	p := Proof{Replicas: c.Live()}
+	if err := c.died(c.all()); err != nil { // or its state would go unseen
+		return p, err
+	}
 	client, err := c.Client(ctx)
 	if err != nil {
 		return p, err

@@ -24,7 +24,11 @@ func (c *Cluster) Status(ctx context.Context) ([]pbft.ReplicaStatus, error) {
 // Await asks again and again until the condition holds. It fails when a live
 // replica ends, and when ctx ends, with what is known then.
 func (c *Cluster) Await(ctx context.Context, what string, done Condition) error {
-	live := c.Live()
+	return c.await(ctx, what, c.Live(), done)
+}
+
+// await is Await, which fails when one of these replicas ends.
+func (c *Cluster) await(ctx context.Context, what string, live []wire.ReplicaID, done Condition) error {
 	tick := time.NewTicker(pollInterval)
 	defer tick.Stop()
 	for {
