@@ -13,7 +13,8 @@ func TestLostDataIsNoticedAndFetchedFromOthers(t *testing.T) {
 	ctx := bounded(t)
 	c := startCluster(ctx, t, Options{})
 	load := startLoad(ctx, t, c)
-	awaitCheckpoint(ctx, t, c, 2*c.Interval())
+	// Two windows and more behind, a replica fetches the state, not the batches.
+	awaitCheckpoint(ctx, t, c, 2*wire.Seq(c.Genesis().Limits.Window)+c.Interval())
 	const lost = 3
 	must(t, c.Kill(lost), c.Wipe(lost))
 
@@ -28,6 +29,9 @@ func TestLostDataIsNoticedAndFetchedFromOthers(t *testing.T) {
 	highest, err := c.Highest(ctx)
 	must(t, err)
 	must(t, c.Await(ctx, "the replica to have what the others had", c.Executed(highest, lost)))
+	if log := c.Logs(lost); !strings.Contains(log, "fetches the state") || !strings.Contains(log, "caught up seq=") {
+		t.Errorf("the replica came back without a state transfer:\n%s", log)
+	}
 	must(t, load.Await(ctx, 100))
 	if proof := prove(ctx, t, c, load); len(proof.Replicas) != 4 {
 		t.Errorf("%d replicas hold the same state, want 4", len(proof.Replicas))
