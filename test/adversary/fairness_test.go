@@ -1,4 +1,4 @@
-package adversary
+package adversary_test
 
 import (
 	"strings"

@@ -52,12 +52,12 @@ var mayImport = map[string][]string{
 	},
 	"test/sim": {
 		"crypto", "app", "app/kv", "pbft/wire", "pbft/core", "pbft/node",
-		"checkpoint", "checkpoint/journal", "checkpoint/journal/disk",
+		"checkpoint", "checkpoint/journal", "checkpoint/journal/disk", "test/adversary",
 	},
 	"test/golden":    {"crypto", "app", "pbft/wire", "pbft/core", "test/sim"},
 	"test/cluster":   {"crypto", "app", "app/kv", "app/counter", "app/bank", "pbft", "pbft/core", "pbft/wire"},
 	"test/bench":     {"crypto", "app", "app/kv", "pbft", "pbft/wire", "pbft/core"},
-	"test/adversary": {},
+	"test/adversary": {"crypto", "pbft/wire"},
 	"test/tidy":      {},
 }
 
