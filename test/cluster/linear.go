@@ -1,83 +1,12 @@
 package cluster
 
 import (
-	"bytes"
 	"context"
 	"fmt"
-	"maps"
-	"math"
-	"slices"
 	"time"
 
-	"github.com/anishathalye/porcupine"
-
-	"github.com/quorate/quorate/app/kv"
+	"github.com/quorate/quorate/test/linear"
 )
-
-// register is the sequential state of one key.
-type register struct {
-	present bool
-	value   string
-}
-
-// next returns what op makes of the register, and its result: the specification
-// of the store, written apart from it.
-func (r register) next(op kv.Op) (register, kv.Result) {
-	written := register{true, string(op.Value)}
-	found := kv.Result{Status: kv.StatusFound, Value: []byte(r.value)}
-	conflict := kv.Result{Status: kv.StatusConflict, Value: []byte(r.value)}
-	none, done := kv.Result{Status: kv.StatusNotFound}, kv.Result{Status: kv.StatusDone}
-	absent := op.Kind == kv.KindPutIfAbsent && !r.present
-	switch {
-	case op.Kind == kv.KindPut || absent:
-		return written, done
-	case op.Kind == kv.KindPutIfAbsent:
-		return r, conflict
-	case !r.present:
-		return r, none
-	}
-	switch op.Kind {
-	case kv.KindGet:
-		return r, found
-	case kv.KindDelete:
-		return register{}, done
-	case kv.KindCompareAndSwap:
-		if r.value != string(op.Old) {
-			return r, conflict
-		}
-		return written, done
-	default:
-		return r, kv.Result{Status: kv.StatusInvalid}
-	}
-}
-
-// String returns the value, for pictures.
-func (r register) String() string {
-	if !r.present {
-		return "nothing"
-	}
-	return r.value
-}
-
-// model is the specification of one key for porcupine. Inputs and outputs are
-// both the Operation.
-func model() porcupine.Model {
-	return porcupine.Model{
-		Init: func() any { return register{} },
-		Step: func(state, input, _ any) (bool, any) {
-			r, isRegister := state.(register)
-			o, isOperation := input.(Operation)
-			if !isRegister || !isOperation {
-				return false, state
-			}
-			after, want := r.next(o.Op)
-			same := o.Result.Status == want.Status && bytes.Equal(o.Result.Value, want.Value)
-			return !o.Finished || same, after
-		},
-		DescribeOperation: func(input, _ any) string { return fmt.Sprint(input) },
-		DescribeState:     func(state any) string { return fmt.Sprint(state) },
-	}
-}
 
 // byKey splits a history into those of its keys.
 func byKey(operations []Operation) map[string][]Operation {
@@ -88,44 +17,28 @@ func byKey(operations []Operation) map[string][]Operation {
 	return keys
 }
 
-// events converts operations for porcupine. One that has no result may take
-// effect at any time after its call, or, as good as never, after all others.
-func events(operations []Operation) []porcupine.Operation {
-	list := make([]porcupine.Operation, 0, len(operations))
+// checkable converts operations for the check.
+func checkable(operations []Operation) []linear.Operation {
+	list := make([]linear.Operation, 0, len(operations))
 	for _, o := range operations {
-		e := porcupine.Operation{ClientId: o.Client, Input: o, Call: int64(o.Call), Output: o, Return: int64(o.Return)}
-		if !o.Finished {
-			e.Return = math.MaxInt64
-		}
-		list = append(list, e)
+		list = append(list, linear.Operation{
+			Client: o.Client, Op: o.Op, Call: o.Call, Return: o.Return, Finished: o.Finished, Result: o.Result, Text: o.String(),
+		})
 	}
 	return list
 }
 
-// linearizable checks every key's history on its own, for linearizability is
-// local. It returns the key that violates it.
+// linearizable checks every key's history. It returns the key that violates it.
 func linearizable(ctx context.Context, operations []Operation, limit time.Duration) (key string, err error) {
-	keys := byKey(operations)
-	deadline := time.Now().Add(limit)
-	for _, key := range slices.Sorted(maps.Keys(keys)) {
-		left := time.Until(deadline)
-		if left <= 0 || ctx.Err() != nil {
-			return "", fmt.Errorf("%w: checking %d keys takes longer than %v", ErrUnproven, len(keys), limit)
-		}
-		switch porcupine.CheckOperationsTimeout(model(), events(keys[key]), left) {
-		case porcupine.Ok:
-		case porcupine.Illegal:
-			return key, nil
-		case porcupine.Unknown:
-			return "", fmt.Errorf("%w: checking the %d operations on %s takes longer than %v",
-				ErrUnproven, len(keys[key]), key, limit)
-		}
+	verdict := linear.Check(ctx, checkable(operations), limit)
+	if !verdict.Proven {
+		return "", fmt.Errorf("%w: checking %d operations on %d keys takes longer than %v",
+			ErrUnproven, len(operations), len(byKey(operations)), limit)
 	}
-	return "", nil
+	return verdict.Key, nil
 }
 
 // draw writes a picture of the history of one key, for a browser.
 func draw(operations []Operation, limit time.Duration, path string) error {
-	_, info := porcupine.CheckOperationsVerbose(model(), events(operations), limit)
-	return porcupine.VisualizePath(model(), info, path)
+	return linear.Draw(checkable(operations), limit, path)
 }

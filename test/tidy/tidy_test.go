@@ -52,10 +52,11 @@ var mayImport = map[string][]string{
 	},
 	"test/sim": {
 		"crypto", "app", "app/kv", "pbft/wire", "pbft/core", "pbft/node",
-		"checkpoint", "checkpoint/journal", "checkpoint/journal/disk", "test/adversary",
+		"checkpoint", "checkpoint/journal", "checkpoint/journal/disk", "test/adversary", "test/linear",
 	},
 	"test/golden":    {"crypto", "app", "pbft/wire", "pbft/core", "test/sim"},
-	"test/cluster":   {"crypto", "app", "app/kv", "app/counter", "app/bank", "pbft", "pbft/core", "pbft/wire"},
+	"test/cluster":   {"crypto", "app", "app/kv", "app/counter", "app/bank", "pbft", "pbft/core", "pbft/wire", "test/linear"},
+	"test/linear":    {"app/kv"},
 	"test/bench":     {"crypto", "app", "app/kv", "pbft", "pbft/wire", "pbft/core"},
 	"test/adversary": {"crypto", "pbft/wire"},
 	"test/tidy":      {},
