@@ -5,6 +5,13 @@ import (
 	"github.com/quorate/quorate/pbft/wire"
 )
 
+// Bytes of a commit certificate in the archive: with batches of one small request
+// and many replicas the signatures are most of it.
+const (
+	committedFixedBytes = 8 + 8 + crypto.DigestSize
+	signedBytes         = 4 + len(crypto.Signature{})
+)
+
 // archive keeps committed batches with their certificates below the low
 // watermark, consecutive and bounded in bytes, for replicas that are behind.
 type archive struct {
@@ -27,12 +34,16 @@ func (a *archive) add(s *slot, bytesMax int) {
 		a.clear()
 	}
 	a.entries = append(a.entries, &wire.Committed{Cert: *s.committed, Batch: batch})
-	a.bytes += batch.Size()
+	a.bytes += committedBytes(a.entries[len(a.entries)-1])
 	for a.bytes > bytesMax && len(a.entries) > 1 {
-		a.bytes -= a.entries[0].Batch.Size()
+		a.bytes -= committedBytes(a.entries[0])
 		a.entries[0] = nil
 		a.entries = a.entries[1:]
 	}
+}
+
+func committedBytes(c *wire.Committed) int {
+	return committedFixedBytes + len(c.Cert.Commits)*signedBytes + c.Batch.Size()
 }
 
 func (a *archive) clear() { *a = archive{} }

@@ -303,7 +303,8 @@ func (r *Replica) committedAt(seq wire.Seq) *wire.Committed {
 // onCommitted takes a batch that proves itself, of any view.
 func (r *Replica) onCommitted(from wire.ReplicaID, m *wire.Committed, fx *Effects) {
 	seq := m.Cert.Seq
-	if seq <= r.low || seq <= r.executed || seq > r.executed+r.cfg.Window || r.transfer != nil {
+	if seq <= r.low || seq <= r.executed || r.transfer != nil ||
+		seq > min(r.executed+r.cfg.Window, r.low+slotWindowsMax*r.cfg.Window) {
 		return
 	}
 	if len(m.Cert.Commits) < r.q.Strong() {

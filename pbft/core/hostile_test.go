@@ -16,10 +16,14 @@ import (
 // than f liars can send. No invariant breaks, and memory stays bounded.
 func TestNoMessageBreaksAReplica(t *testing.T) {
 	taken := map[wire.Kind]int{}
+	var most Sizes
 	rapid.Check(t, func(t *rapid.T) {
 		s := newSwarm(t)
 		s.lying = true
-		s.after = func(m *member, ev Event, _ *Effects) { m.checkBounds(t, ev) }
+		s.after = func(m *member, ev Event, _ *Effects) {
+			m.checkBounds(t, ev)
+			most.raise(m.r.Sizes())
+		}
 		for range rapid.IntRange(50, 800).Draw(t, "steps") {
 			if s.rng.IntN(3) > 0 {
 				s.chance()
@@ -44,6 +48,9 @@ func TestNoMessageBreaksAReplica(t *testing.T) {
 			t.Errorf("no %s was ever taken: the test lacks it", kind)
 		}
 	}
+	if empty := most.empty(); len(empty) > 0 {
+		t.Errorf("nothing ever filled %v: the test of their bounds is void", empty)
+	}
 }
 
 // checkBounds holds what a replica keeps against its bounds.
@@ -54,12 +61,9 @@ func (m *member) checkBounds(t *rapid.T, ev Event) {
 			t.Fatalf("R%d after %T: %d %s, want at most %d", m.id, ev, got, what, most)
 		}
 	}
-	ahead := 2*int(r.cfg.Window) + int(r.executed) - int(r.low)
-	bad("slots", len(r.slots), max(ahead, 2*int(r.cfg.Window)))
-	bad("checkpoints", len(r.checkpoints), int(r.cfg.Window/r.cfg.Interval))
-	bad("snapshots", len(r.snapshots), max(ahead, 0)+1)
-	bad("archived bytes", r.archive.bytes, r.cfg.ArchiveBytesMax+r.cfg.BatchBytesMax)
-	bad("clients", len(r.clients.clients), r.cfg.ClientsMax)
+	if over := r.Sizes().Over(r.cfg.Bounds(m.s.opener.Limits())); len(over) > 0 {
+		t.Fatalf("R%d after %T: %s", m.id, ev, over)
+	}
 	for seq, s := range r.slots {
 		bad("bodies", len(s.bodies), bodiesMax)
 		if seq <= r.low || s.seq != seq {

@@ -87,6 +87,7 @@ func (p *pool) remove(digest crypto.Digest) {
 		delete(p.lines, l.client)
 		p.turn = slices.DeleteFunc(p.turn, func(o *line) bool { return o == l })
 	}
+	one.sealed, one.req = nil, nil // arrivals may keep it for a while
 	p.trim()
 }
 

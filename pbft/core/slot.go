@@ -33,6 +33,7 @@ type slot struct {
 type body struct {
 	digest crypto.Digest
 	batch  *wire.Batch
+	bytes  int
 }
 
 // body returns the batch with this digest, or nil.
@@ -54,7 +55,7 @@ func (s *slot) keep(digest crypto.Digest, batch *wire.Batch) {
 	if s.body(digest) != nil {
 		return
 	}
-	s.bodies = append(s.bodies, body{digest, batch})
+	s.bodies = append(s.bodies, body{digest, batch, batch.Size()})
 	for i := 0; len(s.bodies) > bodiesMax && i < len(s.bodies); {
 		if s.needs(s.bodies[i].digest) {
 			i++
