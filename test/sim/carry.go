@@ -70,14 +70,24 @@ func (n *node) reply(replies []*wire.Reply) {
 		if n.liar != nil {
 			sealed = n.liar.say(n.id, sealed)
 		}
-		reply, ok := message[*wire.Reply](sealed)
-		if !ok {
+		if n.strategy == nil {
+			n.answerClient(sealed)
 			continue
 		}
-		for _, c := range n.w.clients {
-			if c.key == reply.Client {
-				c.incoming(func() { c.take(n.id, reply) })
-			}
+		for _, said := range n.strategy.Answer(puppet{n}, sealed) {
+			n.answerClient(said)
+		}
+	}
+}
+
+func (n *node) answerClient(sealed *wire.Sealed) {
+	reply, ok := message[*wire.Reply](sealed)
+	if !ok {
+		return
+	}
+	for _, c := range n.w.clients {
+		if c.key == reply.Client {
+			c.incoming(func() { c.take(n.id, reply) })
 		}
 	}
 }
@@ -108,7 +118,12 @@ func (n *node) submit(c *client, r *request) {
 	if n.down {
 		return
 	}
+	if n.paused {
+		n.later(func() { n.submit(c, r) })
+		return
+	}
 	n.w.note(markSubmit, n.id, uint64(c.id), uint64(r.first)) //nolint:gosec // small
 	n.w.tell("R%d←C%d request %d", n.id, c.id, r.first)
+	n.w.moment(Moment{What: Submitted, Node: n.index, Peer: len(n.w.nodes) + c.id, Seq: wire.Seq(r.first)})
 	n.step(core.Submitted{Request: r.sealed})
 }

@@ -168,6 +168,7 @@ func (c *client) take(from wire.ReplicaID, reply *wire.Reply) {
 	}
 	c.w.note(markAnswer, wire.ReplicaID(c.id), uint64(reply.Number), uint64(reply.Seq)) //nolint:gosec // small
 	c.w.tell("C%d has the result of %d at %d", c.id, reply.Number, reply.Seq)
+	c.w.moment(Moment{What: Answered, Node: len(c.w.nodes) + c.id, Peer: -1, Seq: reply.Seq, View: reply.View})
 	c.w.oracle.acknowledged(c, q, reply)
 	delete(c.open, reply.Number)
 	q.request.left--

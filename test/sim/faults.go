@@ -8,7 +8,7 @@ import (
 	"github.com/quorate/quorate/pbft/wire"
 )
 
-// links tells what the network lets through.
+// links tells what the network lets through, from process to process.
 type links struct {
 	group []int  // replicas of different groups do not hear each other
 	mute  []bool // replicas that nobody hears
@@ -16,16 +16,26 @@ type links struct {
 	// blocked are, for each receiver, the kinds of messages that do not reach it:
 	// bit k for kind k.
 	blocked []uint32
+	cut     [][]bool        // from one process to another
+	speed   []int           // in bytes a second to a process; 0 is without limit
+	free    []time.Duration // when a slow line has passed on what it has
 }
 
 func newLinks(n int) links {
-	return links{make([]int, n), make([]bool, n), make([]bool, n), make([]uint32, n)}
+	l := links{
+		group: make([]int, n), mute: make([]bool, n), deaf: make([]bool, n), blocked: make([]uint32, n),
+		cut: make([][]bool, n), speed: make([]int, n), free: make([]time.Duration, n),
+	}
+	for i := range l.cut {
+		l.cut[i] = make([]bool, n)
+	}
+	return l
 }
 
-func (l *links) blocks(to wire.ReplicaID, kind wire.Kind) bool { return l.blocked[to]>>kind&1 == 1 }
+func (l *links) blocks(to int, kind wire.Kind) bool { return l.blocked[to]>>kind&1 == 1 }
 
-func (l *links) open(from, to wire.ReplicaID) bool {
-	return l.group[from] == l.group[to] && !l.mute[from] && !l.deaf[to]
+func (l *links) open(from, to int) bool {
+	return l.group[from] == l.group[to] && !l.mute[from] && !l.deaf[to] && !l.cut[from][to]
 }
 
 // plan schedules the faults, and the end of all faults.
@@ -55,6 +65,9 @@ func (w *world) plan() {
 		w.sometime(w.ambush)
 	}
 	w.planFaulty()
+	if w.o.Script != nil {
+		w.o.Script(&Control{w})
+	}
 	w.after(w.o.Turbulence, w.becomeCalm)
 }
 
@@ -67,15 +80,25 @@ func (w *world) sometime(do func()) {
 	})
 }
 
-// amnesiac is the fault of a replica that loses its data.
-const amnesiac = "amnesiac"
+// What may be wrong with a replica.
+const (
+	amnesiac = "amnesiac" // it loses its data
+	rotten   = "rotten"   // its state changes by itself
+	skewed   = "skewed"   // its wall clock is wrong
+	lying    = "liar"
+	twins    = "twin" // two processes have its key
+)
 
 // planFaulty chooses the faulty replicas, each with one fault.
 func (w *world) planFaulty() {
-	victims := w.rng.Perm(len(w.nodes))
+	victims := w.rng.Perm(w.o.Replicas)
 	next := func(fault string) *node {
 		n := w.nodes[victims[0]]
-		victims, n.fault = victims[1:], fault
+		victims = victims[1:]
+		for n.fault != "" { // with a strategy, or a twin
+			n, victims = w.nodes[victims[0]], victims[1:]
+		}
+		n.fault = fault
 		return n
 	}
 	for range w.o.Losses {
@@ -83,14 +106,15 @@ func (w *world) planFaulty() {
 		w.sometime(func() { w.loseData(n) })
 	}
 	for range w.o.Rots {
-		n := next("rotten")
+		n := next(rotten)
 		w.sometime(func() { w.rot(n) })
 	}
 	for range w.o.Skews {
-		next("skewed").skew = wire.Time(time.Hour)
+		next(skewed).skew = wire.Time(time.Hour)
 	}
 	for range w.o.Liars {
-		n := next("liar")
+		n := next(lying)
+		n.byzantine = true
 		n.liar = newLiar(n)
 	}
 }
@@ -99,7 +123,8 @@ func (w *world) becomeCalm() {
 	w.note(markFault, 0, 0, 0)
 	w.tell("calm")
 	w.calm = true
-	w.links = newLinks(w.o.Replicas)
+	w.heal()
+	w.moment(Moment{What: Calm, Node: -1})
 	for _, n := range w.nodes {
 		n.doomed = false
 		n.restart()
@@ -129,7 +154,7 @@ func (w *world) split() {
 	}
 	w.tell("split %v", w.links.group)
 	w.after(w.between(0, w.o.OutageMax), func() {
-		w.links.group = make([]int, w.o.Replicas)
+		w.links.group = make([]int, len(w.nodes))
 		w.tell("heal")
 		for _, n := range w.nodes {
 			w.link(w.someNode(), n)
@@ -168,7 +193,7 @@ func (w *world) ambush() {
 	for to := range w.links.blocked {
 		w.links.blocked[to] = 1 << kind
 	}
-	w.links.blocked[lone.id] = 0
+	w.links.blocked[lone.index] = 0
 	w.tell("only R%d hears a %s", lone.id, kind)
 	w.after(w.between(5*tick, 40*tick), func() {
 		clear(w.links.blocked)
@@ -176,8 +201,8 @@ func (w *world) ambush() {
 			return
 		}
 		if w.o.Crashes == 0 || w.rng.IntN(2) == 0 {
-			w.links.mute[lone.id], w.links.deaf[lone.id] = true, true
-			w.after(w.between(0, w.o.OutageMax), func() { w.links.mute[lone.id], w.links.deaf[lone.id] = false, false })
+			w.links.mute[lone.index], w.links.deaf[lone.index] = true, true
+			w.after(w.between(0, w.o.OutageMax), func() { w.links.mute[lone.index], w.links.deaf[lone.index] = false, false })
 			return
 		}
 		for _, n := range w.nodes {
@@ -195,9 +220,9 @@ func (w *world) muteOne() {
 	if w.rng.IntN(2) == 0 {
 		which = w.links.deaf
 	}
-	which[n.id] = true
-	w.tell("R%d mute %v deaf %v", n.id, w.links.mute[n.id], w.links.deaf[n.id])
-	w.after(w.between(0, w.o.OutageMax), func() { which[n.id] = false })
+	which[n.index] = true
+	w.tell("R%d mute %v deaf %v", n.id, w.links.mute[n.index], w.links.deaf[n.index])
+	w.after(w.between(0, w.o.OutageMax), func() { which[n.index] = false })
 }
 
 // loseData takes a replica's data away. It rejoins.
@@ -225,21 +250,36 @@ func (w *world) link(n, peer *node) {
 	}
 	life := n.life
 	w.after(w.delay(), func() {
-		if n.alive(life) && !peer.down && w.links.open(peer.id, n.id) {
+		if n.alive(life) && !peer.down && w.links.open(peer.index, n.index) {
 			n.step(core.Linked{Peer: peer.id})
 		}
 	})
 }
 
-// transmit carries a message from one replica to another.
-func (w *world) transmit(from, to wire.ReplicaID, sealed *wire.Sealed) {
-	if from == to {
-		n := w.nodes[to]
-		life := n.life
-		w.after(0, func() { n.receive(life, from, sealed) })
+// heal ends every fault of the network.
+func (w *world) heal() { w.links = newLinks(len(w.nodes)) }
+
+// transmit carries a message to a replica: to all processes with that key, or to
+// the sender itself.
+func (w *world) transmit(from *node, to wire.ReplicaID, sealed *wire.Sealed) {
+	if from.id == to {
+		life := from.life
+		w.after(0, func() { from.receive(life, to, sealed) })
 		return
 	}
-	if !w.links.open(from, to) || w.links.blocks(to, sealed.Message().Kind()) || !w.calm && w.chance(w.o.Loss) {
+	for _, n := range w.byID[to] {
+		w.pass(from, n, sealed)
+	}
+}
+
+// pass carries a message from one process to another, or loses it.
+func (w *world) pass(from, to *node, sealed *wire.Sealed) {
+	w.messages++
+	id := w.messages
+	w.passage(Sent, from, to, id, sealed)
+	if !w.links.open(from.index, to.index) || w.links.blocks(to.index, sealed.Message().Kind()) ||
+		!w.calm && w.chance(w.o.Loss) {
+		w.passage(Dropped, from, to, id, sealed)
 		return
 	}
 	copies := 1
@@ -247,8 +287,19 @@ func (w *world) transmit(from, to wire.ReplicaID, sealed *wire.Sealed) {
 		copies = 2
 	}
 	for range copies {
-		w.after(w.delay(), func() { w.deliver(from, to, sealed) })
+		d := w.delay()
+		if w.links.speed[to.index] > 0 {
+			d += w.queue(to.index, len(sealed.Frame()))
+		}
+		w.after(d, func() { w.deliver(from, to, id, sealed) })
 	}
+}
+
+// queue returns how long a message waits for a slow line.
+func (w *world) queue(to, bytes int) time.Duration {
+	l := &w.links
+	l.free[to] = max(l.free[to], w.now) + time.Duration(bytes)*time.Second/time.Duration(l.speed[to])
+	return l.free[to] - w.now
 }
 
 func (w *world) delay() time.Duration {
@@ -258,25 +309,27 @@ func (w *world) delay() time.Duration {
 	return w.between(w.o.DelayMin, w.o.DelayMax)
 }
 
-// deliver hands a message over, through its encoding when asked to, or when a
-// liar made it.
-func (w *world) deliver(from, to wire.ReplicaID, sealed *wire.Sealed) {
-	if !w.links.open(from, to) {
+// deliver hands a message over, through its encoding when asked to, or when it
+// is a liar's.
+func (w *world) deliver(from, to *node, id uint64, sealed *wire.Sealed) {
+	if !w.links.open(from.index, to.index) || to.down {
+		w.passage(Dropped, from, to, id, sealed)
 		return
 	}
-	lies := w.nodes[from].liar != nil
+	lies := from.liar != nil || from.strategy != nil
 	if w.o.Reencode || lies {
 		opened, err := w.opener.OpenOne(sealed.Frame())
 		switch {
 		case err != nil && lies:
 			w.counters.Unopened++
+			w.passage(Dropped, from, to, id, sealed)
 			return
 		case err != nil:
-			w.fail(fmt.Errorf("replica %d sends what cannot be opened: %w", from, err))
+			w.fail(fmt.Errorf("replica %d sends what cannot be opened: %w", from.id, err))
 			return
 		}
 		sealed = opened
 	}
-	n := w.nodes[to]
-	n.receive(n.life, from, sealed)
+	w.passage(Received, from, to, id, sealed)
+	to.receive(to.life, from.id, sealed)
 }

@@ -49,7 +49,7 @@ func (l *liar) hear(sealed *wire.Sealed) {
 func (l *liar) echo(to wire.ReplicaID) {
 	if w := l.n.w; len(l.echoes) > 0 && w.chance(l.lies/4) {
 		w.counters.Echoes++
-		w.transmit(l.n.id, to, l.echoes[w.rng.IntN(len(l.echoes))])
+		w.transmit(l.n, to, l.echoes[w.rng.IntN(len(l.echoes))])
 	}
 }
 

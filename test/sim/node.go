@@ -10,6 +10,7 @@ import (
 	"github.com/quorate/quorate/pbft/core"
 	driver "github.com/quorate/quorate/pbft/node"
 	"github.com/quorate/quorate/pbft/wire"
+	"github.com/quorate/quorate/test/adversary"
 )
 
 // resultBytesMax bounds a result.
@@ -18,16 +19,19 @@ const resultBytesMax = 1 << 18
 // node is one replica with its process and disk.
 type node struct {
 	w      *world
+	index  int // among the processes
 	id     wire.ReplicaID
 	signer crypto.Signer
 	life   int // grows at every start; what was scheduled for an earlier life is void
 	down   bool
 
 	// What is wrong with it, if anything.
-	fault string // for people
-	liar  *liar
-	skew  wire.Time
-	rot   bool // the state has changed by itself and is not repaired
+	fault     string // for people
+	byzantine bool   // it may say anything
+	liar      *liar
+	strategy  adversary.Strategy
+	skew      wire.Time
+	rot       bool // the state has changed by itself and is not repaired
 
 	// The disk.
 	journal ledger
@@ -43,7 +47,13 @@ type node struct {
 	doomed  bool               // crashes in, or right after, its next flush of something
 	reports []core.Snapshotted // durable snapshots that the core was not told of
 	fetches *fetching
-	fx      core.Effects
+	paused  bool
+	backlog []func() // what waits for the end of the pause
+	failing bool     // the next flush fails
+
+	prepared, committed wire.Seq // the highest, ever
+
+	fx core.Effects
 }
 
 func newNode(w *world, id wire.ReplicaID, signer crypto.Signer) *node {
@@ -78,7 +88,7 @@ func (n *node) config() core.Config {
 	c.InFlight, c.BatchRequestsMax, c.BatchBytesMax = o.InFlight, o.BatchRequests, o.BatchBytes
 	c.QueueRequestsMax = o.QueueRequests
 	c.ArchiveBytesMax, c.ClientsMax = o.ArchiveBytes, o.ClientsMax
-	c.RequestTicks, c.StatusTicks, c.HeartbeatTicks, c.CatchUpTicks = 50, 5, 40, 5
+	c.RequestTicks, c.StatusTicks, c.HeartbeatTicks, c.CatchUpTicks = requestTicks, 5, 40, 5
 	_, c.StateZero = newModelState().Last()
 	if o.RealStorage {
 		c.StateZero = checkpoint.EmptyRoot()
@@ -121,6 +131,7 @@ func (n *node) restart() {
 	n.life++
 	n.w.note(markStart, n.id, 0, 0)
 	n.w.tell("R%d starts", n.id)
+	n.w.moment(Moment{What: Started, Node: n.index})
 	n.step(core.Start{Now: n.wall()})
 	n.ticking(n.life)
 	for _, peer := range n.w.nodes {
@@ -131,11 +142,50 @@ func (n *node) restart() {
 
 func (n *node) ticking(life int) {
 	n.w.after(tick, func() {
-		if n.alive(life) {
+		if !n.alive(life) {
+			return
+		}
+		if !n.paused {
 			n.step(core.Tick{Now: n.wall()})
-			n.ticking(life)
+			if n.strategy != nil {
+				n.strategy.Tick(puppet{n})
+			}
+		}
+		n.ticking(life)
+	})
+}
+
+// pause stops the process for a time.
+func (n *node) pause(d time.Duration) {
+	if n.down || n.paused {
+		return
+	}
+	n.paused = true
+	n.w.moment(Moment{What: Faulted, Node: n.index, Text: "stops for " + d.String()})
+	life := n.life
+	n.w.after(d, func() {
+		if n.alive(life) {
+			n.resume()
 		}
 	})
+}
+
+// resume takes in what has come during the pause.
+func (n *node) resume() {
+	backlog := n.backlog
+	n.paused, n.backlog = false, nil
+	for _, do := range backlog {
+		do()
+	}
+}
+
+// backlogMax bounds what waits for a process that is paused.
+const backlogMax = 4096
+
+func (n *node) later(do func()) {
+	if len(n.backlog) < backlogMax {
+		n.backlog = append(n.backlog, do)
+	}
 }
 
 func (n *node) alive(life int) bool { return !n.down && n.life == life }
@@ -147,6 +197,7 @@ func (n *node) crash() {
 	}
 	n.w.note(markCrash, n.id, 0, 0)
 	n.w.tell("R%d crashes", n.id)
+	n.w.moment(Moment{What: Crashed, Node: n.index})
 	c := &n.w.counters
 	c.Crashes++
 	if n.fetches != nil {
@@ -154,6 +205,7 @@ func (n *node) crash() {
 	}
 	n.unsent = len(n.held) > 0
 	n.held, n.flushes, n.doomed, n.reports, n.fetches = nil, false, false, nil, nil
+	n.paused, n.backlog, n.failing = false, nil, false
 	n.journal.crash(n.w.rng)
 	lost, err := n.state.crash(n.w.rng)
 	n.check("open the state", err)
@@ -184,6 +236,10 @@ func (n *node) receive(life int, from wire.ReplicaID, sealed *wire.Sealed) {
 	if !n.alive(life) {
 		return
 	}
+	if n.paused {
+		n.later(func() { n.receive(life, from, sealed) })
+		return
+	}
 	n.w.note(markReceive, n.id, uint64(from), tag(sealed))
 	if n.w.tracing() {
 		n.w.tell("R%d←R%d %s %s", n.id, from, sealed.Message().Kind(), n.w.describe(sealed))
@@ -198,7 +254,11 @@ func (n *node) receive(life int, from wire.ReplicaID, sealed *wire.Sealed) {
 		n.w.counters.Early++
 	}
 	before := n.replica.Executed()
-	n.step(core.Received{From: from, Message: sealed})
+	if n.strategy != nil && from != n.id {
+		n.hear(from, sealed)
+	} else {
+		n.step(core.Received{From: from, Message: sealed})
+	}
 	if _, late := sealed.Message().(*wire.Committed); late {
 		n.w.counters.CaughtUp += int(n.replica.Executed() - before) //nolint:gosec // small
 	}
@@ -263,7 +323,20 @@ func (n *node) scheduleFlush() {
 }
 
 func (n *node) flush() {
+	if n.paused {
+		life := n.life
+		n.later(func() {
+			if n.alive(life) {
+				n.flush()
+			}
+		})
+		return
+	}
 	n.flushes = false
+	if n.failing { // who cannot keep its word must stop
+		n.crash()
+		return
+	}
 	if n.doomed && n.w.rng.IntN(2) == 0 {
 		n.crashFor(2 * time.Second)
 		return
@@ -275,6 +348,11 @@ func (n *node) flush() {
 		n.crashFor(2 * time.Second)
 		return
 	}
+	n.release()
+}
+
+// release sends what waited for the flush.
+func (n *node) release() {
 	held := n.held
 	n.held = nil
 	for _, s := range held {
@@ -287,7 +365,7 @@ func (n *node) flush() {
 			n.send(s.To, sealed)
 			continue
 		}
-		for to := range n.w.nodes {
+		for to := range n.w.o.Replicas {
 			n.send(wire.ReplicaID(to), sealed) //nolint:gosec // small
 		}
 	}
@@ -295,10 +373,14 @@ func (n *node) flush() {
 
 // send lets a message go, or what a liar makes of it.
 func (n *node) send(to wire.ReplicaID, sealed *wire.Sealed) {
+	if n.strategy != nil && to != n.id {
+		n.say(to, sealed)
+		return
+	}
 	if n.liar != nil && to != n.id {
 		sealed = n.liar.say(to, sealed)
 	}
 	if sealed != nil {
-		n.w.transmit(n.id, to, sealed)
+		n.w.transmit(n, to, sealed)
 	}
 }

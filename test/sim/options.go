@@ -11,6 +11,8 @@ import (
 	"github.com/quorate/quorate/app"
 	"github.com/quorate/quorate/app/kv"
 	"github.com/quorate/quorate/pbft/core"
+	"github.com/quorate/quorate/pbft/wire"
+	"github.com/quorate/quorate/test/adversary"
 )
 
 // Options describe one run. FromSeed draws them; every field may be set, and
@@ -75,6 +77,17 @@ type Options struct {
 	// itself once; the wall clock of Skews is an hour off; Liars say, in messages
 	// that they sign, what the protocol does not let them.
 	Losses, Rots, Skews, Liars int
+	// Twins is how many replicas run twice, with one key (Bano et al., "Twins: BFT
+	// Systems Made Robust", OPODIS 2021). Byzantine are replicas that play a
+	// strategy, with what makes it. Both count among the Faults.
+	Twins     int
+	Byzantine map[wire.ReplicaID]func() adversary.Strategy
+	// Excess lets more replicas be faulty than Faults, to see whether they can be
+	// proven guilty: agreement may break then, and only what holds all the same,
+	// O8 and O9, is a violation.
+	Excess bool
+	// Script, if set, steers the run, beside what is drawn.
+	Script func(c *Control)
 
 	// Turbulence is how long faults happen; afterwards the network is timely and
 	// everyone is up. Liars and skewed clocks stay what they are.
@@ -91,6 +104,9 @@ type Options struct {
 
 	// Trace, if set, gets a line for every event. It changes nothing in the run.
 	Trace func(at time.Duration, line string)
+	// Watch, if set, gets everything that happens, as data. It changes nothing in
+	// the run.
+	Watch func(Moment)
 }
 
 func (o Options) withDefaults() Options {
@@ -145,7 +161,7 @@ func (o Options) withDefaults() Options {
 func (o Options) On(replicas int) Options {
 	o.Replicas, o.Faults = replicas, min(max(1, o.Faults), (replicas-1)/3)
 	left := o.Faults
-	for _, faulty := range []*int{&o.Losses, &o.Rots, &o.Skews, &o.Liars} {
+	for _, faulty := range []*int{&o.Losses, &o.Rots, &o.Skews, &o.Liars, &o.Twins} {
 		*faulty = min(*faulty, left)
 		left -= *faulty
 	}
@@ -157,20 +173,29 @@ func (o Options) validate() error {
 	if o.Operation == nil {
 		return errors.New("sim: Options.Machine is set and Options.Operation is not: say what its clients do")
 	}
-	if sum := o.Losses + o.Rots + o.Skews + o.Liars; sum > o.Faults {
+	for id := range o.Byzantine {
+		if int(id) >= o.Replicas {
+			return fmt.Errorf("sim: replica %d of Byzantine is not one of %d", id, o.Replicas)
+		}
+	}
+	sum := o.Losses + o.Rots + o.Skews + o.Liars + o.Twins + len(o.Byzantine)
+	if sum > o.Replicas {
+		return fmt.Errorf("sim: %d faulty replicas are more than there are", sum)
+	}
+	if sum > o.Faults && !o.Excess {
 		return fmt.Errorf("sim: %d faulty replicas are more than the %d of Faults", sum, o.Faults)
 	}
 	return nil
 }
 
 // String names the run in one line, as the Go expression that makes its Options:
-// all but the functions.
+// all but the functions and Byzantine.
 func (o Options) String() string {
 	var fields []string
 	v := reflect.ValueOf(o)
 	for i := range v.NumField() {
 		f := v.Field(i)
-		if f.IsZero() || f.Kind() == reflect.Func {
+		if f.IsZero() || f.Kind() == reflect.Func || f.Kind() == reflect.Map {
 			continue
 		}
 		text := fmt.Sprint(f.Interface())

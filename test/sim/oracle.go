@@ -1,8 +1,6 @@
 package sim
 
 import (
-	"fmt"
-
 	"github.com/quorate/quorate/crypto"
 	"github.com/quorate/quorate/pbft/core"
 	"github.com/quorate/quorate/pbft/wire"
@@ -11,7 +9,6 @@ import (
 // oracle watches the properties, at every event.
 type oracle struct {
 	w         *world
-	violation error
 	batches   map[wire.Seq]crypto.Digest // O1
 	histories map[wire.Seq]crypto.Digest // O2
 	states    map[wire.Seq]crypto.Digest // O3
@@ -45,10 +42,11 @@ func newOracle(w *world) oracle {
 
 // same requires that m holds value at key, or nothing yet. It tells whether it
 // was there.
-func same[K comparable](o *oracle, m map[K]crypto.Digest, key K, value crypto.Digest, what string) bool {
+func same[K comparable](o *oracle, m map[K]crypto.Digest, key K, value crypto.Digest, l law) bool {
+	o.w.checked(l)
 	old, ok := m[key]
 	if ok && old != value {
-		o.w.fail(fmt.Errorf("%s: %v has %s and %s", what, key, old.Short(), value.Short()))
+		o.w.breach(l, "%v has %s and %s", key, old.Short(), value.Short())
 	}
 	if !ok {
 		m[key] = value
@@ -59,31 +57,33 @@ func same[K comparable](o *oracle, m map[K]crypto.Digest, key K, value crypto.Di
 // executed checks O1, O2 and O4.
 func (o *oracle) executed(n *node, ex core.Execution) {
 	o.w.note(markExecute, n.id, uint64(ex.Seq), short(ex.Digest))
+	o.w.moment(Moment{What: Executed, Node: n.index, View: ex.View, Seq: ex.Seq, Digest: ex.Digest})
 	if o.w.tracing() {
 		o.w.tell("R%d executes %d %s", n.id, ex.Seq, ex.Digest.Short())
 	}
 	if ex.Digest == wire.NullDigest() {
 		o.w.counters.Nulls++
 	}
-	if n.liar != nil {
+	if n.byzantine {
 		return
 	}
-	known := same(o, o.batches, ex.Seq, ex.Digest, "O1 agreement")
-	same(o, o.histories, ex.Seq, ex.History, "O2 prefix")
+	known := same(o, o.batches, ex.Seq, ex.Digest, lawAgreement)
+	same(o, o.histories, ex.Seq, ex.History, lawPrefix)
 	for _, order := range ex.Orders {
 		if !order.Run {
 			continue
 		}
 		op := operation{order.Request.Client, order.Request.Session, order.Number()}
 		if at, ok := o.ran[op]; ok && at != ex.Seq {
-			o.w.fail(fmt.Errorf("O4 exactly once: operation %d executes at %d and at %d", op.number, at, ex.Seq))
+			o.w.breach(lawOnce, "operation %d executes at %d and at %d", op.number, at, ex.Seq)
 		}
 		o.ran[op] = ex.Seq
+		o.w.checked(lawOnce)
 		if known || order.Index > 0 {
 			continue // its signature was checked
 		}
 		if _, err := o.w.opener.OpenOne(wire.Encode(order.Request)); err != nil {
-			o.w.fail(fmt.Errorf("O4 validity: %w", err))
+			o.w.breach(lawOnce, "%w", err)
 		}
 	}
 }
@@ -94,8 +94,8 @@ func (o *oracle) snapshotted(n *node, seq wire.Seq, root crypto.Digest) {
 	if o.w.tracing() {
 		o.w.tell("R%d snapshot %d %s", n.id, seq, root.Short())
 	}
-	if n.liar == nil && !n.rot {
-		same(o, o.states, seq, root, "O3 state")
+	if !n.byzantine && !n.rot {
+		same(o, o.states, seq, root, lawState)
 	}
 }
 
@@ -105,7 +105,7 @@ func (o *oracle) converged() {
 	var first *node
 	var content crypto.Digest
 	for _, n := range o.w.nodes {
-		if n.liar != nil || n.rot {
+		if n.byzantine || n.rot {
 			continue
 		}
 		digest := crypto.Sum(flatten(n.state))
@@ -113,7 +113,7 @@ func (o *oracle) converged() {
 			first, content = n, digest
 		}
 		if digest != content {
-			o.w.fail(fmt.Errorf("O3 state: R%d and R%d have executed %d and differ", first.id, n.id, n.replica.Executed()))
+			o.w.breach(lawState, "R%d and R%d have executed %d and differ", first.id, n.id, n.replica.Executed())
 		}
 	}
 }
@@ -121,11 +121,11 @@ func (o *oracle) converged() {
 // signed checks O8: everything that leaves a correct replica. The checkpoints of
 // one whose state has changed by itself are wrong, and right when repaired.
 func (o *oracle) signed(n *node, sealed *wire.Sealed) {
-	if n.liar != nil {
+	if n.byzantine {
 		return
 	}
 	once := func(kind wire.Kind, view wire.View, seq wire.Seq, digest crypto.Digest) {
-		same(o, o.said, statement{n.id, kind, view, seq}, digest, "O8 conflict")
+		same(o, o.said, statement{n.id, kind, view, seq}, digest, lawConflict)
 	}
 	switch m := sealed.Message().(type) { //nolint:gochecksumtype // the others cannot conflict
 	case *wire.PrePrepare:
@@ -137,7 +137,7 @@ func (o *oracle) signed(n *node, sealed *wire.Sealed) {
 		once(m.Kind(), m.View, m.Seq, m.Digest)
 		o.votes.commit(n, m.Vote)
 	case *wire.Checkpoint:
-		if o.w.o.Rots == 0 || n.fault == "" {
+		if n.fault != rotten {
 			once(m.Kind(), 0, m.Seq, m.State)
 		}
 	case *wire.ViewChange:
@@ -155,6 +155,7 @@ func (o *oracle) signed(n *node, sealed *wire.Sealed) {
 func (o *oracle) observe(n *node, observations []core.Observation) {
 	for _, obs := range observations {
 		o.w.counters.observe(obs)
+		o.w.observed(n, obs)
 		if o.w.tracing() {
 			o.w.tell("R%d %s", n.id, core.Describe(obs))
 		}
@@ -163,7 +164,7 @@ func (o *oracle) observe(n *node, observations []core.Observation) {
 			o.accused(n, obs)
 		case core.Diverged:
 			if n.fault == "" {
-				o.w.fail(fmt.Errorf("O3 state: R%d diverges at %d", n.id, obs.Seq))
+				o.w.breach(lawState, "R%d diverges at %d", n.id, obs.Seq)
 			}
 		case core.LeftView:
 			o.w.note(markObserve, n.id, 0, uint64(obs.View))
@@ -176,11 +177,15 @@ func (o *oracle) observe(n *node, observations []core.Observation) {
 }
 
 func (o *oracle) accused(n *node, obs core.Misbehaved) {
+	o.w.checked(lawAccount)
 	if err := obs.Evidence.Check(o.w.o.Replicas); err != nil {
-		o.w.fail(fmt.Errorf("O9 accountability: R%d accuses without proof: %w", n.id, err))
+		o.w.breach(lawAccount, "R%d accuses without proof: %w", n.id, err)
+	}
+	if !n.byzantine {
+		o.w.accused[obs.Evidence.Culprit]++
 	}
 	if culprit := o.w.nodes[obs.Evidence.Culprit]; culprit.fault == "" {
-		o.w.fail(fmt.Errorf("O9 accountability: R%d accuses R%d: %s", n.id, culprit.id, core.Describe(obs)))
+		o.w.breach(lawAccount, "R%d accuses R%d: %s", n.id, culprit.id, core.Describe(obs))
 	}
 }
 
@@ -190,11 +195,12 @@ func (o *oracle) acknowledged(c *client, q *question, reply *wire.Reply) {
 	at, ok := o.ran[operation{reply.Client, reply.Session, reply.Number}]
 	switch {
 	case !ok || at != reply.Seq || reply.Outcome == wire.OutcomeForgotten || reply.Outcome == wire.OutcomeWindow:
-		o.w.fail(fmt.Errorf("validity: client %d is told outcome %d of operation %d at %d; it ran at %d",
-			c.id, reply.Outcome, reply.Number, reply.Seq, at))
+		o.w.breach(lawOnce, "client %d is told outcome %d of operation %d at %d; it ran at %d",
+			c.id, reply.Outcome, reply.Number, reply.Seq, at)
 	case reply.Seq <= q.floor:
-		o.w.fail(fmt.Errorf("O5 order: client %d's operation %d is at %d, and one answered before it was asked at %d",
-			c.id, reply.Number, reply.Seq, q.floor))
+		o.w.breach(lawOrder, "client %d's operation %d is at %d, and one answered before it was asked at %d",
+			c.id, reply.Number, reply.Seq, q.floor)
 	}
+	o.w.checked(lawOrder)
 	o.answered = max(o.answered, reply.Seq)
 }

@@ -85,7 +85,7 @@ func (n *node) advance(f *fetching) {
 		count := min(questionPieces, len(open))
 		m := &wire.FetchPieces{Seq: cert.Seq, Root: cert.State, Digests: open[:count], Sender: n.id}
 		open = open[count:]
-		n.w.transmit(n.id, f.target.From[f.next%len(f.target.From)], wire.Seal(n.signer, n.w.domain, m))
+		n.w.transmit(n, f.target.From[f.next%len(f.target.From)], wire.Seal(n.signer, n.w.domain, m))
 		f.next++
 	}
 }

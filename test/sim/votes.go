@@ -1,7 +1,6 @@
 package sim
 
 import (
-	"fmt"
 	"slices"
 
 	"github.com/quorate/quorate/crypto"
@@ -31,7 +30,7 @@ type choice struct {
 
 func newVotes(w *world) votes {
 	return votes{
-		w: w, enough: w.quorum.Strong() - w.o.Liars - w.o.Losses,
+		w: w, enough: w.quorum.Strong() - w.o.Liars - w.o.Losses - w.o.Twins - len(w.o.Byzantine),
 		cast:  map[wire.Seq]map[choice]map[wire.ReplicaID]bool{},
 		voted: map[wire.Seq][]choice{}, fixed: map[wire.Seq]choice{},
 	}
@@ -39,7 +38,7 @@ func newVotes(w *world) votes {
 
 // faithful tells whether n keeps its word: a liar does not, nor does one that
 // forgets its votes.
-func faithful(n *node) bool { return n.liar == nil && n.fault != amnesiac }
+func faithful(n *node) bool { return !n.byzantine && n.fault != amnesiac }
 
 // prepare notes that n votes, in either phase.
 func (v *votes) prepare(n *node, vote wire.Vote) {
@@ -83,7 +82,7 @@ func (v *votes) commit(n *node, vote wire.Vote) {
 
 func (v *votes) compare(seq wire.Seq, fixed, c choice) {
 	if c.view > fixed.view && c.digest != fixed.digest {
-		v.w.fail(fmt.Errorf("O1 agreement: %d may have committed %s in view %d, and a correct replica votes for %s in view %d",
-			seq, fixed.digest.Short(), fixed.view, c.digest.Short(), c.view))
+		v.w.breach(lawAgreement, "%d may have committed %s in view %d, and a correct replica votes for %s in view %d",
+			seq, fixed.digest.Short(), fixed.view, c.digest.Short(), c.view)
 	}
 }

@@ -15,6 +15,9 @@ import (
 // tick is the virtual length of a core tick.
 const tick = 10 * time.Millisecond
 
+// requestTicks is the request timeout T.
+const requestTicks = 50
+
 // eventsMax ends a run that does not.
 const eventsMax = 5_000_000
 
@@ -25,6 +28,7 @@ const wallStart = wire.Time(1_700_000_000_000_000_000)
 type world struct {
 	o        Options
 	rng      *rand.Rand
+	scheme   *Scheme
 	now      time.Duration
 	order    uint64
 	agenda   agenda
@@ -32,12 +36,21 @@ type world struct {
 	quorum   core.Quorum
 	domain   crypto.Domain
 	opener   *wire.Opener
-	nodes    []*node
+	nodes    []*node   // the processes: replica i is the i-th, twins come last
+	byID     [][]*node // those of each replica
 	clients  []*client
 	links    links
 	oracle   oracle
 	track    track
 	counters Counters
+	verdicts verdicts
+	notes    []Note
+	accused  []int     // by correct replicas, for each replica
+	watchers []watcher // of the script
+	expected int       // what the script waits for
+	messages uint64
+
+	violation error // the first
 }
 
 // Result is the outcome of a run.
@@ -56,6 +69,14 @@ type Result struct {
 	Virtual  time.Duration
 	// Counters tell which faults bit.
 	Counters Counters
+	// Oracles are the verdicts of all oracles.
+	Oracles []Verdict
+	// Notes tell what liars did and, if Watch is set, what the others noticed. No
+	// more than some are kept.
+	Notes []Note
+	// Accused counts, for each replica, how often a correct one had proof that it
+	// lied.
+	Accused []int
 }
 
 // Run executes one schedule, in the caller's goroutine. Any number of runs may
@@ -72,7 +93,8 @@ func Run(o Options) Result {
 	w := &world{
 		o: o, rng: rand.New(rand.NewPCG(o.Seed, 1)), quorum: q, track: newTrack(),
 		domain: crypto.Domain{Cluster: crypto.Sum([]byte("sim"))},
-		links:  newLinks(o.Replicas),
+		links:  newLinks(o.Replicas + o.Twins), scheme: NewScheme(), accused: make([]int, o.Replicas),
+		byID: make([][]*node, o.Replicas),
 	}
 	w.oracle = newOracle(w)
 	w.populate()
@@ -83,28 +105,57 @@ func Run(o Options) Result {
 
 // populate makes the keys, the replicas and the clients.
 func (w *world) populate() {
-	scheme := NewScheme()
 	signers := make([]crypto.Signer, w.o.Replicas)
 	keys := make([]crypto.PublicKey, w.o.Replicas)
 	for i := range signers {
-		signers[i] = w.signer(scheme, i)
+		signers[i] = w.signer(i)
 		keys[i] = signers[i].Public()
 	}
-	var verifier crypto.Verifier = scheme
+	var verifier crypto.Verifier = w.scheme
 	if w.o.RealSignatures {
 		verifier = crypto.NewVerifier(64)
 	}
 	w.opener = wire.NewOpener(w.domain, keys, wire.DefaultLimits(w.o.Replicas), verifier)
 	for i := range signers {
-		w.nodes = append(w.nodes, newNode(w, wire.ReplicaID(i), signers[i])) //nolint:gosec // i < n
+		w.enroll(newNode(w, wire.ReplicaID(i), signers[i])) //nolint:gosec // i < n
 	}
+	w.populateFaulty()
 	for i := range w.o.Clients {
-		w.clients = append(w.clients, newClient(w, i, w.signer(scheme, 1000+i)))
+		w.clients = append(w.clients, newClient(w, i, w.signer(clientKeys+i)))
+	}
+}
+
+// enroll adds a process.
+func (w *world) enroll(n *node) {
+	n.index = len(w.nodes)
+	w.nodes = append(w.nodes, n)
+	w.byID[n.id] = append(w.byID[n.id], n)
+}
+
+// populateFaulty gives strategies to those that play one, and twins to some
+// others.
+func (w *world) populateFaulty() {
+	for _, n := range w.nodes {
+		if strategy := w.o.Byzantine[n.id]; strategy != nil {
+			n.fault, n.byzantine, n.strategy = lying, true, strategy()
+		}
+	}
+	rng := rand.New(rand.NewPCG(w.o.Seed, 2)) //nolint:gosec // it need not be secret
+	left := w.o.Twins
+	for _, i := range rng.Perm(w.o.Replicas) {
+		if n := w.nodes[i]; left > 0 && n.fault == "" {
+			left--
+			twin := newNode(w, n.id, n.signer)
+			for _, one := range []*node{n, twin} {
+				one.fault, one.byzantine = twins, true
+			}
+			w.enroll(twin)
+		}
 	}
 }
 
 // signer returns the n-th key's signer: of the stub scheme, or the real one.
-func (w *world) signer(scheme *Scheme, n int) crypto.Signer {
+func (w *world) signer(n int) crypto.Signer {
 	var seed [crypto.SeedSize]byte
 	binary.BigEndian.PutUint64(seed[:], uint64(n)+1) //nolint:gosec // not negative
 	key, err := crypto.NewPrivateKey(seed[:])
@@ -114,7 +165,7 @@ func (w *world) signer(scheme *Scheme, n int) crypto.Signer {
 	if w.o.RealSignatures {
 		return key
 	}
-	return scheme.Signer(key)
+	return w.scheme.Signer(key)
 }
 
 // after schedules do.
@@ -131,30 +182,25 @@ func (w *world) between(low, high time.Duration) time.Duration {
 // chance draws with probability p.
 func (w *world) chance(p float64) bool { return p > 0 && w.rng.Float64() < p }
 
-// fail records the first violation.
-func (w *world) fail(err error) {
-	if w.oracle.violation != nil {
-		return
-	}
-	w.oracle.violation = fmt.Errorf("%w\n\treplay: sim.Run(%s)", err, w.o)
-	w.tell("VIOLATION %v", err)
-}
-
 func (w *world) wall() wire.Time { return wallStart + wire.Time(w.now) }
 
 // loop runs until everything is done and equal, something is violated, or time
 // is up.
 func (w *world) loop() {
 	end := w.o.Turbulence + w.o.Patience
-	for len(w.agenda) > 0 && w.oracle.violation == nil {
+	for len(w.agenda) > 0 && w.violation == nil {
 		next := w.agenda.pop()
 		w.now = next.at
 		if w.now > end || w.track.events > eventsMax {
-			w.fail(fmt.Errorf("liveness: %s after the network became timely: %s", w.o.Patience, w.unfinished()))
+			w.breach(lawLiveness, "%s after the network became timely: %s", w.o.Patience, w.unfinished())
 			return
 		}
 		next.do()
-		if w.calm && w.finished() {
+		if len(w.watchers) > 0 {
+			w.settle()
+		}
+		if w.calm && w.expected == 0 && w.finished() {
+			w.checked(lawLiveness)
 			w.oracle.converged()
 			return
 		}
@@ -171,12 +217,12 @@ func (w *world) finished() bool {
 	}
 	reached := wire.Seq(0)
 	for _, n := range w.nodes {
-		if n.liar == nil {
+		if !n.byzantine {
 			reached = max(reached, n.replica.Executed())
 		}
 	}
 	for _, n := range w.nodes {
-		if n.liar == nil && (n.down || n.replica.Executed() != reached || n.replica.Transferring()) {
+		if !n.byzantine && (n.down || n.replica.Executed() != reached || n.replica.Transferring()) {
 			return false
 		}
 	}
@@ -198,8 +244,8 @@ func (w *world) unfinished() string {
 
 func (w *world) result() Result {
 	res := Result{
-		Options: w.o.withoutFunctions(), Violation: w.oracle.violation, Events: w.track.events, Virtual: w.now,
-		Trace: w.track.digest(), Counters: w.counters,
+		Options: w.o.withoutFunctions(), Violation: w.violation, Events: w.track.events, Virtual: w.now,
+		Trace: w.track.digest(), Counters: w.counters, Oracles: w.verdicts.list(), Notes: w.notes, Accused: w.accused,
 	}
 	res.Counters.Checkpoints = len(w.oracle.states)
 	for _, n := range w.nodes {
