@@ -25,6 +25,7 @@ const (
 	laws int = iota
 )
 
+// String returns the name of the law.
 func (l law) String() string {
 	return [laws]string{
 		"O1 agreement", "O2 prefix", "O3 state", "O4 validity", "O5 order", "O6 liveness", "O7 memory",
