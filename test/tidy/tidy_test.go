@@ -59,6 +59,7 @@ var mayImport = map[string][]string{
 	"test/linear":    {"app/kv"},
 	"test/bench":     {"crypto", "app", "app/kv", "pbft", "pbft/wire", "pbft/core"},
 	"test/adversary": {"crypto", "pbft/wire"},
+	"test/picture":   {"pbft/wire", "test/sim"},
 	"test/tidy":      {},
 }
 
