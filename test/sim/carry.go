@@ -67,9 +67,6 @@ func (n *node) answer(answers []core.Answer) {
 
 func (n *node) reply(replies []*wire.Reply) {
 	for _, sealed := range driver.SealReplies(n.signer, n.w.domain, n.replica.View(), n.id, replies) {
-		if n.liar != nil {
-			sealed = n.liar.say(n.id, sealed)
-		}
 		if n.strategy == nil {
 			n.answerClient(sealed)
 			continue

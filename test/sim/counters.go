@@ -32,8 +32,8 @@ type Counters struct {
 	// NewSessions counts new sessions of clients, Reads read-only operations
 	// answered, Refusals requests refused.
 	NewSessions, Reads, Refusals int
-	// Lies counts messages that liars changed or withheld, Echoes those of others
-	// that they repeated, Unopened those that nobody would open, Accusations the
+	// Lies counts messages that liars changed or withheld, Echoes those that they
+	// sent besides, Unopened those that nobody would open, Accusations the
 	// observations of proven lies.
 	Lies, Echoes, Unopened, Accusations int
 }

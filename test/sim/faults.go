@@ -6,6 +6,7 @@ import (
 
 	"github.com/quorate/quorate/pbft/core"
 	"github.com/quorate/quorate/pbft/wire"
+	"github.com/quorate/quorate/test/adversary"
 )
 
 // links tells what the network lets through, from process to process.
@@ -115,7 +116,7 @@ func (w *world) planFaulty() {
 	for range w.o.Liars {
 		n := next(lying)
 		n.byzantine = true
-		n.liar = newLiar(n)
+		n.strategy = adversary.Mutator()
 	}
 }
 
@@ -316,7 +317,7 @@ func (w *world) deliver(from, to *node, id uint64, sealed *wire.Sealed) {
 		w.passage(Dropped, from, to, id, sealed)
 		return
 	}
-	lies := from.liar != nil || from.strategy != nil
+	lies := from.strategy != nil
 	if w.o.Reencode || lies {
 		opened, err := w.opener.OpenOne(sealed.Frame())
 		switch {

@@ -28,7 +28,6 @@ type node struct {
 	// What is wrong with it, if anything.
 	fault     string // for people
 	byzantine bool   // it may say anything
-	liar      *liar
 	strategy  adversary.Strategy
 	skew      wire.Time
 	rot       bool // the state has changed by itself and is not repaired
@@ -247,9 +246,6 @@ func (n *node) receive(life int, from wire.ReplicaID, sealed *wire.Sealed) {
 	if n.transfers(from, sealed) {
 		return
 	}
-	if n.liar != nil {
-		n.liar.hear(sealed)
-	}
 	if early(n.replica, wire.Seq(n.w.o.Window), sealed) { //nolint:gosec // not negative
 		n.w.counters.Early++
 	}
@@ -377,10 +373,5 @@ func (n *node) send(to wire.ReplicaID, sealed *wire.Sealed) {
 		n.say(to, sealed)
 		return
 	}
-	if n.liar != nil && to != n.id {
-		sealed = n.liar.say(to, sealed)
-	}
-	if sealed != nil {
-		n.w.transmit(n, to, sealed)
-	}
+	n.w.transmit(n, to, sealed)
 }

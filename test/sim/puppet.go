@@ -64,7 +64,7 @@ func (p puppet) SignRequest(client int, m *wire.Request) *wire.Sealed {
 // Send lets m go.
 func (p puppet) Send(to wire.ReplicaID, m *wire.Sealed) {
 	if !p.n.down && int(to) < p.n.w.o.Replicas && to != p.n.id {
-		p.n.w.counters.Lies++
+		p.n.w.counters.Echoes++
 		p.n.w.transmit(p.n, to, m)
 	}
 }
