@@ -66,6 +66,9 @@ func (n *node) answer(answers []core.Answer) {
 }
 
 func (n *node) reply(replies []*wire.Reply) {
+	for _, reply := range replies {
+		n.w.oracle.replied(n, reply)
+	}
 	for _, sealed := range driver.SealReplies(n.signer, n.w.domain, n.replica.View(), n.id, replies) {
 		if n.strategy == nil {
 			n.answerClient(sealed)

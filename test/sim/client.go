@@ -39,6 +39,8 @@ type request struct {
 type question struct {
 	request *request
 	floor   wire.Seq // what was answered before it was asked is not above
+	asked   time.Duration
+	place   int // in the history
 	replies map[crypto.Digest]map[wire.ReplicaID]bool
 }
 
@@ -96,8 +98,12 @@ func (c *client) ask(count int, read bool) {
 	r := &request{first: c.next, left: count}
 	for range count {
 		c.issued++
-		m.Ops = append(m.Ops, draw(c.rng, c.id, c.issued))
-		c.open[c.next] = &question{r, c.w.oracle.answered, map[crypto.Digest]map[wire.ReplicaID]bool{}}
+		op := draw(c.rng, c.id, c.issued)
+		m.Ops = append(m.Ops, op)
+		c.open[c.next] = &question{
+			request: r, floor: c.w.oracle.answered, asked: c.w.now, place: c.w.oracle.history.called(c.w.now, c.id, op),
+			replies: map[crypto.Digest]map[wire.ReplicaID]bool{},
+		}
 		c.next++
 	}
 	r.sealed = wire.Seal(c.signer, c.w.domain, m)

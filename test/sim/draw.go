@@ -24,6 +24,7 @@ func FromSeed(seed uint64) Options {
 	d.bounds(&o)
 	d.network(&o)
 	d.faults(&o)
+	o.History = seed%4 == 1
 	return o.withDefaults().withoutFunctions()
 }
 

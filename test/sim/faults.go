@@ -69,6 +69,7 @@ func (w *world) plan() {
 	if w.o.Script != nil {
 		w.o.Script(&Control{w})
 	}
+	w.watchMemory()
 	w.after(w.o.Turbulence, w.becomeCalm)
 }
 

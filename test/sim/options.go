@@ -38,6 +38,9 @@ type Options struct {
 	Operation func(rng *rand.Rand, client, i int) []byte
 	// Query is as Operation, for read-only requests; a Machine without it gets none.
 	Query func(rng *rand.Rand, client, i int) []byte
+	// History has the whole history of the clients of the key-value store checked
+	// for linearizability at the end, by a checker that knows nothing of the order.
+	History bool
 	// ValueBytes pads the values of the key-value store, so that its state has
 	// several pieces.
 	ValueBytes int
@@ -92,8 +95,9 @@ type Options struct {
 	// Turbulence is how long faults happen; afterwards the network is timely and
 	// everyone is up. Liars and skewed clocks stay what they are.
 	Turbulence time.Duration
-	// Patience is how long, after that, until all must be done.
-	Patience time.Duration
+	// Patience is how long, after that, until all must be done, and AnswerMax how
+	// long a client may wait for one operation.
+	Patience, AnswerMax time.Duration
 
 	// RealSignatures uses ed25519 instead of the stub scheme; Reencode sends
 	// every message through its encoding; RealStorage uses the real journal and
@@ -140,6 +144,7 @@ func (o Options) withDefaults() Options {
 	wait(&o.SnapshotMax, time.Millisecond)
 	wait(&o.OutageMax, 3*time.Second)
 	wait(&o.Patience, 60*time.Second)
+	wait(&o.AnswerMax, 20*time.Second)
 	o.DelayMax = max(o.DelayMin, o.DelayMax)
 	if o.Machine == nil {
 		o.Machine = func() app.StateMachine { return kv.Machine{} }
@@ -149,6 +154,8 @@ func (o Options) withDefaults() Options {
 		if o.Query == nil {
 			o.Query = kvQuery
 		}
+	} else {
+		o.History = false
 	}
 	if o.Query == nil {
 		o.Reads = 0

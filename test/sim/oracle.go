@@ -1,6 +1,8 @@
 package sim
 
 import (
+	"fmt"
+
 	"github.com/quorate/quorate/crypto"
 	"github.com/quorate/quorate/pbft/core"
 	"github.com/quorate/quorate/pbft/wire"
@@ -16,6 +18,8 @@ type oracle struct {
 	answered  wire.Seq                   // O5: the highest number with an answered operation
 	said      map[statement]crypto.Digest
 	votes     votes // O1
+	reference reference
+	history   history
 }
 
 type operation struct {
@@ -36,7 +40,8 @@ func newOracle(w *world) oracle {
 	return oracle{
 		w: w, batches: map[wire.Seq]crypto.Digest{}, histories: map[wire.Seq]crypto.Digest{},
 		states: map[wire.Seq]crypto.Digest{}, ran: map[operation]wire.Seq{},
-		said: map[statement]crypto.Digest{}, votes: newVotes(w),
+		said: map[statement]crypto.Digest{}, votes: newVotes(w), reference: newReference(w.o.Machine()),
+		history: history{on: w.o.History},
 	}
 }
 
@@ -69,11 +74,14 @@ func (o *oracle) executed(n *node, ex core.Execution) {
 	}
 	known := same(o, o.batches, ex.Seq, ex.Digest, lawAgreement)
 	same(o, o.histories, ex.Seq, ex.History, lawPrefix)
+	if !known {
+		o.refer(&ex)
+	}
 	for _, order := range ex.Orders {
 		if !order.Run {
 			continue
 		}
-		op := operation{order.Request.Client, order.Request.Session, order.Number()}
+		op := operationOf(order)
 		if at, ok := o.ran[op]; ok && at != ex.Seq {
 			o.w.breach(lawOnce, "operation %d executes at %d and at %d", op.number, at, ex.Seq)
 		}
@@ -96,6 +104,16 @@ func (o *oracle) snapshotted(n *node, seq wire.Seq, root crypto.Digest) {
 	}
 	if !n.byzantine && !n.rot {
 		same(o, o.states, seq, root, lawState)
+	}
+}
+
+// ended checks what can be checked at the end: that the replicas have the same
+// content, and what the clients saw.
+func (o *oracle) ended() {
+	o.converged()
+	o.w.checked(lawOrder)
+	if err := o.history.check(); err != nil {
+		o.w.breach(lawOrder, "%w", err)
 	}
 }
 
@@ -189,6 +207,29 @@ func (o *oracle) accused(n *node, obs core.Misbehaved) {
 	}
 }
 
+// refer lets the reference execute a batch, in its place.
+func (o *oracle) refer(ex *core.Execution) {
+	if ex.Seq != o.reference.seq+1 {
+		o.w.breach(lawPrefix, "%d is executed first of all after %d", ex.Seq, o.reference.seq)
+		return
+	}
+	if err := o.reference.execute(ex); err != nil {
+		o.w.fail(fmt.Errorf("sim: the reference: %w", err))
+	}
+}
+
+// replied checks what a correct replica answers: the result of the agreed log,
+// whoever asks, and whenever.
+func (o *oracle) replied(n *node, reply *wire.Reply) {
+	if n.fault != "" || !executed(reply.Outcome) {
+		return
+	}
+	o.w.checked(lawOrder)
+	if err := o.reference.check(reply); err != nil {
+		o.w.breach(lawOrder, "R%d answers wrongly: %w", n.id, err)
+	}
+}
+
 // acknowledged checks that what a client was told was executed where the reply
 // says, and O5.
 func (o *oracle) acknowledged(c *client, q *question, reply *wire.Reply) {
@@ -200,7 +241,13 @@ func (o *oracle) acknowledged(c *client, q *question, reply *wire.Reply) {
 	case reply.Seq <= q.floor:
 		o.w.breach(lawOrder, "client %d's operation %d is at %d, and one answered before it was asked at %d",
 			c.id, reply.Number, reply.Seq, q.floor)
+	default:
+		if err := o.reference.check(reply); err != nil {
+			o.w.breach(lawOrder, "client %d is told wrongly: %w", c.id, err)
+		}
 	}
+	o.timely(c, q, reply.Number)
+	o.history.returned(o.w.now, q.place, reply)
 	o.w.checked(lawOrder)
 	o.answered = max(o.answered, reply.Seq)
 }

@@ -201,7 +201,7 @@ func (w *world) loop() {
 		}
 		if w.calm && w.expected == 0 && w.finished() {
 			w.checked(lawLiveness)
-			w.oracle.converged()
+			w.oracle.ended()
 			return
 		}
 	}

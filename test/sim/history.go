@@ -1,0 +1,63 @@
+package sim
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/quorate/quorate/app/kv"
+	"github.com/quorate/quorate/pbft/wire"
+	"github.com/quorate/quorate/test/linear"
+)
+
+// historyTimeMax bounds the check of a history. One that takes longer proves
+// nothing, and is no violation.
+const historyTimeMax = 5 * time.Second
+
+// history is what the clients of the key-value store saw, for a checker that
+// knows nothing of numbers and replicas.
+type history struct {
+	on         bool
+	operations []linear.Operation
+	broken     error // a result that does not parse
+}
+
+// called notes that a client calls op, and returns its place.
+func (h *history) called(at time.Duration, client int, op []byte) int {
+	if !h.on {
+		return 0
+	}
+	parsed, err := kv.Parse(op)
+	if err != nil {
+		h.broken = fmt.Errorf("client %d calls what is no operation: %w", client, err)
+	}
+	h.operations = append(h.operations, linear.Operation{Client: client, Op: parsed, Call: at})
+	return len(h.operations) - 1
+}
+
+// returned notes the answer to the operation at a place.
+func (h *history) returned(at time.Duration, place int, reply *wire.Reply) {
+	if !h.on {
+		return
+	}
+	result, err := kv.ParseResult(reply.Result)
+	if err != nil || reply.Outcome != wire.OutcomeOK {
+		h.broken = fmt.Errorf("the result of operation %d, outcome %d: %w", reply.Number, reply.Outcome, err)
+	}
+	o := &h.operations[place]
+	o.Return, o.Finished, o.Result = at, true, result
+}
+
+// check checks O5 of the whole history.
+func (h *history) check() error {
+	if !h.on {
+		return nil
+	}
+	if h.broken != nil {
+		return h.broken
+	}
+	if key := linear.Check(context.Background(), h.operations, historyTimeMax).Key; key != "" {
+		return fmt.Errorf("what clients saw of the key %q fits into no order", key)
+	}
+	return nil
+}

@@ -1,0 +1,59 @@
+package sim
+
+import (
+	"math/rand/v2"
+	"strings"
+	"testing"
+
+	"github.com/quorate/quorate/app"
+	"github.com/quorate/quorate/app/kv"
+	"github.com/quorate/quorate/pbft/wire"
+)
+
+// boastful is a machine whose state is the same everywhere, and whose results are
+// not.
+type boastful struct{ mood byte }
+
+func (b *boastful) Execute(tx *app.Tx, _ []byte) []byte {
+	tx.PutUint64("n", tx.Uint64("n")+1)
+	return []byte{b.mood}
+}
+
+func TestResultsThatDifferFromAFreshMachinesAreFound(t *testing.T) {
+	o := FromSeed(3).On(4)
+	made := byte(0)
+	o.Machine = func() app.StateMachine { made++; return &boastful{made} }
+	o.Operation = func(*rand.Rand, int, int) []byte { return []byte{1} }
+	if got := Run(o).Violation; got == nil || !strings.Contains(got.Error(), "answers wrongly") {
+		t.Errorf("got %v, want a wrong result", got)
+	}
+}
+
+func TestLateAnswersAreFound(t *testing.T) {
+	o := Options{Seed: 1, Operations: 5, AnswerMax: 1}
+	if got := Run(o).Violation; got == nil || !strings.Contains(got.Error(), "O6 liveness: client 0 waited") {
+		t.Errorf("got %v, want a late answer", got)
+	}
+}
+
+func TestHistoryThatFitsIntoNoOrderIsFound(t *testing.T) {
+	reply := func(r kv.Result) *wire.Reply { return &wire.Reply{Result: r.Encode()} }
+	for name, c := range map[string]struct {
+		read *wire.Reply
+		want string
+	}{
+		"right":   {reply(kv.Result{Status: kv.StatusFound, Value: []byte("v")}), ""},
+		"stale":   {reply(kv.Result{Status: kv.StatusNotFound}), `the key "k" fits into no order`},
+		"garbage": {&wire.Reply{Result: []byte("x")}, "malformed"},
+		"failed":  {&wire.Reply{Outcome: wire.OutcomePanicked}, "outcome 1"},
+	} {
+		h := history{on: true}
+		h.returned(2, h.called(1, 0, kv.Put("k", []byte("v"))), reply(kv.Result{Status: kv.StatusDone}))
+		h.returned(4, h.called(3, 1, kv.Get("k")), c.read)
+		h.called(5, 1, kv.Delete("k"))
+		err := h.check()
+		if c.want == "" && err != nil || c.want != "" && (err == nil || !strings.Contains(err.Error(), c.want)) {
+			t.Errorf("%s: got %v, want %q", name, err, c.want)
+		}
+	}
+}

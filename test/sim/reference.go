@@ -1,0 +1,100 @@
+package sim
+
+import (
+	"bytes"
+	"fmt"
+
+	"github.com/quorate/quorate/app"
+	"github.com/quorate/quorate/pbft/core"
+	"github.com/quorate/quorate/pbft/wire"
+)
+
+// reference is what the cluster pretends to be: one fresh machine that executes
+// the agreed log, and nothing else. Every result that a correct replica sends,
+// and so every result that a client takes, must be the reference's. It does not
+// use the replicas' applier, nor their store.
+type reference struct {
+	machine app.StateMachine
+	store   *app.Memory
+	seq     wire.Seq
+	results map[operation]outcome
+}
+
+// outcome is how an operation ended.
+type outcome struct {
+	seq    wire.Seq
+	what   wire.Outcome
+	result []byte // of one that changed the state
+}
+
+func newReference(machine app.StateMachine) reference {
+	return reference{machine: machine, store: app.NewMemory(), results: map[operation]outcome{}}
+}
+
+// execute runs the next batch.
+func (r *reference) execute(ex *core.Execution) error {
+	r.seq = ex.Seq
+	for _, order := range ex.Orders {
+		if !order.Run {
+			continue
+		}
+		got, err := r.run(ex, order)
+		if err != nil {
+			return err
+		}
+		r.results[operationOf(order)] = got
+	}
+	return nil
+}
+
+func operationOf(order core.Order) operation {
+	return operation{order.Request.Client, order.Request.Session, order.Number()}
+}
+
+func (r *reference) run(ex *core.Execution, order core.Order) (outcome, error) {
+	tx := app.NewTx(r.store, nil, app.Context{
+		Seq: uint64(ex.Seq), View: uint64(ex.View), Time: int64(ex.Time), Client: order.Request.Client,
+	}, order.Request.ReadOnly)
+	result, failure, err := app.Run(r.machine, tx, order.Request.Ops[order.Index])
+	switch {
+	case err != nil:
+		return outcome{}, err
+	case failure == nil && len(result) > min(resultBytesMax, app.ValueBytesMax-resultFixedBytes):
+		return outcome{seq: ex.Seq, what: wire.OutcomeTooLarge}, nil
+	case failure == nil:
+		return outcome{ex.Seq, wire.OutcomeOK, result}, tx.Commit()
+	case failure.Kind == app.FailureReadOnly:
+		return outcome{seq: ex.Seq, what: wire.OutcomeReadOnly}, nil
+	default:
+		return outcome{seq: ex.Seq, what: wire.OutcomePanicked}, nil
+	}
+}
+
+// resultFixedBytes is what the state keeps with a result.
+const resultFixedBytes = 9
+
+// check tells what is wrong with the result in a reply.
+func (r *reference) check(reply *wire.Reply) error {
+	want, ran := r.results[operation{reply.Client, reply.Session, reply.Number}]
+	switch {
+	case !ran:
+		return fmt.Errorf("operation %d was never executed", reply.Number)
+	case want.seq != reply.Seq || want.what != reply.Outcome:
+		return fmt.Errorf("operation %d ended with outcome %d at %d, not with %d at %d",
+			reply.Number, want.what, want.seq, reply.Outcome, reply.Seq)
+	case want.what == wire.OutcomeOK && !bytes.Equal(want.result, reply.Result):
+		return fmt.Errorf("operation %d has the result %.40x, not %.40x", reply.Number, want.result, reply.Result)
+	default:
+		return nil
+	}
+}
+
+// executed tells whether an outcome is that of an operation that ran.
+func executed(o wire.Outcome) bool {
+	switch o {
+	case wire.OutcomeOK, wire.OutcomePanicked, wire.OutcomeReadOnly, wire.OutcomeTooLarge:
+		return true
+	case wire.OutcomeSessionOld, wire.OutcomeNoRoom, wire.OutcomeForgotten, wire.OutcomeWindow:
+	}
+	return false
+}
