@@ -12,8 +12,8 @@ const ProtocolVersion = 1
 // another protocol that uses the same key.
 const signingTag = "quorate\x00"
 
-// signingHeaderBytes is the length of what Message puts before the body.
-const signingHeaderBytes = len(signingTag) + 1 + 1 + DigestSize + 8
+// SigningHeaderBytes is the length of what Message puts before the body.
+const SigningHeaderBytes = len(signingTag) + 1 + 1 + DigestSize + 8
 
 // Signature is an ed25519 signature.
 type Signature [64]byte
@@ -32,12 +32,15 @@ type Domain struct {
 // cluster digest, 8 bytes of epoch (big endian), and the body. All before the
 // body has a fixed width, so no two (domain, kind, body) give the same bytes.
 func (d Domain) Message(kind byte, body []byte) []byte {
-	m := make([]byte, 0, signingHeaderBytes+len(body))
+	return append(d.AppendHeader(make([]byte, 0, SigningHeaderBytes+len(body)), kind), body...)
+}
+
+// AppendHeader appends to m what Message puts before the body.
+func (d Domain) AppendHeader(m []byte, kind byte) []byte {
 	m = append(m, signingTag...)
 	m = append(m, ProtocolVersion, kind)
 	m = append(m, d.Cluster[:]...)
-	m = binary.BigEndian.AppendUint64(m, d.Epoch)
-	return append(m, body...)
+	return binary.BigEndian.AppendUint64(m, d.Epoch)
 }
 
 // Signer signs for one key.

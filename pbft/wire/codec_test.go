@@ -254,6 +254,12 @@ func TestFrameKindReadsTwoBytes(t *testing.T) {
 	}
 }
 
+func TestNullDigestIsThatOfTheNullBatch(t *testing.T) {
+	if got, want := wire.NullDigest(), wire.NullBatch().Digest(); got != want {
+		t.Errorf("got %s, want %s", got, want)
+	}
+}
+
 func TestDigestsOfTheSameBytesDifferByUse(t *testing.T) {
 	a, b := digest("a"), digest("b")
 	seen := map[crypto.Digest]string{}

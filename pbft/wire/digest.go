@@ -18,8 +18,14 @@ const (
 // view fills numbers with it for which nothing was prepared.
 func NullBatch() *Batch { return &Batch{} }
 
-// NullDigest returns the digest of NullBatch.
-func NullDigest() crypto.Digest { return NullBatch().Digest() }
+// NullDigest returns the digest of NullBatch. It is written out, for it is asked
+// for all the time.
+func NullDigest() crypto.Digest {
+	return crypto.Digest{
+		0xa0, 0x55, 0x35, 0x19, 0xf8, 0x03, 0x4b, 0xcb, 0x65, 0x7a, 0x9d, 0x41, 0xad, 0x46, 0x62, 0x61,
+		0x75, 0x70, 0x2c, 0x53, 0x4a, 0x0f, 0xc4, 0xb6, 0x1e, 0x9a, 0x08, 0x23, 0x0e, 0x06, 0xe5, 0xde,
+	}
+}
 
 // IsNull tells whether m is the null batch.
 func (m *Batch) IsNull() bool { return len(m.Requests) == 0 }

@@ -28,6 +28,7 @@ type Opener struct {
 	lim      Limits
 	verifier crypto.Verifier
 	seen     SeenCache
+	clients  map[ClientID]bool
 }
 
 // Opened is the outcome for one frame: exactly one of the two is set.
@@ -53,6 +54,15 @@ func (o *Opener) WithSeen(cache SeenCache) *Opener {
 	return &c
 }
 
+// WithClients returns an Opener that takes these client keys for good: who has
+// parsed them need not do so again for every request. It keeps the map, which may
+// not change any more.
+func (o *Opener) WithClients(known map[ClientID]bool) *Opener {
+	c := *o
+	c.clients = known
+	return &c
+}
+
 // Limits returns the limits that the Opener decodes with.
 func (o *Opener) Limits() Limits { return o.lim }
 
@@ -62,7 +72,7 @@ func (o *Opener) Limits() Limits { return o.lim }
 // refused whole. The messages alias their frames, see Decode.
 func (o *Opener) Open(frames [][]byte) []Opened {
 	out := make([]Opened, len(frames))
-	c := collector{opener: o, scratch: make(buf, 0, 512)}
+	c := collector{opener: o}
 	for i, frame := range frames {
 		m, d, err := decode(frame, &o.lim)
 		if err != nil {
@@ -89,12 +99,14 @@ func (o *Opener) OpenOne(frame []byte) (*Sealed, error) {
 
 // collector gathers the signatures of many frames.
 type collector struct {
-	opener  *Opener
-	frame   int // the one at work
-	checks  []crypto.Check
-	claims  []claim
-	keys    map[ClientID]bool // client keys found good in this call
-	scratch buf
+	opener *Opener
+	frame  int // the one at work
+	checks []crypto.Check
+	claims []claim
+	keys   map[ClientID]bool // client keys found good in this call
+	// room is what is left of the last piece of memory taken for messages, which
+	// live until they are verified.
+	room buf
 }
 
 // claim tells whose signature a check is, and of which frame.
@@ -169,10 +181,29 @@ func (c *collector) add(k crypto.Check, l claim) {
 	c.checks, c.claims = append(c.checks, k), append(c.claims, l)
 }
 
-// replica gathers a signature over body of a replica of the cluster.
-func (c *collector) replica(k Kind, sender ReplicaID, body buf, s crypto.Signature) {
-	message := c.opener.domain.Message(byte(k), body)
+// signedRoom is the memory for messages that is taken at once: for the votes of
+// a certificate, a piece or two.
+const signedRoom = 1 << 10
+
+// begin returns the begin of a message of kind k, with room for a body of so many
+// bytes after it.
+func (c *collector) begin(k Kind, bodyBytes int) buf {
+	if need := bodyBytes + crypto.SigningHeaderBytes; cap(c.room) < need {
+		c.room = make(buf, 0, max(need, signedRoom))
+	}
+	return c.opener.domain.AppendHeader(c.room, byte(k))
+}
+
+// replica gathers a signature over message, which has begun with begin, of a
+// replica of the cluster.
+func (c *collector) replica(k Kind, sender ReplicaID, message buf, s crypto.Signature) {
+	c.keep(message)
 	c.add(crypto.Check{Key: c.opener.keys[sender], Message: message, Signature: s}, claim{kind: k, sender: sender})
+}
+
+// keep takes the memory of message out of the room.
+func (c *collector) keep(message buf) {
+	c.room = message[len(message):]
 }
 
 // request gathers the signature of a client.
@@ -181,9 +212,8 @@ func (c *collector) request(m *Request) error {
 	if err := c.client(&m.Client, &l); err != nil {
 		return err
 	}
-	body := c.scratch[:0].request(m)
-	c.scratch = body[:0]
-	message := c.opener.domain.Message(byte(KindRequest), body)
+	message := c.begin(KindRequest, m.Size()).request(m)
+	c.keep(message)
 	c.add(crypto.Check{Key: m.Client, Message: message, Signature: m.Signature}, l)
 	return nil
 }
@@ -191,7 +221,7 @@ func (c *collector) request(m *Request) error {
 // client refuses keys that are no client's. It looks at each key once a call,
 // or once for as long as the cache remembers it.
 func (c *collector) client(key *ClientID, l *claim) error {
-	if c.keys[*key] {
+	if c.keys[*key] || c.opener.clients[*key] {
 		return nil
 	}
 	known := false
@@ -240,7 +270,7 @@ func (c *collector) message(m Message) error {
 		c.newView(m)
 	case *Reply:
 		root, _ := m.root()
-		c.replica(KindReply, m.Sender, c.scratch[:0].replyBody(m, &root), m.Signature)
+		c.replica(KindReply, m.Sender, c.begin(KindReply, voteBodyBytes).replyBody(m, &root), m.Signature)
 	case *BatchBody:
 		return c.batch(m.Batch)
 	case *Committed:
@@ -249,8 +279,8 @@ func (c *collector) message(m Message) error {
 	case *StableProof:
 		c.checkpointCert(&m.Cert)
 	case *Evidence:
-		c.replica(m.First.Kind, m.Culprit, m.First.Body, m.First.Signature)
-		c.replica(m.Second.Kind, m.Culprit, m.Second.Body, m.Second.Signature)
+		c.statement(m.Culprit, &m.First)
+		c.statement(m.Culprit, &m.Second)
 	case *Prepared:
 		c.preparedCert(&m.Cert)
 	case *CommitProof:
@@ -265,11 +295,16 @@ func (c *collector) message(m Message) error {
 // own gathers the signature of m's sender over all of m.
 func (c *collector) own(m Message) {
 	sender, _ := SenderOf(m)
-	c.replica(m.Kind(), sender, c.scratch[:0].body(m), *signatureOf(m))
+	c.replica(m.Kind(), sender, c.begin(m.Kind(), frameBytes(m)).body(m), *signatureOf(m))
+}
+
+// statement gathers the signature of a culprit over one of its statements.
+func (c *collector) statement(culprit ReplicaID, s *Statement) {
+	c.replica(s.Kind, culprit, append(c.begin(s.Kind, len(s.Body)), s.Body...), s.Signature)
 }
 
 func (c *collector) vote(k Kind, v *Vote) {
-	c.replica(k, v.Sender, c.scratch[:0].voteBody(v), v.Signature)
+	c.replica(k, v.Sender, c.begin(k, voteBodyBytes).voteBody(v), v.Signature)
 }
 
 // votes gathers the signatures of a certificate for what v says.
@@ -284,7 +319,7 @@ func (c *collector) checkpointCert(m *CheckpointCert) {
 	p := Checkpoint{Seq: m.Seq, State: m.State}
 	for i := range m.Signers {
 		p.Sender = m.Signers[i].Sender
-		c.replica(KindCheckpoint, p.Sender, c.scratch[:0].checkpoint(&p), m.Signers[i].Signature)
+		c.replica(KindCheckpoint, p.Sender, c.begin(KindCheckpoint, checkpointBytes).checkpoint(&p), m.Signers[i].Signature)
 	}
 }
 

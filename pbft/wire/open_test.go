@@ -333,3 +333,27 @@ func ExampleOpener_Open() {
 	// ask
 	// malformed frame: version 9, this is version 1
 }
+
+// TestKnownClientsAreNotParsed holds for their keys alone: a signature is checked
+// whoever made it.
+func TestKnownClientsAreNotParsed(t *testing.T) {
+	w := newStubWorld(t)
+	var odd crypto.PublicKey
+	odd[0] = 2 // no point of the curve
+	sealed := func(key crypto.PublicKey) *wire.Sealed {
+		return wire.Seal(stubSigner(key), w.domain, &wire.Request{Client: key, Session: 1, Number: 1, Ops: [][]byte{{1}}})
+	}
+	plain := w.opener()
+	knowing := plain.WithClients(map[wire.ClientID]bool{odd: true})
+	if _, err := plain.OpenOne(sealed(odd).Frame()); !errors.Is(err, wire.ErrSignature) {
+		t.Errorf("who does not know the key: got %v, want %v", err, wire.ErrSignature)
+	}
+	if _, err := knowing.OpenOne(sealed(odd).Frame()); err != nil {
+		t.Errorf("who knows the key: %v", err)
+	}
+	forged := bytes.Clone(sealed(odd).Frame())
+	forged[len(forged)-1] ^= 1
+	if _, err := knowing.OpenOne(forged); !errors.Is(err, wire.ErrSignature) {
+		t.Errorf("a forged signature: got %v, want %v", err, wire.ErrSignature)
+	}
+}

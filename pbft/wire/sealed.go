@@ -44,10 +44,22 @@ func Seal(signer crypto.Signer, d crypto.Domain, m Message) *Sealed {
 	if nv, ok := own.(*NewView); ok {
 		signChoices(signer, d, nv)
 	}
+	sealed := Reseal(own)
 	if s := signatureOf(own); s != nil {
-		*s = signer.Sign(d.Message(byte(own.Kind()), make(buf, 0, frameBytes(own)).body(own)))
+		at := signatureAt(own, sealed.frame)
+		*s = signer.Sign(d.Message(byte(own.Kind()), sealed.frame[headerBytes:at]))
+		copy(sealed.frame[at:], s[:]) // which no digest of a frame covers
 	}
-	return Reseal(own)
+	return sealed
+}
+
+// signatureAt returns where in its frame the signature of m's sender is: right
+// after what it covers.
+func signatureAt(m Message, frame []byte) int {
+	if m.Kind() == KindPrePrepare {
+		return headerBytes + voteBodyBytes
+	}
+	return len(frame) - signatureBytes
 }
 
 // SealReplies signs all replies of one batch with one signature, over the root
