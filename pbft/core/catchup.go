@@ -1,6 +1,7 @@
 package core
 
 import (
+	"cmp"
 	"maps"
 	"slices"
 
@@ -55,14 +56,12 @@ func (r *Replica) sendStatus(to wire.ReplicaID, fx *Effects) {
 	if !r.active {
 		st.ViewChanges = r.change.holders(r.view)
 	}
-	seqs := r.numbers()
-	for _, seq := range seqs {
-		if seq <= r.executed || len(st.Slots) == statusSlotsMax {
+	for _, s := range r.slots {
+		if s.seq <= r.executed || len(st.Slots) == statusSlotsMax {
 			continue
 		}
-		s := r.slots[seq]
 		st.Slots = append(st.Slots, wire.SlotStatus{
-			Seq:            seq,
+			Seq:            s.seq,
 			HavePrePrepare: s.proposal != nil && s.proposal.Batch != nil,
 			HavePrepared:   s.promised,
 			HaveCommitted:  s.committed != nil,
@@ -130,17 +129,25 @@ func (r *Replica) returnViewChange(st *wire.Status, fx *Effects) {
 // answerVotes sends this replica's own votes that a peer in the same view
 // lacks.
 func (r *Replica) answerVotes(st *wire.Status, fx *Effects) {
-	lacks := map[wire.Seq]wire.SlotStatus{}
-	for _, s := range st.Slots {
-		lacks[s.Seq] = s
-	}
 	sent := 0
-	for _, seq := range r.numbers() {
-		if seq <= st.Executed || sent >= answerVotesMax {
+	for _, s := range r.slots {
+		if s.seq <= st.Executed || sent >= answerVotesMax {
 			continue
 		}
-		sent += r.answerSlot(st.Sender, r.slots[seq], lacks[seq], fx)
+		sent += r.answerSlot(st.Sender, s, slotStatus(st, s.seq), fx)
 	}
+}
+
+// slotStatus returns what st says of seq, of which it may say nothing. Its slots
+// are ascending.
+func slotStatus(st *wire.Status, seq wire.Seq) wire.SlotStatus {
+	i, found := slices.BinarySearchFunc(st.Slots, seq, func(s wire.SlotStatus, seq wire.Seq) int {
+		return cmp.Compare(s.Seq, seq)
+	})
+	if !found {
+		return wire.SlotStatus{}
+	}
+	return st.Slots[i]
 }
 
 func (r *Replica) answerSlot(to wire.ReplicaID, s *slot, has wire.SlotStatus, fx *Effects) int {
@@ -290,7 +297,7 @@ func (r *Replica) committedAt(seq wire.Seq) *wire.Committed {
 	if seq <= r.low {
 		return r.archive.at(seq)
 	}
-	s := r.slots[seq]
+	s := r.slots.at(seq)
 	if s == nil || s.committed == nil {
 		return nil
 	}
@@ -352,8 +359,7 @@ func (r *Replica) refetch(fx *Effects) {
 
 func (r *Replica) askBodies(fx *Effects) {
 	var digests []crypto.Digest
-	for _, seq := range r.numbers() {
-		s := r.slots[seq]
+	for _, s := range r.slots {
 		if s.proposal != nil && s.proposal.Batch == nil && len(digests) < fetchedBodiesMax {
 			digests = append(digests, s.proposal.Digest)
 		}
@@ -385,8 +391,8 @@ func (r *Replica) onFetchBatches(m *wire.FetchBatches, fx *Effects) {
 }
 
 func (r *Replica) findBody(digest crypto.Digest) *wire.Batch {
-	for _, seq := range r.numbers() {
-		if batch := r.slots[seq].body(digest); batch != nil {
+	for _, s := range r.slots {
+		if batch := s.body(digest); batch != nil {
 			return batch
 		}
 	}
@@ -395,9 +401,8 @@ func (r *Replica) findBody(digest crypto.Digest) *wire.Batch {
 
 // onBatchBody takes a batch that a carried-over number waits for.
 func (r *Replica) onBatchBody(digest crypto.Digest, batch *wire.Batch, fx *Effects) {
-	for _, seq := range r.numbers() {
-		s := r.slots[seq]
-		if s != nil && s.proposal != nil && s.proposal.Batch == nil && s.proposal.Digest == digest {
+	for _, s := range slices.Clone(r.slots) { // for what follows may change it
+		if s.proposal != nil && s.proposal.Batch == nil && s.proposal.Digest == digest {
 			s.keep(digest, batch)
 			r.fillBody(s, fx)
 		}
@@ -413,7 +418,7 @@ func (r *Replica) onBatchBody(digest crypto.Digest, batch *wire.Batch, fx *Effec
 
 // fillBody completes a carried-over proposal whose batch has come.
 func (r *Replica) fillBody(s *slot, fx *Effects) {
-	if r.slots[s.seq] != s || s.proposal == nil || s.proposal.Batch != nil {
+	if r.slots.at(s.seq) != s || s.proposal == nil || s.proposal.Batch != nil {
 		return
 	}
 	if batch := s.body(s.proposal.Digest); batch != nil {

@@ -104,13 +104,13 @@ func (r *Replica) stabilise(cert *wire.CheckpointCert, fx *Effects) {
 func (r *Replica) settle(cert *wire.CheckpointCert) {
 	r.low, r.stable = cert.Seq, *cert
 	r.next = max(r.next, r.low+1)
-	for _, seq := range r.numbers() {
-		if seq > r.low {
+	for _, s := range r.slots {
+		if s.seq > r.low {
 			break
 		}
-		r.archive.add(r.slots[seq], r.cfg.ArchiveBytesMax)
-		delete(r.slots, seq)
+		r.archive.add(s, r.cfg.ArchiveBytesMax)
 	}
+	r.slots.dropTo(r.low)
 	r.countMissing()
 	upTo := func(seq wire.Seq) bool { return seq <= r.low }
 	maps.DeleteFunc(r.placed, func(_ crypto.Digest, seq wire.Seq) bool { return upTo(seq) })

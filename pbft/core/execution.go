@@ -9,7 +9,7 @@ import (
 // over and not applied is bounded.
 func (r *Replica) execute(fx *Effects) {
 	for r.transfer == nil && !r.wrong && r.executed < r.taken+r.cfg.Window {
-		s := r.slots[r.executed+1]
+		s := r.slots.at(r.executed + 1)
 		if s == nil || s.committed == nil {
 			return
 		}

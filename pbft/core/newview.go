@@ -56,7 +56,7 @@ func (r *Replica) lacking(vc *wire.ViewChange) []wire.PreparedCert {
 		if cert.Seq <= max(r.low, r.aheadSeq()) || cert.Seq > r.high() {
 			continue
 		}
-		if s := r.slots[cert.Seq]; cert.Digest != wire.NullDigest() && (s == nil || s.body(cert.Digest) == nil) {
+		if s := r.slots.at(cert.Seq); cert.Digest != wire.NullDigest() && (s == nil || s.body(cert.Digest) == nil) {
 			out = append(out, cert)
 		}
 	}
@@ -255,7 +255,7 @@ func (r *Replica) adopt(fx *Effects) {
 	r.adoptChoices()
 	if nv := r.change.newView; r.active && nv != nil {
 		for _, choice := range nv.Choices {
-			if s := r.slots[choice.Seq]; s != nil && s.proposal != nil {
+			if s := r.slots.at(choice.Seq); s != nil && s.proposal != nil {
 				r.accept(s, fx)
 			}
 		}
@@ -291,8 +291,8 @@ func (r *Replica) adoptChoices() {
 // countMissing counts the carried-over numbers whose batch is not here.
 func (r *Replica) countMissing() {
 	r.change.bodiesMissing = 0
-	for _, seq := range r.numbers() {
-		if s := r.slots[seq]; s.proposal != nil && s.proposal.Batch == nil {
+	for _, s := range r.slots {
+		if s.proposal != nil && s.proposal.Batch == nil {
 			r.change.bodiesMissing++
 		}
 	}

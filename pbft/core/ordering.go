@@ -101,7 +101,7 @@ func (r *Replica) refusePrePrepare(pp *wire.PrePrepare) string {
 		return "it claims to be this replica's own, which proposed nothing there"
 	case pp.Seq <= r.change.chosen:
 		return "the new view's checkpoint covers its number"
-	case r.slots[pp.Seq] != nil && r.slots[pp.Seq].committed != nil && r.slots[pp.Seq].committed.Digest != pp.Digest:
+	case r.committedOther(pp):
 		return "another batch has committed at its number"
 	case len(b.Requests) == 0:
 		return "its batch is empty"
@@ -115,6 +115,13 @@ func (r *Replica) refusePrePrepare(pp *wire.PrePrepare) string {
 		return "it holds a request that is in the order of this view already"
 	}
 	return ""
+}
+
+// committedOther tells whether another batch than pp's has committed at its
+// number.
+func (r *Replica) committedOther(pp *wire.PrePrepare) bool {
+	s := r.slots.at(pp.Seq)
+	return s != nil && s.committed != nil && s.committed.Digest != pp.Digest
 }
 
 // tooLarge counts a batch's bytes; a batch of a single request may have any

@@ -2,8 +2,6 @@ package core
 
 import (
 	"fmt"
-	"maps"
-	"slices"
 
 	"github.com/quorate/quorate/crypto"
 	"github.com/quorate/quorate/pbft/wire"
@@ -31,7 +29,7 @@ type Replica struct {
 
 	view   wire.View
 	active bool
-	slots  map[wire.Seq]*slot
+	slots  slotList
 	next   wire.Seq                   // the primary's next number
 	placed map[crypto.Digest]wire.Seq // requests that are in the order of this view, above executed
 
@@ -79,7 +77,6 @@ func New(cfg Config, restored Restored) (*Replica, error) {
 		cfg: cfg, q: cfg.Quorum, id: cfg.ID, rng: source{cfg.Seed ^ uint64(cfg.ID)<<32},
 		active: true, next: 1,
 		stable:      wire.CheckpointCert{State: cfg.StateZero},
-		slots:       map[wire.Seq]*slot{},
 		placed:      map[crypto.Digest]wire.Seq{},
 		checkpoints: map[wire.Seq]*ballot{},
 		snapshots:   map[wire.Seq]crypto.Digest{},
@@ -207,16 +204,13 @@ func (r *Replica) high() wire.Seq { return r.low + r.cfg.Window }
 // slot returns what is known of seq, making a place for it.
 func (r *Replica) slot(seq wire.Seq) *slot {
 	assert(seq > r.low, "(I2) a slot for %d at or below %d", seq, r.low)
-	s := r.slots[seq]
+	s := r.slots.at(seq)
 	if s == nil {
 		s = &slot{seq: seq}
-		r.slots[seq] = s
+		r.slots.add(s)
 	}
 	return s
 }
-
-// numbers returns the numbers that something is known of, ascending.
-func (r *Replica) numbers() []wire.Seq { return slices.Sorted(maps.Keys(r.slots)) }
 
 // say sends an own message to every replica, unless this one must be silent.
 func (r *Replica) say(m wire.Message, fx *Effects) {

@@ -72,8 +72,8 @@ func newer(a, b *wire.PreparedCert) bool {
 // certificate of the highest view of every number above the low watermark.
 func (r *Replica) preparedAbove() []wire.PreparedCert {
 	var out []wire.PreparedCert
-	for _, seq := range r.numbers() {
-		if s := r.slots[seq]; s.prepared != nil && seq <= r.high() {
+	for _, s := range r.slots {
+		if s.prepared != nil && s.seq <= r.high() {
 			out = append(out, *s.prepared)
 		}
 	}

@@ -168,13 +168,12 @@ func (r *Replica) resumeChange(fx *Effects) {
 
 // resumeVotes sends the votes of the current view again.
 func (r *Replica) resumeVotes(fx *Effects) {
-	for _, seq := range r.numbers() {
-		s := r.slots[seq]
+	for _, s := range r.slots {
 		s.since = r.tick
 		if s.proposal == nil || !s.voted {
 			continue
 		}
-		v := wire.Vote{View: r.view, Seq: seq, Digest: s.proposal.Digest, Sender: r.id}
+		v := wire.Vote{View: r.view, Seq: s.seq, Digest: s.proposal.Digest, Sender: r.id}
 		switch {
 		case r.primary() == r.id && isZero(s.proposal.Signature):
 			r.say(&wire.PrePrepare{Vote: v, Batch: s.proposal.Batch}, fx)
@@ -197,17 +196,16 @@ func (r *Replica) Base() []Record {
 	for _, seq := range slices.Sorted(maps.Keys(r.snapshots)) {
 		base = append(base, CheckpointRecord{seq, r.snapshots[seq]})
 	}
-	seqs := r.numbers()
-	for _, seq := range seqs {
-		base = append(base, r.slots[seq].unvoted()...)
+	for _, s := range r.slots {
+		base = append(base, s.unvoted()...)
 	}
 	base = append(base, r.change.base()...)
 	base = append(base, ViewRecord{r.view, r.active})
 	if r.change.own != nil {
 		base = append(base, ViewChangeRecord{r.change.own})
 	}
-	for _, seq := range seqs {
-		base = append(base, r.slots[seq].base()...)
+	for _, s := range r.slots {
+		base = append(base, s.base()...)
 	}
 	return base
 }

@@ -41,8 +41,8 @@ func (r *Replica) Sizes() Sizes {
 		Checkpoints: Size{Entries: len(r.checkpoints)},
 		Snapshots:   Size{Entries: len(r.snapshots)},
 	}
-	for _, seq := range r.numbers() {
-		s.Slots.add(r.slots[seq].bytes())
+	for _, slot := range r.slots {
+		s.Slots.add(slot.bytes())
 	}
 	for i := range r.early.senders {
 		s.Early.Entries += len(r.early.senders[i].messages)

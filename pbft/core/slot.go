@@ -1,6 +1,7 @@
 package core
 
 import (
+	"cmp"
 	"slices"
 
 	"github.com/quorate/quorate/crypto"
@@ -28,6 +29,42 @@ type slot struct {
 	prepared  *wire.PreparedCert // of the highest view
 	committed *wire.CommitCert
 	bodies    []body // the newest last
+}
+
+// slotList is what is known of the numbers, ascending. Hardly ever is one missing
+// in between, so a number's place is nearly always its distance from the first;
+// and every status walks them all in order, which a map would have to sort.
+type slotList []*slot
+
+// at returns the slot of seq, or nil.
+func (l slotList) at(seq wire.Seq) *slot {
+	if i, found := l.find(seq); found {
+		return l[i]
+	}
+	return nil
+}
+
+// find returns where seq is or belongs.
+func (l slotList) find(seq wire.Seq) (int, bool) {
+	if len(l) == 0 || seq < l[0].seq {
+		return 0, false
+	}
+	if i := seq - l[0].seq; i < wire.Seq(len(l)) && l[i].seq == seq {
+		return int(i), true //nolint:gosec // below the length
+	}
+	return slices.BinarySearchFunc(l, seq, func(s *slot, seq wire.Seq) int { return cmp.Compare(s.seq, seq) })
+}
+
+// add puts s, whose number has none, in its place.
+func (l *slotList) add(s *slot) {
+	i, _ := l.find(s.seq)
+	*l = slices.Insert(*l, i, s)
+}
+
+// dropTo drops the slots up to seq.
+func (l *slotList) dropTo(seq wire.Seq) {
+	i, _ := l.find(seq + 1)
+	*l = slices.Delete(*l, 0, i)
 }
 
 type body struct {

@@ -46,7 +46,7 @@ func (r *Replica) watch(fx *Effects) {
 	if r.primary() == r.id || r.transfer != nil || r.catchUp.active {
 		return // it cannot judge: it leads, or is itself behind
 	}
-	if s := r.slots[r.executed+1]; s != nil && s.committed != nil {
+	if s := r.slots.at(r.executed + 1); s != nil && s.committed != nil {
 		return // what is next has its certificate: it waits for this replica's own snapshots
 	}
 	if !r.inCompany() {
@@ -78,7 +78,7 @@ func (r *Replica) oldest() (since uint64, what string, waits bool) {
 		since, what, waits = one.since, "a request waited too long", true
 	}
 	for seq := r.executed + 1; seq <= r.high(); seq++ {
-		s := r.slots[seq]
+		s := r.slots.at(seq)
 		if s == nil || s.proposal == nil {
 			continue
 		}

@@ -98,8 +98,8 @@ func (r *Replica) goTo(view wire.View, active bool) {
 	c.since, c.heard, c.patient = r.tick, r.tick, r.tick
 	c.quorum, c.worked = 0, false
 	c.jitter = r.rng.below(uint64(max(1, r.cfg.RequestTicks/8))) //nolint:gosec // Validate: positive
-	for _, seq := range r.numbers() {
-		r.slots[seq].forgetView()
+	for _, s := range r.slots {
+		s.forgetView()
 	}
 	clear(r.placed)
 	r.pool.unpropose()
