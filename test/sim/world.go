@@ -115,13 +115,15 @@ func (w *world) populate() {
 	if w.o.RealSignatures {
 		verifier = crypto.NewVerifier(64)
 	}
-	w.opener = wire.NewOpener(w.domain, keys, wire.DefaultLimits(w.o.Replicas), verifier)
+	known := make(map[wire.ClientID]bool, w.o.Clients)
+	w.opener = wire.NewOpener(w.domain, keys, wire.DefaultLimits(w.o.Replicas), verifier).WithClients(known)
 	for i := range signers {
 		w.enroll(newNode(w, wire.ReplicaID(i), signers[i])) //nolint:gosec // i < n
 	}
 	w.populateFaulty()
 	for i := range w.o.Clients {
 		w.clients = append(w.clients, newClient(w, i, w.signer(clientKeys+i)))
+		known[w.clients[i].key] = true
 	}
 }
 
