@@ -26,6 +26,8 @@ type client struct {
 	expelled map[wire.ReplicaID]bool // who says that the session is over
 
 	issued, answered, abandoned int
+
+	reach []wire.ReplicaID // if not empty, nobody else hears of it
 }
 
 // request is what a client asks for at once.
@@ -107,6 +109,7 @@ func (c *client) ask(count int, read bool) {
 		c.next++
 	}
 	r.sealed = wire.Seal(c.signer, c.w.domain, m)
+	c.w.capture(r.sealed)
 	c.send(r, 0)
 }
 
@@ -115,9 +118,9 @@ func (c *client) send(r *request, try int) {
 	if r.left == 0 {
 		return
 	}
-	to := c.w.nodes
+	to := c.reachable()
 	if try == 0 {
-		to = []*node{c.w.someNode()}
+		to = []*node{to[c.w.rng.IntN(len(to))]}
 	}
 	for _, n := range to {
 		if !c.w.calm && c.w.chance(c.w.o.Loss) {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/quorate/quorate/app"
 	"github.com/quorate/quorate/checkpoint"
 	"github.com/quorate/quorate/crypto"
 	"github.com/quorate/quorate/pbft/core"
@@ -31,6 +32,8 @@ type node struct {
 	strategy  adversary.Strategy
 	skew      wire.Time
 	rot       bool // the state has changed by itself and is not repaired
+
+	machine func() app.StateMachine // of its own, if not nil
 
 	// The disk.
 	journal ledger
@@ -109,7 +112,7 @@ func (n *node) boot() bool {
 		n.w.counters.Torn++
 	}
 	n.unsent = false
-	n.applier = driver.NewApplier(n.state, n.w.o.Machine(), n.w.domain, resultBytesMax)
+	n.applier = driver.NewApplier(n.state, n.application(), n.w.domain, resultBytesMax)
 	snapshot, err := n.applier.Load()
 	if !n.check("load", err) {
 		return false

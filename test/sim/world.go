@@ -49,6 +49,7 @@ type world struct {
 	watchers []watcher // of the script
 	expected int       // what the script waits for
 	messages uint64
+	captured [][]byte // requests
 
 	violation error // the first
 }
