@@ -1,0 +1,227 @@
+package sim
+
+import (
+	"encoding/binary"
+	"fmt"
+	"math/rand/v2"
+	"runtime"
+	"slices"
+
+	"github.com/quorate/quorate/app"
+	"github.com/quorate/quorate/crypto"
+)
+
+// CheckDeterminism executes the Operations of o's Clients, drawn from its Seed,
+// on o's Machine again and again, each time under other conditions, and tells
+// the first operation whose result, outputs or writes differ from the first
+// time. The conditions are those that replicas do not share: restarts, which
+// lose what a machine keeps in its own memory; other instances at work; reads
+// and rolled-back attempts in between; another view; the order of maps, and the
+// clock. What a machine does only on some days, or on some computers, no such
+// check finds.
+func CheckDeterminism(o Options) error {
+	o = o.withDefaults()
+	if err := o.validate(); err != nil {
+		return err
+	}
+	ops := drawOperations(&o)
+	reference := newUniverse(&o, condition{name: "the first time"})
+	want := make([]crypto.Digest, len(ops))
+	for i := range ops {
+		step, err := reference.execute(ops, i)
+		if err != nil {
+			return err
+		}
+		want[i] = step
+	}
+	for _, c := range conditions() {
+		u := newUniverse(&o, c)
+		for i := range ops {
+			got, err := u.execute(ops, i)
+			if err != nil {
+				return err
+			}
+			if got != want[i] {
+				return u.differs(&o, ops, i)
+			}
+		}
+	}
+	return nil
+}
+
+// drawOperations draws what the clients do, as a run would, in turns.
+func drawOperations(o *Options) [][]byte {
+	var ops [][]byte
+	rngs := make([]*rand.Rand, o.Clients)
+	for i := range rngs {
+		rngs[i] = rand.New(rand.NewPCG(o.Seed, uint64(100+i))) //nolint:gosec // small; and it need not be secret
+	}
+	for i := range o.Operations {
+		for client := range o.Clients {
+			ops = append(ops, o.Operation(rngs[client], client, i+1))
+		}
+	}
+	return ops
+}
+
+// condition is what differs from one execution to another.
+type condition struct {
+	name     string
+	restarts bool // the machine is made anew before some operations
+	crowd    bool // another instance executes something else before every operation
+	attempts bool // some operations are executed, and rolled back, before they are executed
+	reads    bool // queries come in between
+	collects bool // the garbage collector runs, on one processor
+	view     uint64
+}
+
+func conditions() []condition {
+	return []condition{
+		{name: "executed once more"},
+		{name: "once more again"}, // two entries of a map are in the other order every other time
+		{name: "with restarts", restarts: true},
+		{name: "beside another instance", crowd: true},
+		{name: "after attempts that were rolled back", attempts: true},
+		{name: "with reads in between", reads: true},
+		{name: "in another view", view: 7},
+		{name: "under a busy collector", collects: true},
+		{name: "with everything at once", restarts: true, crowd: true, attempts: true, reads: true, view: 9},
+	}
+}
+
+// universe is one machine with its state under a condition.
+type universe struct {
+	o       *Options
+	c       condition
+	rng     *rand.Rand
+	machine app.StateMachine
+	crowd   app.StateMachine
+	store   *recorder
+	aside   *app.Memory // the other instance's state
+	now     app.Context
+	last    string // what the last operation did, in words
+}
+
+func newUniverse(o *Options, c condition) *universe {
+	return &universe{
+		o: o, c: c, rng: rand.New(rand.NewPCG(o.Seed, 7)), //nolint:gosec // it need not be secret
+		machine: o.Machine(), crowd: o.Machine(), aside: app.NewMemory(),
+		store: &recorder{Memory: app.NewMemory()},
+		now:   app.Context{View: c.view, Time: int64(wallStart)},
+	}
+}
+
+// execute executes the i-th operation and returns a digest of what it did.
+func (u *universe) execute(ops [][]byte, i int) (crypto.Digest, error) {
+	u.now.Seq++
+	u.now.Time += 1e6
+	if err := u.disturb(ops, i); err != nil {
+		return crypto.Digest{}, err
+	}
+	return u.run(ops[i])
+}
+
+// disturb does what the condition says, before an operation.
+func (u *universe) disturb(ops [][]byte, i int) error {
+	if u.c.restarts && u.rng.IntN(3) == 0 {
+		u.machine = u.o.Machine()
+	}
+	if u.c.collects && i%16 == 0 {
+		before := runtime.GOMAXPROCS(1)
+		runtime.GC()
+		runtime.GOMAXPROCS(before)
+	}
+	if u.c.crowd {
+		if err := u.other(ops[u.rng.IntN(len(ops))]); err != nil {
+			return err
+		}
+	}
+	if u.c.attempts && u.rng.IntN(2) == 0 {
+		if err := u.inVain(ops[i], false); err != nil {
+			return err
+		}
+	}
+	if u.c.reads && u.o.Query != nil {
+		return u.inVain(u.o.Query(u.rng, 0, i+1), true)
+	}
+	return nil
+}
+
+// other executes op on the other instance, on a state of its own.
+func (u *universe) other(op []byte) error {
+	tx := app.NewTx(u.aside, nil, u.now, false)
+	_, failure, err := app.Run(u.crowd, tx, op)
+	if err != nil || failure != nil {
+		return err
+	}
+	return tx.Commit()
+}
+
+// inVain executes op, or asks it, and rolls it back.
+func (u *universe) inVain(op []byte, readOnly bool) error {
+	_, _, err := app.Run(u.machine, app.NewTx(u.store, nil, u.now, readOnly), op)
+	return err
+}
+
+// run executes op, for good.
+func (u *universe) run(op []byte) (crypto.Digest, error) {
+	tx := app.NewTx(u.store, nil, u.now, false)
+	result, failure, err := app.Run(u.machine, tx, op)
+	if err != nil {
+		return crypto.Digest{}, err
+	}
+	u.store.wrote = u.store.wrote[:0]
+	var outputs [][]byte
+	if failure != nil {
+		result = []byte("rolled back: " + failure.Text)
+	} else {
+		if err := tx.Commit(); err != nil {
+			return crypto.Digest{}, err
+		}
+		outputs = tx.Outputs()
+	}
+	u.last = fmt.Sprintf("result %.80q, outputs %.200q, writes %.400q", result, outputs, u.store.wrote)
+	parts := slices.Concat([][]byte{result, count(len(outputs))}, outputs, [][]byte{count(len(u.store.wrote))}, u.store.wrote)
+	return digestOfParts(parts), nil
+}
+
+func count(n int) []byte { return binary.BigEndian.AppendUint32(nil, uint32(n)) } //nolint:gosec // small
+
+// digestOfParts hashes parts so that no other parts give the same bytes.
+func digestOfParts(parts [][]byte) crypto.Digest {
+	var all []byte
+	for _, p := range parts {
+		all = append(append(all, count(len(p))...), p...)
+	}
+	return crypto.Sum(all)
+}
+
+// differs says what operation i did here, and what it did the first time.
+func (u *universe) differs(o *Options, ops [][]byte, i int) error {
+	first := newUniverse(o, condition{})
+	for j := range i + 1 {
+		if _, err := first.execute(ops, j); err != nil {
+			return err
+		}
+	}
+	return fmt.Errorf("the machine is not deterministic: operation %d, %.80q, %s: %s\n\tthe first time: %s",
+		i+1, ops[i], u.c.name, u.last, first.last)
+}
+
+// recorder is a store that notes what is written.
+type recorder struct {
+	*app.Memory
+	wrote [][]byte
+}
+
+// Put notes a write.
+func (s *recorder) Put(key, value []byte) error {
+	s.wrote = append(s.wrote, []byte("put"), key, value)
+	return s.Memory.Put(key, value)
+}
+
+// Delete notes a deletion.
+func (s *recorder) Delete(key []byte) error {
+	s.wrote = append(s.wrote, []byte("delete"), key)
+	return s.Memory.Delete(key)
+}

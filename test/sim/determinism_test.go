@@ -1,0 +1,110 @@
+package sim
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/quorate/quorate/app"
+	"github.com/quorate/quorate/app/bank"
+	"github.com/quorate/quorate/app/counter"
+)
+
+// execute is a function as a state machine.
+type execute func(tx *app.Tx, op []byte) []byte
+
+func (e execute) Execute(tx *app.Tx, op []byte) []byte { return e(tx, op) }
+
+// forgetful counts in its own memory too, which no replica shares.
+type forgetful struct{ n uint64 }
+
+func (f *forgetful) Execute(tx *app.Tx, _ []byte) []byte {
+	f.n++
+	tx.PutUint64("n", f.n)
+	return nil
+}
+
+// hoarder keeps what the transaction returned.
+type hoarder struct{ kept []byte }
+
+func (h *hoarder) Execute(tx *app.Tx, _ []byte) []byte {
+	before := append([]byte(nil), h.kept...)
+	h.kept, _ = tx.Get("k")
+	tx.Put("k", []byte("value"))
+	return before
+}
+
+func TestCheckFindsWhatIsNotDeterministic(t *testing.T) {
+	shared := uint64(0)
+	words := map[string]bool{"a": true, "b": true, "c": true, "d": true, "e": true, "f": true}
+	for name, c := range map[string]struct {
+		machine func() app.StateMachine
+		want    string
+	}{
+		"the clock": {func() app.StateMachine {
+			return execute(func(*app.Tx, []byte) []byte { return fmt.Append(nil, time.Now().UnixNano()) })
+		}, "once more"},
+		"the order of a map": {func() app.StateMachine {
+			return execute(func(tx *app.Tx, _ []byte) []byte {
+				for w := range words {
+					tx.Put("last", []byte(w))
+				}
+				return nil
+			})
+		}, "once more"},
+		"memory of its own": {func() app.StateMachine { return &forgetful{} }, "restarts"},
+		"memory that all share": {func() app.StateMachine {
+			return execute(func(tx *app.Tx, _ []byte) []byte {
+				shared++
+				tx.PutUint64("n", shared)
+				return nil
+			})
+		}, "once more"},
+		"the view": {func() app.StateMachine {
+			return execute(func(tx *app.Tx, _ []byte) []byte { return fmt.Append(nil, tx.View()) })
+		}, "another view"},
+		"results of an earlier operation": {func() app.StateMachine { return &hoarder{} }, "restarts"},
+	} {
+		err := CheckDeterminism(Options{
+			Seed: 1, Machine: c.machine, Operation: func(*rand.Rand, int, int) []byte { return []byte("op") },
+		})
+		if err == nil || !strings.Contains(err.Error(), c.want) || !strings.Contains(err.Error(), "the first time") {
+			t.Errorf("%s: got %v, want %q", name, err, c.want)
+		}
+	}
+}
+
+func TestOwnApplicationsAreDeterministic(t *testing.T) {
+	for name, o := range map[string]Options{
+		"kv":      {},
+		"counter": {Machine: func() app.StateMachine { return counter.Machine{} }},
+		"bank":    {Machine: func() app.StateMachine { return bank.Machine{} }},
+	} {
+		switch name {
+		case "counter":
+			o.Operation = func(rng *rand.Rand, _, _ int) []byte { return fmt.Append(nil, "add ", rng.Uint64N(9)) }
+		case "bank":
+			o.Operation = bankOperation
+		}
+		for seed := range uint64(5) {
+			o.Seed, o.Operations, o.Clients = seed, 100, 2
+			if err := CheckDeterminism(o); err != nil {
+				t.Errorf("%s: %v", name, err)
+			}
+		}
+	}
+}
+
+func bankOperation(rng *rand.Rand, _, i int) []byte {
+	one, other := fmt.Sprint("a", rng.IntN(4)), fmt.Sprint("a", rng.IntN(4))
+	switch {
+	case i < 5:
+		return bank.Open(one)
+	case rng.IntN(2) == 0:
+		return bank.Mint(one, 10)
+	default:
+		return bank.Transfer(one, other, rng.Uint64N(12))
+	}
+}
