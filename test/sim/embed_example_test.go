@@ -13,7 +13,7 @@ import (
 // My state machine, four replicas, one equivocating, a thousand seeds.
 func Example() {
 	for seed := range uint64(1000) {
-		o := sim.Options{Seed: seed, Operations: 10, Crashes: 1, Loss: 0.05, Turbulence: 1e9}
+		o := sim.Options{Seed: seed, Operations: 10, Crashes: 1, Loss: 0.05, Turbulence: 3e8}
 		o.Machine = func() app.StateMachine { return tally{} }
 		o.Operation = func(rng *rand.Rand, _, _ int) []byte { return fmt.Append(nil, "counter ", rng.IntN(3)) }
 		o.Byzantine = map[wire.ReplicaID]func() adversary.Strategy{0: adversary.Mutator}
