@@ -220,3 +220,18 @@ func (e *stage) scene(s adversary.Strategy, messages []wire.Message) (changed []
 	}
 	return changed, muted
 }
+
+// pass lets time pass, tick by tick.
+func (e *stage) pass(s adversary.Strategy, d time.Duration) {
+	for end := e.now + d; e.now < end; {
+		e.now += e.Timeout() / 100
+		for i := 0; i < len(e.agenda); i++ {
+			if l := e.agenda[i]; l.at <= e.now {
+				e.agenda = slices.Delete(e.agenda, i, i+1)
+				i--
+				l.do()
+			}
+		}
+		s.Tick(e)
+	}
+}
