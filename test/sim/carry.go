@@ -17,6 +17,11 @@ func (n *node) execute(executions []core.Execution) {
 		if !n.check("apply", err) {
 			return
 		}
+		if n.doom == doomExecute {
+			n.w.counters.Unanswered++
+			n.crashFor(2 * time.Second)
+			return
+		}
 		n.reply(applied.Replies)
 		if ex.Checkpoint {
 			n.checkpoint(ex.Seq)

@@ -24,6 +24,18 @@ type Counters struct {
 	// those that kept a part of a flush, LostSnapshots those that lost one that
 	// was being written, and HalfRebases those in the middle of a rebase.
 	Crashes, Unsent, Torn, LostSnapshots, HalfRebases int
+	// HalfSent counts crashes among the messages of one flush, Unanswered those
+	// between an execution and its answers, HalfStable those between the effects
+	// of a stable checkpoint.
+	HalfSent, Unanswered, HalfStable int
+	// Replayed counts old messages that the network repeated, Corrupted frames
+	// that it damaged, Overflowed what a full link dropped, Clogged what one held
+	// up, Cuts links cut in one direction, Shunned messages of a view that was
+	// kept from somebody.
+	Replayed, Corrupted, Overflowed, Clogged, Cuts, Shunned int
+	// Pauses counts processes stopped, Jumps wall clocks, BurstTicks ticks that
+	// came too late, Drifting runs in which clocks drift.
+	Pauses, Jumps, BurstTicks, Drifting int
 	// Rebases counts journals begun anew, Early messages ahead of their receiver.
 	Rebases, Early int
 	// Lost counts replicas that lost their data and Rejoined those that vote

@@ -24,6 +24,8 @@ func FromSeed(seed uint64) Options {
 	d.bounds(&o)
 	d.network(&o)
 	d.faults(&o)
+	d.weather(&o)
+	d.mishaps(&o)
 	o.History = seed%4 == 1
 	return o.withDefaults().withoutFunctions()
 }
@@ -99,6 +101,44 @@ func (d drawing) network(o *Options) {
 		o.Mutes = 1 + d.IntN(3)
 	}
 	o.OutageMax = time.Duration(1+d.IntN(6)) * time.Second
+}
+
+// weather draws what else the network does.
+func (d drawing) weather(o *Options) {
+	if d.oneIn(3) {
+		o.Replay = pick(d, 0.01, 0.05, 0.2)
+	}
+	if d.oneIn(4) {
+		o.Corruption = pick(d, 0.01, 0.05, 0.2)
+	}
+	if d.oneIn(4) {
+		o.LinkMax = pick(d, 2, 4, 8, 32)
+	}
+	if d.oneIn(3) {
+		o.Clogs = 1 + d.IntN(6)
+	}
+	if d.oneIn(3) {
+		o.Cuts = 1 + d.IntN(6)
+	}
+	if d.oneIn(4) {
+		o.Shuns = 1 + d.IntN(8)
+	}
+}
+
+// mishaps draws what happens to processes and clocks.
+func (d drawing) mishaps(o *Options) {
+	if d.oneIn(3) {
+		o.Pauses = 1 + d.IntN(4)
+	}
+	if d.oneIn(4) {
+		o.Jumps = 1 + d.IntN(6)
+	}
+	if d.oneIn(4) {
+		o.Bursts = 1 + d.IntN(6)
+	}
+	if d.oneIn(4) {
+		o.Drift = pick(d, 0.02, 0.1, 0.3)
+	}
 }
 
 // faults draws crashes, and at most Faults faulty replicas.

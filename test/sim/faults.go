@@ -65,6 +65,8 @@ func (w *world) plan() {
 	for range w.o.Ambushes {
 		w.sometime(w.ambush)
 	}
+	w.planWeather()
+	w.planMishaps()
 	w.planFaulty()
 	if w.o.Script != nil {
 		w.o.Script(&Control{w})
@@ -128,7 +130,7 @@ func (w *world) becomeCalm() {
 	w.heal()
 	w.moment(Moment{What: Calm, Node: -1})
 	for _, n := range w.nodes {
-		n.doomed = false
+		n.recover()
 		n.restart()
 	}
 }
@@ -143,7 +145,7 @@ func (w *world) crashSome() {
 	doomed := w.rng.IntN(2) == 0
 	for _, n := range victims {
 		if doomed && !n.down {
-			n.doomed = true
+			n.doom, n.sends = 1+doom(w.rng.IntN(int(dooms)-1)), w.rng.IntN(2*w.o.Replicas)
 			continue
 		}
 		n.crashFor(2 * time.Second)
@@ -284,6 +286,10 @@ func (w *world) pass(from, to *node, sealed *wire.Sealed) {
 		w.passage(Dropped, from, to, id, sealed)
 		return
 	}
+	if w.weather != nil && !w.weather.admit(from, to, sealed) {
+		w.passage(Dropped, from, to, id, sealed)
+		return
+	}
 	copies := 1
 	if w.chance(w.o.Duplication) {
 		copies = 2
@@ -292,6 +298,10 @@ func (w *world) pass(from, to *node, sealed *wire.Sealed) {
 		d := w.delay()
 		if w.links.speed[to.index] > 0 {
 			d += w.queue(to.index, len(sealed.Frame()))
+		}
+		if w.weather != nil {
+			w.weather.carry(from, to, d, func() { w.deliver(from, to, id, sealed) })
+			continue
 		}
 		w.after(d, func() { w.deliver(from, to, id, sealed) })
 	}

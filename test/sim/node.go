@@ -31,6 +31,9 @@ type node struct {
 	byzantine bool   // it may say anything
 	strategy  adversary.Strategy
 	skew      wire.Time
+	jumped    wire.Time // and the wall clock is wrong by this for a while
+	stopped   wire.Time // or stands still here
+	tick      time.Duration
 	rot       bool // the state has changed by itself and is not repaired
 
 	machine func() app.StateMachine // of its own, if not nil
@@ -46,12 +49,15 @@ type node struct {
 	held    []core.Send // waiting for the flush
 	unsent  bool        // the process ended with something held
 	flushes bool
-	doomed  bool               // crashes in, or right after, its next flush of something
+	doom    doom               // where it is going to crash
+	sends   int                // how much it sends before doomSend
 	reports []core.Snapshotted // durable snapshots that the core was not told of
 	fetches *fetching
 	paused  bool
 	backlog []func() // what waits for the end of the pause
-	failing bool     // the next flush fails
+	hoards  bool     // ticks are kept back
+	hoarded int
+	failing bool // the next flush fails
 
 	prepared, committed wire.Seq // the highest, ever
 
@@ -59,7 +65,7 @@ type node struct {
 }
 
 func newNode(w *world, id wire.ReplicaID, signer crypto.Signer) *node {
-	n := &node{w: w, id: id, signer: signer, down: true}
+	n := &node{w: w, id: id, signer: signer, down: true, tick: tick}
 	n.format()
 	return n
 }
@@ -123,7 +129,12 @@ func (n *node) boot() bool {
 }
 
 // wall is the wall clock of this replica.
-func (n *node) wall() wire.Time { return n.w.wall() + n.skew }
+func (n *node) wall() wire.Time {
+	if n.stopped != 0 {
+		return n.stopped
+	}
+	return n.w.wall() + n.skew + n.jumped
+}
 
 func (n *node) restart() {
 	if !n.down || !n.boot() {
@@ -143,11 +154,15 @@ func (n *node) restart() {
 }
 
 func (n *node) ticking(life int) {
-	n.w.after(tick, func() {
+	n.w.after(n.tick, func() {
 		if !n.alive(life) {
 			return
 		}
-		if !n.paused {
+		switch {
+		case n.paused:
+		case n.hoards:
+			n.hoarded++
+		default:
 			n.step(core.Tick{Now: n.wall()})
 			if n.strategy != nil {
 				n.strategy.Tick(puppet{n})
@@ -206,8 +221,8 @@ func (n *node) crash() {
 		c.BrokenTransfers++
 	}
 	n.unsent = len(n.held) > 0
-	n.held, n.flushes, n.doomed, n.reports, n.fetches = nil, false, false, nil, nil
-	n.paused, n.backlog, n.failing = false, nil, false
+	n.held, n.flushes, n.doom, n.reports, n.fetches = nil, false, doomNone, nil, nil
+	n.paused, n.backlog, n.failing, n.hoarded = false, nil, false, 0
 	n.journal.crash(n.w.rng)
 	lost, err := n.state.crash(n.w.rng)
 	n.check("open the state", err)
@@ -271,11 +286,18 @@ func (n *node) step(ev core.Event) {
 	n.check("append", n.journal.Append(n.fx.Persist))
 	n.held = append(n.held, n.fx.Send...)
 	n.w.oracle.observe(n, n.fx.Observe)
-	n.execute(n.fx.Execute)
+	if n.execute(n.fx.Execute); n.down {
+		return
+	}
 	n.answer(n.fx.Answer)
 	n.refuse(n.fx.Refuse)
 	for _, cert := range n.fx.Stable {
 		n.state.Collect(cert.Seq)
+	}
+	if n.doom == doomCollect && len(n.fx.Stable) > 0 {
+		n.w.counters.HalfStable++
+		n.crashFor(2 * time.Second)
+		return
 	}
 	for _, target := range n.fx.Fetch {
 		n.fetch(target)
@@ -336,14 +358,14 @@ func (n *node) flush() {
 		n.crash()
 		return
 	}
-	if n.doomed && n.w.rng.IntN(2) == 0 {
+	if n.doom == doomFlush && n.w.rng.IntN(2) == 0 {
 		n.crashFor(2 * time.Second)
 		return
 	}
 	if !n.check("flush", n.journal.Flush()) {
 		return
 	}
-	if n.doomed && len(n.held) > 0 {
+	if n.doom == doomFlush && len(n.held) > 0 {
 		n.crashFor(2 * time.Second)
 		return
 	}
@@ -355,6 +377,9 @@ func (n *node) release() {
 	held := n.held
 	n.held = nil
 	for _, s := range held {
+		if n.down {
+			return
+		}
 		sealed := s.Sealed
 		if sealed == nil {
 			sealed = wire.Seal(n.signer, n.w.domain, s.Message)
@@ -372,6 +397,9 @@ func (n *node) release() {
 
 // send lets a message go, or what a liar makes of it.
 func (n *node) send(to wire.ReplicaID, sealed *wire.Sealed) {
+	if n.doom == doomSend && n.sendsLast() {
+		return
+	}
 	if n.strategy != nil && to != n.id {
 		n.say(to, sealed)
 		return

@@ -71,6 +71,22 @@ type Options struct {
 	// Scrambles is the number of times that the kinds of messages that reach each
 	// replica are drawn anew.
 	Scrambles int
+	// Replay is the probability, at each message, that the network repeats an old
+	// one, at any time later, to anybody. Corruption is the probability that a
+	// frame is damaged on its way. LinkMax, if not 0, bounds the messages on their
+	// way over one link; more are dropped.
+	Replay, Corruption float64
+	LinkMax            int
+	// Clogs is the number of times that links hold everything up and then deliver
+	// it at once, Cuts that some links pass nothing in one direction, Shuns that
+	// the messages of one view do not reach some replicas.
+	Clogs, Cuts, Shuns int
+	// Pauses is the number of times that a process stops and then goes on, Jumps
+	// that a wall clock jumps or stands still for a while, Bursts that the ticks of
+	// a replica are kept back and then come at once. Drift is how much, relative
+	// to 1, the lengths of ticks differ from what they should be.
+	Pauses, Jumps, Bursts int
+	Drift                 float64
 	// Ambushes is the number of times that one replica alone learns of votes, and
 	// is then cut off, or, if there are Crashes, all crash.
 	Ambushes int

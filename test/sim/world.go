@@ -40,6 +40,7 @@ type world struct {
 	byID     [][]*node // those of each replica
 	clients  []*client
 	links    links
+	weather  *weather // nil if there is none
 	oracle   oracle
 	track    track
 	counters Counters

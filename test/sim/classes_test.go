@@ -1,0 +1,60 @@
+package sim
+
+import (
+	"reflect"
+	"testing"
+	"time"
+)
+
+// TestEveryClassOfFaultsBitesAlone runs each class with no other, on a few seeds:
+// its counters must not be zero, and without it they must be.
+func TestEveryClassOfFaultsBitesAlone(t *testing.T) {
+	base := Options{
+		Replicas: 4, Clients: 2, Operations: 20, Outstanding: 2, Interval: 2, InFlight: 2,
+		DelayMax: 20 * time.Millisecond, OutageMax: time.Second, Turbulence: 3 * time.Second,
+	}
+	for name, class := range map[string]struct {
+		set      func(o *Options)
+		counters []string
+	}{
+		"replay":     {func(o *Options) { o.Replay = 0.1 }, []string{"Replayed"}},
+		"corruption": {func(o *Options) { o.Corruption = 0.1 }, []string{"Corrupted"}},
+		"full links": {func(o *Options) { o.LinkMax = 2 }, []string{"Overflowed"}},
+		"clogs":      {func(o *Options) { o.Clogs = 4 }, []string{"Clogged"}},
+		"cuts":       {func(o *Options) { o.Cuts = 4 }, []string{"Cuts"}},
+		"shuns":      {func(o *Options) { o.Shuns = 4 }, []string{"Shunned"}},
+		"pauses":     {func(o *Options) { o.Pauses = 3 }, []string{"Pauses"}},
+		"jumps":      {func(o *Options) { o.Jumps = 5 }, []string{"Jumps"}},
+		"bursts":     {func(o *Options) { o.Bursts = 3 }, []string{"BurstTicks"}},
+		"drift":      {func(o *Options) { o.Drift = 0.3 }, []string{"Drifting"}},
+		"crashes":    {func(o *Options) { o.Crashes = 20 }, []string{"Unsent", "HalfSent", "Unanswered", "HalfStable"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var with, without Counters
+			for seed := range uint64(6) {
+				o := base
+				o.Seed = seed
+				without.Add(mustHold(t, o).Counters)
+				class.set(&o)
+				with.Add(mustHold(t, o).Counters)
+			}
+			for _, c := range class.counters {
+				if reflect.ValueOf(with).FieldByName(c).Int() == 0 {
+					t.Errorf("%s is 0: the class does not bite", c)
+				}
+				if got := reflect.ValueOf(without).FieldByName(c).Int(); got != 0 {
+					t.Errorf("%s is %d without the class", c, got)
+				}
+			}
+		})
+	}
+}
+
+func mustHold(t *testing.T, o Options) Result {
+	t.Helper()
+	res := Run(o)
+	if res.Violation != nil {
+		t.Error(res.Violation)
+	}
+	return res
+}
