@@ -140,6 +140,9 @@ func allRecords() []core.Record {
 		View: 4, Seq: 11, Digest: digest, PrePrepare: crypto.Signature{9}, Prepares: signed(1, 2),
 	}
 	stable := wire.CheckpointCert{Seq: 10, State: digest, Signers: signed(0, 1, 3)}
+	vote := wire.Vote{View: 4, Seq: 11, Digest: digest, Sender: 3}
+	other := wire.Vote{View: 4, Seq: 11, Sender: 3}
+	evidence, _ := wire.NewEvidence(wire.EvidenceCommits, 3, &wire.Commit{Vote: vote}, &wire.Commit{Vote: other})
 	return []core.Record{
 		core.ViewRecord{View: 4, Active: true},
 		accepted(12, 200),
@@ -162,5 +165,10 @@ func allRecords() []core.Record {
 		core.StableRecord{Cert: wire.CheckpointCert{State: digest}},
 		core.RejoinRecord{Open: true, Over: false, Until: 77, View: 88},
 		core.RejoinRecord{Open: false, Over: true, Until: 1, View: 2},
+		core.EvidenceRecord{Evidence: evidence},
+		core.ConflictRecord{
+			Own:   wire.CommitCert{View: 4, Seq: 11, Digest: digest, Commits: signed(0, 1, 2)},
+			Other: wire.CommitCert{View: 5, Seq: 11, Commits: signed(0, 1, 3)},
+		},
 	}
 }

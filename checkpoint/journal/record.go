@@ -23,6 +23,8 @@ const (
 	tagRejoin     byte = 9
 	tagGenesis    byte = 10 // a StableRecord of number 0, which has no proof
 	tagBatch      byte = 11
+	tagEvidence   byte = 12
+	tagConflict   byte = 13
 )
 
 var errEmptyRecord = errors.New("journal: a record without its content")
@@ -33,43 +35,59 @@ func encodeRecord(r core.Record) ([]byte, error) {
 	case core.ViewRecord:
 		b := binary.BigEndian.AppendUint64([]byte{tagView}, uint64(r.View))
 		return appendBool(b, r.Active), nil
-	case core.AcceptedRecord:
-		if r.PrePrepare == nil || r.PrePrepare.Batch == nil {
-			return nil, errEmptyRecord
-		}
-		return framed([]byte{tagAccepted}, r.PrePrepare)
 	case core.BatchRecord:
 		if r.Batch == nil {
 			return nil, errEmptyRecord
 		}
 		b := binary.BigEndian.AppendUint64([]byte{tagBatch}, uint64(r.Seq))
 		return framed(b, &wire.BatchBody{Batch: r.Batch})
+	case core.ConflictRecord:
+		own := wire.Encode(&wire.CommitProof{Cert: r.Own})
+		b := binary.BigEndian.AppendUint32([]byte{tagConflict}, uint32(len(own))) //nolint:gosec // a frame is small
+		return framed(append(b, own...), &wire.CommitProof{Cert: r.Other})
+	case core.CheckpointRecord:
+		b := binary.BigEndian.AppendUint64([]byte{tagCheckpoint}, uint64(r.Seq))
+		return append(b, r.State[:]...), nil
+	case core.RejoinRecord:
+		b := appendBool(appendBool([]byte{tagRejoin}, r.Open), r.Over)
+		b = binary.BigEndian.AppendUint64(b, uint64(r.Until))
+		return binary.BigEndian.AppendUint64(b, uint64(r.View)), nil
+	case core.StableRecord:
+		if r.Cert.Seq == 0 {
+			return append([]byte{tagGenesis}, r.Cert.State[:]...), nil
+		}
+	case core.AcceptedRecord, core.PreparedRecord, core.CommittedRecord, core.ViewChangeRecord, core.NewViewRecord,
+		core.EvidenceRecord:
+	}
+	return encodeMessage(r)
+}
+
+// encodeMessage encodes the records that are a message.
+func encodeMessage(r core.Record) ([]byte, error) {
+	switch r := r.(type) { //nolint:gochecksumtype // encodeRecord has the others
+	case core.AcceptedRecord:
+		if r.PrePrepare != nil && r.PrePrepare.Batch != nil {
+			return framed([]byte{tagAccepted}, r.PrePrepare)
+		}
 	case core.PreparedRecord:
 		return framed([]byte{tagPrepared}, &wire.Prepared{Cert: r.Cert})
 	case core.CommittedRecord:
 		return framed([]byte{tagCommitted}, &wire.CommitProof{Cert: r.Cert})
 	case core.ViewChangeRecord:
-		if r.ViewChange == nil {
-			return nil, errEmptyRecord
+		if r.ViewChange != nil {
+			return framed([]byte{tagViewChange}, r.ViewChange)
 		}
-		return framed([]byte{tagViewChange}, r.ViewChange)
 	case core.NewViewRecord:
-		if r.NewView == nil {
-			return nil, errEmptyRecord
+		if r.NewView != nil {
+			return framed([]byte{tagNewView}, r.NewView)
 		}
-		return framed([]byte{tagNewView}, r.NewView)
-	case core.CheckpointRecord:
-		b := binary.BigEndian.AppendUint64([]byte{tagCheckpoint}, uint64(r.Seq))
-		return append(b, r.State[:]...), nil
 	case core.StableRecord:
-		if r.Cert.Seq == 0 {
-			return append([]byte{tagGenesis}, r.Cert.State[:]...), nil
-		}
 		return framed([]byte{tagStable}, &wire.StableProof{Cert: r.Cert})
-	case core.RejoinRecord:
-		b := appendBool(appendBool([]byte{tagRejoin}, r.Open), r.Over)
-		b = binary.BigEndian.AppendUint64(b, uint64(r.Until))
-		return binary.BigEndian.AppendUint64(b, uint64(r.View)), nil
+	case core.EvidenceRecord:
+		if r.Evidence != nil {
+			return framed([]byte{tagEvidence}, r.Evidence)
+		}
+	default:
 	}
 	return nil, errEmptyRecord
 }
@@ -96,9 +114,11 @@ func decodeRecord(payload []byte, limits *wire.Limits) (core.Record, error) {
 	switch tag {
 	case tagBatch:
 		return decodeBatch(body, limits)
+	case tagConflict:
+		return decodeConflict(body, limits)
 	case tagView, tagCheckpoint, tagRejoin, tagGenesis:
 		return decodeFixed(tag, body)
-	case tagAccepted, tagPrepared, tagCommitted, tagViewChange, tagNewView, tagStable:
+	case tagAccepted, tagPrepared, tagCommitted, tagViewChange, tagNewView, tagStable, tagEvidence:
 		m, err := wire.Decode(body, limits)
 		if err != nil {
 			return nil, err
@@ -163,6 +183,28 @@ func decodeBatch(body []byte, limits *wire.Limits) (core.Record, error) {
 	return core.BatchRecord{Seq: wire.Seq(binary.BigEndian.Uint64(body)), Batch: batch.Batch}, nil
 }
 
+func decodeConflict(body []byte, limits *wire.Limits) (core.Record, error) {
+	const lengthBytes = 4
+	if len(body) < lengthBytes || uint64(binary.BigEndian.Uint32(body)) > uint64(len(body)-lengthBytes) {
+		return nil, fmt.Errorf("it has %d bytes after its tag, too few for two certificates", len(body))
+	}
+	own, other := body[lengthBytes:], body[lengthBytes:]
+	own, other = own[:binary.BigEndian.Uint32(body)], other[binary.BigEndian.Uint32(body):]
+	var certs [2]wire.CommitCert
+	for i, frame := range [2][]byte{own, other} {
+		m, err := wire.Decode(frame, limits)
+		if err != nil {
+			return nil, err
+		}
+		proof, ok := m.(*wire.CommitProof)
+		if !ok {
+			return nil, fmt.Errorf("it holds a %s under tag %d", m.Kind(), tagConflict)
+		}
+		certs[i] = proof.Cert
+	}
+	return core.ConflictRecord{Own: certs[0], Other: certs[1]}, nil
+}
+
 func parseBool(b byte) (bool, error) {
 	if b > 1 {
 		return false, fmt.Errorf("a truth value is %d, want 0 or 1", b)
@@ -185,6 +227,8 @@ func fromMessage(tag byte, m wire.Message) (core.Record, error) {
 		r, want = core.ViewChangeRecord{ViewChange: m}, tagViewChange
 	case *wire.NewView:
 		r, want = core.NewViewRecord{NewView: m}, tagNewView
+	case *wire.Evidence:
+		r, want = core.EvidenceRecord{Evidence: m}, tagEvidence
 	case *wire.StableProof:
 		r, want = core.StableRecord{Cert: m.Cert}, tagStable
 	default:

@@ -34,8 +34,9 @@ type peer struct {
 type answered struct {
 	since                              uint64
 	status, committed, bodies, changes int
-	proposed                           int                            // bytes of batches proposed again
-	proofs                             [wire.EvidenceNewViews + 1]int // of its lies, told to everyone
+	proposed                           int                           // bytes of batches proposed again
+	certs                              int                           // own certificates that contradict what it says
+	proofs                             [wire.EvidenceChoices + 1]int // of its lies, told to everyone
 }
 
 // catchingUp is the state of fetching committed batches.
@@ -310,6 +311,9 @@ func (r *Replica) committedAt(seq wire.Seq) *wire.Committed {
 // onCommitted takes a batch that proves itself, of any view.
 func (r *Replica) onCommitted(from wire.ReplicaID, m *wire.Committed, fx *Effects) {
 	seq := m.Cert.Seq
+	if len(m.Cert.Commits) >= r.q.Strong() {
+		r.compareCerts(from, &m.Cert, fx)
+	}
 	if seq <= r.low || seq <= r.executed || r.transfer != nil ||
 		seq > min(r.executed+r.cfg.Window, r.low+slotWindowsMax*r.cfg.Window) {
 		return
@@ -338,6 +342,7 @@ func (r *Replica) onCommitted(from wire.ReplicaID, m *wire.Committed, fx *Effect
 }
 
 func (r *Replica) onStableProof(from wire.ReplicaID, cert *wire.CheckpointCert, fx *Effects) {
+	r.compareStable(from, cert, fx)
 	if cert.Seq <= r.low {
 		return
 	}

@@ -29,6 +29,9 @@ func Describe(o Observation) string {
 		return fmt.Sprintf("has the state of %d", o.Seq)
 	case Rejoined:
 		return fmt.Sprintf("votes again above %d in view %d", o.Seq, o.View)
+	case Contradicted:
+		return fmt.Sprintf("AGREEMENT BROKEN at %d: own %s of view %d, another's %s of view %d",
+			o.Seq, o.Own.Short(), o.View, o.Theirs.Short(), o.Other)
 	default:
 		return fmt.Sprintf("%T", o)
 	}

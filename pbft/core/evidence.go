@@ -1,8 +1,66 @@
 package core
 
 import (
+	"slices"
+
 	"github.com/quorate/quorate/pbft/wire"
 )
+
+// Bounds of what a replica keeps of lies: the first proof of each kind against
+// each replica, while there is room, and some pairs of certificates that
+// contradict each other.
+const (
+	proofsBytesMax = 16 << 20
+	conflictsMax   = 16
+)
+
+// proofs are the lies that a replica keeps, over restarts too.
+type proofs struct {
+	kept      []*wire.Evidence // in the order in which they came
+	bytes     int
+	conflicts []ConflictRecord
+}
+
+// has tells whether the replica keeps a proof of this kind against culprit.
+func (p *proofs) has(proof wire.EvidenceKind, culprit wire.ReplicaID) bool {
+	return slices.ContainsFunc(p.kept, func(e *wire.Evidence) bool { return e.Proof == proof && e.Culprit == culprit })
+}
+
+// add keeps e and returns true if it is the first of its kind and there is room.
+func (p *proofs) add(e *wire.Evidence) bool {
+	size := len(wire.Encode(e))
+	if p.has(e.Proof, e.Culprit) || p.bytes+size > proofsBytesMax {
+		return false
+	}
+	p.kept = append(p.kept, e)
+	p.bytes += size
+	return true
+}
+
+// addConflict keeps a pair of certificates, if there is room, and returns whether
+// it is a new one.
+func (p *proofs) addConflict(c ConflictRecord) bool {
+	known := slices.ContainsFunc(p.conflicts, func(old ConflictRecord) bool {
+		return old.Other.Seq == c.Other.Seq && old.Other.View == c.Other.View && old.Other.Digest == c.Other.Digest
+	})
+	if known || len(p.conflicts) == conflictsMax {
+		return false
+	}
+	p.conflicts = append(p.conflicts, c)
+	return true
+}
+
+// base returns the records of what is kept.
+func (p *proofs) base() []Record {
+	var base []Record
+	for _, e := range p.kept {
+		base = append(base, EvidenceRecord{e})
+	}
+	for _, c := range p.conflicts {
+		base = append(base, c)
+	}
+	return base
+}
 
 // convict reports, and spreads, two signed messages of one replica that no
 // correct replica signs both of. Who repeats a lie makes this replica repeat the
@@ -13,25 +71,146 @@ func (r *Replica) convict(proof wire.EvidenceKind, first, second wire.Message, f
 	if err != nil {
 		return // not signed yet, or the same statement twice: no proof
 	}
-	if !r.mayAnswer(culprit, func(a *answered) *int { return &a.proofs[proof] }) {
-		return
-	}
-	view, seq := evidence.Place(r.q.Replicas())
-	fx.observe(Misbehaved{view, seq, evidence})
-	r.say(evidence, fx)
+	r.accuse(evidence, fx)
 }
 
-// onEvidence acts on a proof that another replica found: a primary that lied in
-// the current view is left at once.
+// convictNewView is convict for a new view that its view changes do not imply. A
+// proof that is too large to travel is left to the archive.
+func (r *Replica) convictNewView(nv *wire.NewView, changes []*wire.ViewChange, fx *Effects) {
+	if evidence, err := wire.NewChoicesEvidence(nv, changes); err == nil {
+		r.accuse(evidence, fx)
+	}
+}
+
+// accuse keeps, reports and spreads a proof that this replica found.
+func (r *Replica) accuse(e *wire.Evidence, fx *Effects) {
+	r.keepProof(e, fx)
+	if !r.mayAnswer(e.Culprit, func(a *answered) *int { return &a.proofs[e.Proof] }) {
+		return
+	}
+	view, seq := e.Place(r.q.Replicas())
+	fx.observe(Misbehaved{view, seq, e})
+	r.say(e, fx)
+}
+
+// keepProof makes a proof durable, if it is the first of its kind.
+func (r *Replica) keepProof(e *wire.Evidence, fx *Effects) bool {
+	if !r.proofs.add(e) {
+		return false
+	}
+	fx.persist(EvidenceRecord{e})
+	return true
+}
+
+// onEvidence acts on a proof that another replica found: it is kept and, when it
+// is news, passed on, for whoever found it may fail before others have it; and a
+// primary that lied in the current view is left at once.
 func (r *Replica) onEvidence(e *wire.Evidence, fx *Effects) {
 	if e.Check(r.q.Replicas()) != nil {
 		return
 	}
-	view, seq := e.Place(r.q.Replicas())
-	ofPrimary := e.Proof == wire.EvidencePrePrepares || e.Proof == wire.EvidenceNewViews
-	if !ofPrimary || view != r.view || e.Culprit != r.primary() {
+	news := !r.proofs.has(e.Proof, e.Culprit)
+	if news {
+		r.accuse(e, fx)
+	}
+	view, led := e.Led(r.q.Replicas())
+	if !led || view != r.view {
 		return
 	}
-	fx.observe(Misbehaved{view, seq, e})
+	if !news {
+		at, seq := e.Place(r.q.Replicas())
+		fx.observe(Misbehaved{at, seq, e})
+	}
 	r.leave(r.view+1, "the primary provably lied", fx)
+}
+
+// onExposed takes a pre-prepare of a request that nobody signed.
+func (r *Replica) onExposed(u *wire.Unsigned, fx *Effects) {
+	pp := u.Proposal()
+	var opened *wire.NewView
+	if pp.View > 0 {
+		if pp.View != r.view || r.change.newView == nil || isZero(r.change.newView.Signature) {
+			return // no proof without the new view of its primary
+		}
+		opened = r.change.newView
+	}
+	evidence, err := wire.NewUnsignedEvidence(u, opened)
+	if err != nil || evidence.Check(r.q.Replicas()) != nil {
+		return
+	}
+	r.accuse(evidence, fx)
+	if pp.View == r.view && r.active {
+		r.leave(r.view+1, "the primary proposed a request that nobody signed", fx)
+	}
+}
+
+// repeatProofs reports and spreads again, after a restart, what was kept.
+func (r *Replica) repeatProofs(fx *Effects) {
+	for _, e := range r.proofs.kept {
+		r.accuse(e, fx)
+	}
+}
+
+// searchChange looks, in all commits of its sender that are here, for one that a
+// view change hides.
+func (r *Replica) searchChange(vc *wire.ViewChange, fx *Effects) {
+	for _, s := range r.slots {
+		if s.commits.votes != nil {
+			r.compareCommit(r.view, s.seq, s.commits.votes[vc.Sender], vc, fx)
+		}
+		r.compareCert(s.committed, vc, fx)
+	}
+	for _, entry := range r.archive.entries {
+		if entry.Cert.Seq > vc.Stable.Seq {
+			r.compareCert(&entry.Cert, vc, fx)
+		}
+	}
+}
+
+// searchCommit looks, in the view changes of its sender that are here, for one
+// that hides a commit.
+func (r *Replica) searchCommit(commit *wire.Vote, fx *Effects) {
+	c := &r.change
+	for _, h := range [2]*heldChange{c.votes[commit.Sender], c.namedOf(commit.Sender)} {
+		if h != nil && h.message.Hides(commit) {
+			r.convict(wire.EvidenceHidden, &wire.Commit{Vote: *commit}, h.message, fx)
+			return
+		}
+	}
+}
+
+// namedOf returns the view change of sender that the current new view names.
+func (c *changing) namedOf(sender wire.ReplicaID) *heldChange {
+	if c.named == nil {
+		return nil
+	}
+	return c.named[sender]
+}
+
+func (r *Replica) compareCommit(view wire.View, seq wire.Seq, v vote, vc *wire.ViewChange, fx *Effects) {
+	commit := wire.Vote{View: view, Seq: seq, Digest: v.digest, Sender: vc.Sender, Signature: v.signature}
+	if v.cast && vc.Hides(&commit) {
+		r.convict(wire.EvidenceHidden, &wire.Commit{Vote: commit}, vc, fx)
+	}
+}
+
+func (r *Replica) compareCert(cert *wire.CommitCert, vc *wire.ViewChange, fx *Effects) {
+	if commit := commitOf(cert, vc.Sender); commit != nil && vc.Hides(&commit.Vote) {
+		r.convict(wire.EvidenceHidden, commit, vc, fx)
+	}
+}
+
+// commitOf returns the commit of a replica that is in a certificate, or nil.
+func commitOf(cert *wire.CommitCert, id wire.ReplicaID) *wire.Commit {
+	if cert == nil {
+		return nil
+	}
+	for i := range cert.Commits {
+		if s := &cert.Commits[i]; s.Sender == id {
+			return &wire.Commit{Vote: wire.Vote{
+				View: cert.View, Seq: cert.Seq, Digest: cert.Digest, Sender: id, Signature: s.Signature,
+			}}
+		}
+	}
+	return nil
 }

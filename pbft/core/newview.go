@@ -188,12 +188,13 @@ func (r *Replica) maybeEnter(fx *Effects) {
 		}
 		r.change.candidates[c.message.Sender] = nil
 		changes, _ := c.changes()
-		stable, choices := reproposals(changes)
-		if matches(c.message, &stable, choices) {
+		if c.message.Follows(changes) {
+			stable, _ := reproposals(changes)
 			r.enter(c, &stable, fx)
 			return
 		}
 		fx.observe(Refused{wire.KindNewView, c.message.Sender, "its choice does not follow from its view changes"})
+		r.convictNewView(c.message, changes, fx)
 		r.leave(c.message.View+1, "its new view is wrong", fx)
 	}
 }

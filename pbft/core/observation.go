@@ -86,6 +86,15 @@ type Rejoined struct {
 	View wire.View
 }
 
+// Contradicted says that another replica has a commit certificate for another
+// batch at a number of which this one has one: more than f replicas lied, and the
+// agreement is broken. View and Other are the views of the two.
+type Contradicted struct {
+	Seq         wire.Seq
+	View, Other wire.View
+	Own, Theirs crypto.Digest
+}
+
 func (Refused) isObservation()         {}
 func (Misbehaved) isObservation()      {}
 func (Accepted) isObservation()        {}
@@ -98,3 +107,4 @@ func (Diverged) isObservation()        {}
 func (FellBehind) isObservation()      {}
 func (CaughtUp) isObservation()        {}
 func (Rejoined) isObservation()        {}
+func (Contradicted) isObservation()    {}

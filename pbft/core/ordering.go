@@ -200,10 +200,15 @@ func (r *Replica) onPrepare(ev Received, m *wire.Prepare, fx *Effects) {
 }
 
 func (r *Replica) onCommit(ev Received, m *wire.Commit, fx *Effects) {
+	r.searchCommit(&m.Vote, fx)
 	if !r.votable(ev, &m.Vote) {
+		r.contest(&m.Vote, fx)
 		return
 	}
 	s := r.slot(m.Seq)
+	if s.committed != nil && s.committed.Digest != m.Digest {
+		r.contest(&m.Vote, fx)
+	}
 	if old, ok := s.commits.add(r.q.Replicas(), m.Sender, vote{digest: m.Digest, signature: m.Signature}); !ok {
 		first := m.Vote
 		first.Digest, first.Signature = old.digest, old.signature
@@ -256,6 +261,8 @@ func (r *Replica) maybeCommitted(s *slot, fx *Effects) {
 
 func (r *Replica) commit(s *slot, cert *wire.CommitCert, fx *Effects) {
 	s.committed = cert
+	r.contestAll(s, cert, fx)
+	r.searchCert(cert, fx)
 	fx.persist(CommittedRecord{*cert})
 	fx.observe(BecameCommitted{cert.View, cert.Seq, cert.Digest})
 	r.execute(fx)

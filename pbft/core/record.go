@@ -60,6 +60,15 @@ type RejoinRecord struct {
 	View  wire.View
 }
 
+// EvidenceRecord is a proof that a replica lied. It may be lost: it protects
+// nobody.
+type EvidenceRecord struct{ Evidence *wire.Evidence }
+
+// ConflictRecord is two commit certificates for different batches at one number,
+// the replica's own and one that it was handed: more than f replicas lied. It may
+// be lost.
+type ConflictRecord struct{ Own, Other wire.CommitCert }
+
 func (ViewRecord) isRecord()       {}
 func (AcceptedRecord) isRecord()   {}
 func (BatchRecord) isRecord()      {}
@@ -70,3 +79,5 @@ func (NewViewRecord) isRecord()    {}
 func (CheckpointRecord) isRecord() {}
 func (StableRecord) isRecord()     {}
 func (RejoinRecord) isRecord()     {}
+func (EvidenceRecord) isRecord()   {}
+func (ConflictRecord) isRecord()   {}

@@ -55,6 +55,7 @@ type Replica struct {
 	transfer *wire.CheckpointCert // the state being fetched
 	wrong    bool                 // the own state differs from a stable checkpoint's: it serves nothing until replaced
 	rejoin   *rejoining
+	proofs   proofs
 }
 
 // Restored is what a replica comes back with: its last durable snapshot and
@@ -117,6 +118,8 @@ func (r *Replica) Step(ev Event, fx *Effects) {
 		r.onTransferFailed(ev.Seq)
 	case Linked:
 		r.sendStatus(ev.Peer, fx)
+	case Exposed:
+		r.onExposed(ev.Proposal, fx)
 	}
 }
 
@@ -156,8 +159,10 @@ func (r *Replica) onReceived(ev Received, fx *Effects) {
 		r.onStableProof(ev.From, &m.Cert, fx)
 	case *wire.Evidence:
 		r.onEvidence(m, fx)
+	case *wire.CommitProof:
+		r.onCommitProof(ev.From, &m.Cert, fx)
 	case *wire.Reply, *wire.Refusal, *wire.Ask, *wire.Report, *wire.FetchPieces, *wire.Piece,
-		*wire.Prepared, *wire.CommitProof:
+		*wire.Prepared:
 		// Not the core's: the driver answers or ignores these.
 	}
 }

@@ -40,6 +40,10 @@ func (r *Replica) restore(rec Record) {
 		if !rec.Over {
 			r.rejoin = &rejoining{closed: !rec.Open, until: rec.Until, floor: rec.View}
 		}
+	case EvidenceRecord:
+		r.proofs.add(rec.Evidence)
+	case ConflictRecord:
+		r.proofs.addConflict(rec)
 	}
 }
 
@@ -148,6 +152,7 @@ func (r *Replica) onStart(ev Start, fx *Effects) {
 	} else {
 		r.resumeChange(fx)
 	}
+	r.repeatProofs(fx)
 	r.execute(fx)
 	r.sendStatus(Everyone, fx)
 }
@@ -207,7 +212,7 @@ func (r *Replica) Base() []Record {
 	for _, s := range r.slots {
 		base = append(base, s.base()...)
 	}
-	return base
+	return append(base, r.proofs.base()...)
 }
 
 // base returns the new view that was entered or sent, with the view changes that

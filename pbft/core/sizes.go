@@ -22,6 +22,7 @@ type Sizes struct {
 	NewViews    Size // entered, sent, or not entered yet
 	Checkpoints Size // numbers with votes for a checkpoint
 	Snapshots   Size // own snapshots above the low watermark
+	Proofs      Size // of lies
 }
 
 // slotWindowsMax is how many windows above its low watermark a replica executes
@@ -40,6 +41,7 @@ func (r *Replica) Sizes() Sizes {
 		Archive:     Size{len(r.archive.entries), r.archive.bytes},
 		Checkpoints: Size{Entries: len(r.checkpoints)},
 		Snapshots:   Size{Entries: len(r.snapshots)},
+		Proofs:      Size{len(r.proofs.kept) + len(r.proofs.conflicts), r.proofs.bytes},
 	}
 	for _, slot := range r.slots {
 		s.Slots.add(slot.bytes())
@@ -110,6 +112,7 @@ func (c Config) Bounds(limits wire.Limits) Sizes {
 		NewViews:    most(n+2, wire.KindNewView),
 		Checkpoints: Size{Entries: window / interval},
 		Snapshots:   Size{Entries: slots/interval + 1},
+		Proofs:      Size{n*int(wire.EvidenceChoices) + conflictsMax, proofsBytesMax},
 	}
 }
 
@@ -133,5 +136,6 @@ func (s Sizes) Over(bounds Sizes) []string {
 	compare("new views", s.NewViews, bounds.NewViews)
 	compare("checkpoints", s.Checkpoints, bounds.Checkpoints)
 	compare("snapshots", s.Snapshots, bounds.Snapshots)
+	compare("proofs", s.Proofs, bounds.Proofs)
 	return over
 }

@@ -113,6 +113,7 @@ func (r *Replica) onViewChange(sealed *wire.Sealed, vc *wire.ViewChange, fx *Eff
 		fx.observe(Refused{wire.KindViewChange, vc.Sender, why})
 		return
 	}
+	r.searchChange(vc, fx)
 	r.completeCandidates(sealed, vc)
 	if r.rejoin != nil && vc.Sender == r.id {
 		r.rejoin.hearView(vc.View, fx)
@@ -124,6 +125,7 @@ func (r *Replica) onViewChange(sealed *wire.Sealed, vc *wire.ViewChange, fx *Eff
 	case held == nil || held.message.View < vc.View:
 		r.change.votes[vc.Sender] = &heldChange{sealed, vc}
 	}
+	r.compareStable(vc.Sender, &vc.Stable, fx)
 	if vc.Stable.Seq > r.low {
 		r.learn(&vc.Stable, fx)
 	}

@@ -51,6 +51,9 @@ func (n *Node) open(batch *frames) []core.Event {
 		from := batch.from[i]
 		if o.Err != nil {
 			n.penalties.add(from, wire.Kind(batch.frames[i][1]), o.Err.Error())
+			if o.Unsigned != nil && !from.client {
+				events = append(events, core.Exposed{Proposal: o.Unsigned})
+			}
 			continue
 		}
 		var ev core.Event

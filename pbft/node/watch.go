@@ -64,7 +64,7 @@ func ofOneMessage(o core.Observation) bool {
 	case core.Refused, core.Accepted, core.BecamePrepared, core.BecameCommitted:
 		return true
 	case core.Misbehaved, core.LeftView, core.EnteredView, core.BecameStable, core.Diverged, core.FellBehind,
-		core.CaughtUp, core.Rejoined:
+		core.CaughtUp, core.Rejoined, core.Contradicted:
 		return false
 	}
 	return false
@@ -124,6 +124,10 @@ func (n *Node) logObservation(o core.Observation) {
 		n.log.Infof("caught up seq=%d", o.Seq)
 	case core.Rejoined:
 		n.log.Warnf("rejoined, and votes again seq=%d view=%d", o.Seq, o.View) // ends a warning
+	case core.Contradicted:
+		n.log.Errorf("AGREEMENT BROKEN: another replica has a certificate for another batch, so more replicas lie than the "+
+			"cluster tolerates; stop writing, keep the directories, and run quorate evidence audit "+
+			"seq=%d view=%d own=%s other_view=%d other=%s", o.Seq, o.View, o.Own.Short(), o.Other, o.Theirs.Short())
 	}
 }
 

@@ -33,6 +33,9 @@ func TestTheDocumentIsTrue(t *testing.T) {
 	for _, k := range kinds() {
 		want = append(want, fmt.Sprintf("\n| %d | %s |", k, k))
 	}
+	for k := wire.EvidenceHidden; k <= wire.EvidenceChoices; k++ {
+		want = append(want, fmt.Sprintf("\n| %d | %s |", k, k))
+	}
 	for k := wire.EvidencePrePrepares; k <= wire.EvidenceNewViews; k++ {
 		kind := strings.TrimSuffix(strings.TrimPrefix(k.String(), "two different "), " messages")
 		want = append(want, fmt.Sprintf("\n| %d | %s |", k, kind))

@@ -28,8 +28,7 @@ func Encode(m Message) []byte {
 	case *Ask:
 		return b.u64(m.Nonce)
 	case *Evidence:
-		b = b.u8(byte(m.Proof)).id(m.Culprit)
-		return b.statement(&m.First).statement(&m.Second)
+		return b.evidence(m)
 	case *Reply:
 		return b.reply(m)
 	case *Request, *Prepare, *Commit, *Checkpoint, *ViewChange, *NewView, *Status, *FetchBatches, *FetchCommitted,
@@ -215,6 +214,14 @@ func (b buf) refusal(m *Refusal) buf {
 	b = append(b, m.Client[:]...)
 	b = b.u64(uint64(m.Session)).u64(uint64(m.Number)).u8(byte(m.Reason)).text(m.Detail)
 	return b.id(m.Sender)
+}
+
+func (b buf) evidence(m *Evidence) buf {
+	b = b.u8(byte(m.Proof)).id(m.Culprit).statement(&m.First).statement(&m.Second).count(len(m.Attached))
+	for _, a := range m.Attached {
+		b = b.bytes(a)
+	}
+	return b
 }
 
 func (b buf) statement(m *Statement) buf {

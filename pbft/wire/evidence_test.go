@@ -16,6 +16,7 @@ type lie struct {
 	view          wire.View // where
 	seq           wire.Seq
 	first, second wire.Message
+	led           wire.View // the view that it led when it lied, 0 for none
 }
 
 // lies returns one lie of each kind, by replica 2, sealed.
@@ -35,16 +36,17 @@ func (w *world) lies() []lie {
 		return sealed(&wire.NewView{View: 10, ViewChanges: refs, Choices: []wire.Choice{{Seq: 1}}, Sender: 2})
 	}
 	return []lie{
-		{wire.EvidencePrePrepares, 6, 300, prePrepare("a"), prePrepare("b")},
-		{wire.EvidencePrepares, 6, 300, sealed(&wire.Prepare{Vote: vote("a")}), sealed(&wire.Prepare{Vote: vote("b")})},
-		{wire.EvidenceCommits, 6, 300, sealed(&wire.Commit{Vote: vote("a")}), sealed(&wire.Commit{Vote: vote("b")})},
+		{wire.EvidencePrePrepares, 6, 300, prePrepare("a"), prePrepare("b"), 6},
+		{wire.EvidencePrepares, 6, 300, sealed(&wire.Prepare{Vote: vote("a")}), sealed(&wire.Prepare{Vote: vote("b")}), 0},
+		{wire.EvidenceCommits, 6, 300, sealed(&wire.Commit{Vote: vote("a")}), sealed(&wire.Commit{Vote: vote("b")}), 0},
 		{
 			wire.EvidenceCheckpoints, 0, 8,
 			sealed(&wire.Checkpoint{Seq: 8, State: digest("a"), Sender: 2}),
-			sealed(&wire.Checkpoint{Seq: 8, State: digest("b"), Sender: 2}),
+			sealed(&wire.Checkpoint{Seq: 8, State: digest("b"), Sender: 2}), 0,
 		},
-		{wire.EvidenceViewChanges, 8, 0, viewChange(1), viewChange(2)},
-		{wire.EvidenceNewViews, 10, 0, newView("a"), newView("b")},
+		{wire.EvidenceViewChanges, 8, 0, viewChange(1), viewChange(2), 0},
+		{wire.EvidenceNewViews, 10, 0, newView("a"), newView("b"), 10},
+		{wire.EvidenceHidden, 6, 300, sealed(&wire.Commit{Vote: vote("a")}), viewChange(1), 0},
 	}
 }
 
@@ -68,6 +70,9 @@ func TestEvidenceOfEveryKindOpensAnywhere(t *testing.T) {
 		if view != l.view || seq != l.seq {
 			t.Errorf("%s: is for view %d, number %d, want %d, %d", l.proof, view, seq, l.view, l.seq)
 		}
+		if at, led := e.Led(replicas); led != (l.led > 0) || led && at != l.led {
+			t.Errorf("%s: lied as the primary of %d, %t; want %d", l.proof, at, led, l.led)
+		}
 		e.Second.Signature[5]++
 		if _, err := w.opener().OpenOne(wire.Encode(e)); !errors.Is(err, wire.ErrSignature) {
 			t.Errorf("%s with a forged statement: got %v, want ErrSignature", l.proof, err)
@@ -80,7 +85,10 @@ func TestNothingIsEvidenceAgainstTheHonest(t *testing.T) {
 	lies := w.lies()
 	for i, l := range lies {
 		for j, other := range lies {
-			if _, err := wire.NewEvidence(l.proof, 2, l.first, other.second); i != j && !errors.Is(err, wire.ErrNoEvidence) {
+			if i == j || l.proof == wire.EvidenceHidden && other.second.Kind() == wire.KindViewChange {
+				continue
+			}
+			if _, err := wire.NewEvidence(l.proof, 2, l.first, other.second); !errors.Is(err, wire.ErrNoEvidence) {
 				t.Errorf("%s of a %s: got %v, want ErrNoEvidence", l.proof, other.second.Kind(), err)
 			}
 		}
@@ -124,7 +132,7 @@ func TestIllegalEvidenceProvesNothing(t *testing.T) {
 		name   string
 		change func(e *wire.Evidence)
 	}{
-		{"unknown kind", func(e *wire.Evidence) { e.Proof = 7 }},
+		{"unknown kind", func(e *wire.Evidence) { e.Proof = 99 }},
 		{"kind 0", func(e *wire.Evidence) { e.Proof = 0 }},
 		{"another culprit", func(e *wire.Evidence) { e.Culprit = (e.Culprit + 1) % replicas }},
 		{"equal statements", func(e *wire.Evidence) { e.Second = e.First }},
@@ -133,12 +141,20 @@ func TestIllegalEvidenceProvesNothing(t *testing.T) {
 		{"long body", func(e *wire.Evidence) { e.Second.Body = append(e.Second.Body, 0) }},
 		{"kinds that differ", func(e *wire.Evidence) { e.Second.Kind = wire.KindStatus }},
 		{"a kind without evidence", func(e *wire.Evidence) { e.First = wire.Statement{Kind: wire.KindAsk} }},
+		{"an attachment too many", func(e *wire.Evidence) { e.Attached = [][]byte{{1}} }},
+		{"no second statement", func(e *wire.Evidence) { e.Second = wire.Statement{} }},
+		{"half a second statement", func(e *wire.Evidence) { e.Second.Kind = 0 }},
+		{"the kind of another proof", func(e *wire.Evidence) { e.Proof = wire.EvidenceUnsigned }},
+		{"the kind of yet another", func(e *wire.Evidence) { e.Proof = wire.EvidenceChoices }},
 		{"another place", func(e *wire.Evidence) { e.Second.Body[7]++ }},
 	} {
 		for _, l := range w.lies() {
 			e, err := wire.NewEvidence(l.proof, 2, l.first, l.second)
 			if err != nil {
 				t.Fatal(err)
+			}
+			if l.proof == wire.EvidenceHidden && c.name == "another place" {
+				continue // it hides the commit in every later view
 			}
 			c.change(e)
 			if err := e.Check(replicas); !errors.Is(err, wire.ErrNoEvidence) {
@@ -186,19 +202,5 @@ func TestBatchesDoNotTravelInEvidence(t *testing.T) {
 	}
 	if diff := cmp.Diff(a, b); diff != "" {
 		t.Errorf("(-with +without):\n%s", diff)
-	}
-}
-
-func TestSenderOfKnowsWhoSigned(t *testing.T) {
-	byReplica := map[wire.Kind]wire.ReplicaID{
-		wire.KindPrePrepare: 2, wire.KindPrepare: 3, wire.KindCommit: 3, wire.KindCheckpoint: 1, wire.KindViewChange: 1,
-		wire.KindNewView: 1, wire.KindReply: 2, wire.KindStatus: 2, wire.KindFetchBatches: 3, wire.KindFetchCommitted: 0,
-		wire.KindFetchViewChange: 2, wire.KindFetchPieces: 1, wire.KindReport: 0, wire.KindRefusal: 2,
-	}
-	for k, s := range newStubWorld(t).samples(t) {
-		want, found := byReplica[k]
-		if got, ok := wire.SenderOf(s.Message()); got != want || ok != found {
-			t.Errorf("%s: got %d, %t, want %d, %t", k, got, ok, want, found)
-		}
 	}
 }

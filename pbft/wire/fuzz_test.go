@@ -60,12 +60,31 @@ func FuzzDecodeFetchViewChange(f *testing.F) { fuzzDecode(f, wire.KindFetchViewC
 func FuzzDecodeStableProof(f *testing.F)     { fuzzDecode(f, wire.KindStableProof) }
 func FuzzDecodeFetchPieces(f *testing.F)     { fuzzDecode(f, wire.KindFetchPieces) }
 func FuzzDecodePiece(f *testing.F)           { fuzzDecode(f, wire.KindPiece) }
-func FuzzDecodeEvidence(f *testing.F)        { fuzzDecode(f, wire.KindEvidence) }
 func FuzzDecodeAsk(f *testing.F)             { fuzzDecode(f, wire.KindAsk) }
 func FuzzDecodeReport(f *testing.F)          { fuzzDecode(f, wire.KindReport) }
 func FuzzDecodeRefusal(f *testing.F)         { fuzzDecode(f, wire.KindRefusal) }
 func FuzzDecodePrepared(f *testing.F)        { fuzzDecode(f, wire.KindPrepared) }
 func FuzzDecodeCommitProof(f *testing.F)     { fuzzDecode(f, wire.KindCommitProof) }
+
+// FuzzDecodeEvidence begins with a proof of every kind.
+func FuzzDecodeEvidence(f *testing.F) {
+	w := newStubWorld(f)
+	for _, l := range w.lies() {
+		if e, err := wire.NewEvidence(l.proof, 2, l.first, l.second); err == nil {
+			f.Add(wire.Encode(e)[2:])
+		}
+	}
+	nv, changes := w.misled()
+	nv.Choices = nil
+	if e, err := wire.NewChoicesEvidence(message[*wire.NewView](w.seal(nv)), changes); err == nil {
+		f.Add(wire.Encode(e)[2:])
+	}
+	out := w.opener().Open([][]byte{w.proposal(6, 11, true).Frame()})[0]
+	if e, err := wire.NewUnsignedEvidence(out.Unsigned, w.opening()); err == nil {
+		f.Add(wire.Encode(e)[2:])
+	}
+	fuzzDecode(f, wire.KindEvidence)
+}
 
 // FuzzOpen feeds whole frames, of any kind and version.
 func FuzzOpen(f *testing.F) {

@@ -154,11 +154,11 @@ func (k Kind) String() string {
 func (k Kind) Class() Class {
 	switch k {
 	case KindPrepare, KindCommit, KindCheckpoint, KindViewChange, KindNewView, KindStatus, KindStableProof,
-		KindFetchBatches, KindFetchCommitted, KindFetchViewChange, KindEvidence, KindPrepared, KindCommitProof:
+		KindFetchBatches, KindFetchCommitted, KindFetchViewChange, KindPrepared, KindCommitProof:
 		return ClassVotes
 	case KindPrePrepare, KindRequest, KindBatchBody:
 		return ClassBatches
-	case KindCommitted, KindFetchPieces, KindPiece:
+	case KindCommitted, KindFetchPieces, KindPiece, KindEvidence:
 		return ClassBulk
 	case KindReply, KindAsk, KindReport, KindRefusal:
 		return ClassClients

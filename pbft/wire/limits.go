@@ -91,7 +91,7 @@ func (l Limits) bodyBytesMax(k Kind) int {
 	case KindStatus:
 		return statusFixedBytes + StatusSlotsMax*slotBytes + l.Replicas*4
 	case KindEvidence:
-		return evidenceFixedBytes + 2*l.statementBytesMax()
+		return evidenceFixedBytes + l.proofBytesMax()
 	case KindAsk:
 		return askBytes
 	case KindReport:
@@ -149,4 +149,21 @@ func (l Limits) viewChangeBytesMax() int {
 // evidence.
 func (l Limits) statementBytesMax() int {
 	return max(l.bodyBytesMax(KindViewChange), l.bodyBytesMax(KindNewView)) - signatureBytes
+}
+
+// proofBytesMax returns the length of the longest statements and attachments of
+// evidence together.
+func (l Limits) proofBytesMax() int {
+	newView := l.bodyBytesMax(KindNewView)
+	changes := l.Replicas*countBytes + min(l.Replicas*l.viewChangeBytesMax(), evidenceBytesMax)
+	return max(
+		2*l.statementBytesMax(),
+		voteBodyBytes+newView+countBytes+l.batchBytesMax(),
+		newView+changes,
+	)
+}
+
+// attachmentBytesMax returns the length of the longest attachment of evidence.
+func (l Limits) attachmentBytesMax() int {
+	return max(l.batchBytesMax(), min(l.viewChangeBytesMax(), evidenceBytesMax))
 }

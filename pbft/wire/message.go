@@ -293,8 +293,8 @@ type Piece struct {
 // EvidenceKind tells what a piece of evidence proves.
 type EvidenceKind byte
 
-// The kinds of evidence (two signed messages that no correct replica signs
-// both of).
+// The kinds of evidence: what a replica signed and no correct one does, whatever
+// the others do, crash or no crash. docs/PROTOCOL.md step 11 tells why of each.
 const (
 	EvidencePrePrepares EvidenceKind = 1 // two digests of one primary for (view, seq)
 	EvidencePrepares    EvidenceKind = 2
@@ -302,15 +302,22 @@ const (
 	EvidenceCheckpoints EvidenceKind = 4
 	EvidenceViewChanges EvidenceKind = 5
 	EvidenceNewViews    EvidenceKind = 6
+	EvidenceHidden      EvidenceKind = 7 // a commit, and a later view change that hides its certificate
+	EvidenceUnsigned    EvidenceKind = 8 // a pre-prepare of a batch with a request that its client did not sign
+	EvidenceChoices     EvidenceKind = 9 // a new view that does not follow from the view changes that it names
 )
 
-// Evidence proves that Culprit lied: First and Second are whole frames of
-// messages of the kinds that Proof says. PrePrepares travel in it as frames
-// of bare votes (see Vote), without their batches.
+// Evidence proves that Culprit lied, by what it signed: First and, for most
+// kinds, Second. PrePrepares travel in it as bare votes (see Vote), without their
+// batches.
 type Evidence struct {
 	Proof         EvidenceKind
 	Culprit       ReplicaID
-	First, Second Statement
+	First, Second Statement // Second is the zero Statement where the kind needs none
+	// Attached is what the statements name by its digest: the batch of
+	// EvidenceUnsigned, and of EvidenceChoices the bodies of the view changes, in
+	// the order of the new view. Others have none.
+	Attached [][]byte
 }
 
 // Statement is one side of a piece of evidence: the signed bytes' body and the

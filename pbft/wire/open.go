@@ -31,11 +31,13 @@ type Opener struct {
 	clients  map[ClientID]bool
 }
 
-// Opened is the outcome for one frame: exactly one of the two is set.
+// Opened is the outcome for one frame: exactly one of Sealed and Err is set.
 type Opened struct {
 	Sealed *Sealed
 	// Err wraps ErrMalformed or ErrSignature.
 	Err error
+	// Unsigned is set beside Err for a pre-prepare that its primary did sign.
+	Unsigned *Unsigned
 }
 
 // NewOpener returns an Opener for the cluster and epoch of d, whose replicas
@@ -88,6 +90,8 @@ func (o *Opener) Open(frames [][]byte) []Opened {
 		out[i].Sealed = &Sealed{message: m, frame: frame, digest: d}
 	}
 	c.verify(out)
+	c.settleDoubts(out)
+	o.expose(frames, out)
 	return out
 }
 
@@ -106,7 +110,8 @@ type collector struct {
 	keys   map[ClientID]bool // client keys found good in this call
 	// room is what is left of the last piece of memory taken for messages, which
 	// live until they are verified.
-	room buf
+	room   buf
+	doubts []doubt
 }
 
 // claim tells whose signature a check is, and of which frame.
@@ -115,6 +120,8 @@ type claim struct {
 	kind   Kind
 	sender ReplicaID
 	client bool
+	// doubted says that evidence claims the signature to be bad.
+	doubted bool
 	// What the cache is told if the signature is good: the signature, and a
 	// client's key unless it knows that already.
 	signature, key crypto.Digest
@@ -140,6 +147,10 @@ func (c *collector) verify(out []Opened) {
 		l := &c.claims[i]
 		if good {
 			c.remember(l)
+			continue
+		}
+		if l.doubted {
+			c.prove(l.frame)
 			continue
 		}
 		o := &out[l.frame]
@@ -279,8 +290,7 @@ func (c *collector) message(m Message) error {
 	case *StableProof:
 		c.checkpointCert(&m.Cert)
 	case *Evidence:
-		c.statement(m.Culprit, &m.First)
-		c.statement(m.Culprit, &m.Second)
+		return c.evidence(m)
 	case *Prepared:
 		c.preparedCert(&m.Cert)
 	case *CommitProof:

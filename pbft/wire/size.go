@@ -26,7 +26,7 @@ const (
 	fetchPiecesFixedBytes    = 8 + crypto.DigestSize + countBytes + 4 + signatureBytes
 	pieceFixedBytes          = crypto.DigestSize + countBytes
 	statementFixedBytes      = 1 + countBytes + signatureBytes
-	evidenceFixedBytes       = 1 + 4 + 2*statementFixedBytes
+	evidenceFixedBytes       = 1 + 4 + 2*statementFixedBytes + countBytes
 	askBytes                 = 8
 )
 
@@ -111,7 +111,11 @@ func (m *FetchPieces) bodyBytes() int {
 func (m *Piece) bodyBytes() int { return pieceFixedBytes + len(m.Data) }
 
 func (e *Evidence) bodyBytes() int {
-	return evidenceFixedBytes + len(e.First.Body) + len(e.Second.Body)
+	n := evidenceFixedBytes + len(e.First.Body) + len(e.Second.Body)
+	for _, a := range e.Attached {
+		n += countBytes + len(a)
+	}
+	return n
 }
 
 func (m *Ask) bodyBytes() int { return askBytes }

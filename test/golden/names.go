@@ -111,6 +111,8 @@ func (n *names) message(m wire.Message) string {
 		return fmt.Sprintf("fetch-committed n%d to n%d", m.First, m.Last)
 	case *wire.Committed:
 		return fmt.Sprintf("committed n%d %s of v%d", m.Cert.Seq, n.digest(m.Cert.Digest), m.Cert.View)
+	case *wire.CommitProof:
+		return fmt.Sprintf("commit-proof n%d %s of v%d", m.Cert.Seq, n.digest(m.Cert.Digest), m.Cert.View)
 	case *wire.StableProof:
 		return fmt.Sprintf("stable-proof n%d %s", m.Cert.Seq, n.digest(m.Cert.State))
 	case *wire.FetchBatches:
@@ -196,6 +198,11 @@ func (n *names) record(rec core.Record) string {
 		return fmt.Sprintf("stable n%d %s", rec.Cert.Seq, n.digest(rec.Cert.State))
 	case core.RejoinRecord:
 		return fmt.Sprintf("rejoin open %v over %v until %d in view %d", rec.Open, rec.Over, rec.Until, rec.View)
+	case core.EvidenceRecord:
+		return n.message(rec.Evidence)
+	case core.ConflictRecord:
+		return fmt.Sprintf("conflict n%d %s of v%d and %s of v%d", rec.Own.Seq,
+			n.digest(rec.Own.Digest), rec.Own.View, n.digest(rec.Other.Digest), rec.Other.View)
 	default:
 		return fmt.Sprintf("%T", rec)
 	}

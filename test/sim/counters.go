@@ -88,7 +88,8 @@ func (c *Counters) observe(obs core.Observation) {
 		c.Diverged++
 	case core.Misbehaved:
 		c.Accusations++
-	case core.Refused, core.Accepted, core.BecamePrepared, core.BecameCommitted, core.BecameStable, core.FellBehind:
+	case core.Refused, core.Accepted, core.BecamePrepared, core.BecameCommitted, core.BecameStable, core.FellBehind,
+		core.Contradicted:
 	}
 }
 

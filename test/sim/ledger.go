@@ -207,7 +207,9 @@ func digestOf(r core.Record) crypto.Digest {
 		if r.Cert.Seq > 0 {
 			m = &wire.StableProof{Cert: r.Cert}
 		}
-	case core.ViewRecord, core.CheckpointRecord, core.RejoinRecord:
+	case core.EvidenceRecord:
+		m = r.Evidence
+	case core.ViewRecord, core.CheckpointRecord, core.RejoinRecord, core.ConflictRecord:
 	}
 	if m == nil {
 		return crypto.Sum(fmt.Appendf(nil, "%T %+v", r, r))

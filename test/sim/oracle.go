@@ -189,7 +189,8 @@ func (o *oracle) observe(n *node, observations []core.Observation) {
 		case core.EnteredView:
 			o.w.note(markObserve, n.id, 1, uint64(obs.View))
 		case core.Refused, core.Accepted, core.BecamePrepared, core.BecameCommitted,
-			core.BecameStable, core.FellBehind, core.CaughtUp, core.Rejoined:
+			core.BecameStable, core.FellBehind, core.CaughtUp, core.Rejoined,
+			core.Contradicted:
 		}
 	}
 }
