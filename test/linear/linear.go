@@ -153,6 +153,32 @@ func Check(ctx context.Context, operations []Operation, limit time.Duration) Ver
 	return Verdict{Proven: true}
 }
 
+// Explained tells whether doing operations one after the other, in the order of
+// these indices, gives what their clients saw. That proves a history linearizable,
+// without a search, when the order is known; that it does not disproves nothing.
+// Operations without a result may be left out.
+func Explained(operations []Operation, order []int) bool {
+	registers := make(map[string]register)
+	done := make([]bool, len(operations))
+	called := time.Duration(math.MinInt64) // the latest call so far
+	for _, i := range order {
+		o := &operations[i]
+		after, want := registers[o.Op.Key].next(o.Op)
+		same := o.Result.Status == want.Status && bytes.Equal(o.Result.Value, want.Value)
+		called = max(called, o.Call)
+		if done[i] || o.Finished && (!same || o.Return < called) {
+			return false
+		}
+		registers[o.Op.Key], done[i] = after, true
+	}
+	for i := range operations {
+		if operations[i].Finished && !done[i] {
+			return false
+		}
+	}
+	return true
+}
+
 // Draw writes a picture of the history of one key, for a browser.
 func Draw(operations []Operation, limit time.Duration, path string) error {
 	_, info := porcupine.CheckOperationsVerbose(model(), events(operations), limit)

@@ -37,6 +37,37 @@ func TestCheckTellsWhatNoOrderExplains(t *testing.T) {
 	}
 }
 
+// TestExplainedTakesOnlyOrdersThatFit has one order for each way to be wrong.
+func TestExplainedTakesOnlyOrdersThatFit(t *testing.T) {
+	put := func(v string) kv.Op { return kv.Op{Kind: kv.KindPut, Key: "k", Value: []byte(v)} }
+	get := kv.Op{Kind: kv.KindGet, Key: "k"}
+	wrote, none := kv.Result{Status: kv.StatusDone}, kv.Result{Status: kv.StatusNotFound}
+	saw := kv.Result{Status: kv.StatusFound, Value: []byte("a")}
+	history := []Operation{
+		done(get, 0, 5, none), done(put("a"), 1, 4, wrote), done(get, 5, 9, saw), {Op: put("b"), Call: 2},
+	}
+	for name, c := range map[string]struct {
+		order []int
+		want  bool
+	}{
+		"fits":                        {[]int{0, 1, 2}, true},
+		"fits, with the open one":     {[]int{0, 1, 2, 3}, true},
+		"other results":               {[]int{1, 0, 2}, false},
+		"other results by the open":   {[]int{0, 1, 3, 2}, false},
+		"lacks one":                   {[]int{0, 1}, false},
+		"has one twice":               {[]int{0, 1, 2, 2}, false},
+		"returns before it is called": {[]int{0, 2, 1}, false},
+	} {
+		if got := Explained(history, c.order); got != c.want {
+			t.Errorf("%s: got %v, want %v", name, got, c.want)
+		}
+	}
+	late := []Operation{done(get, 3, 4, none), done(get, 1, 2, none)}
+	if Explained(late, []int{0, 1}) || !Explained(late, []int{1, 0}) {
+		t.Error("of two equal reads the earlier one comes first")
+	}
+}
+
 func TestCheckWithoutTimeProvesNothing(t *testing.T) {
 	history := []Operation{{Op: kv.Op{Kind: kv.KindGet, Key: "k"}}}
 	if got := Check(t.Context(), history, 0); got.Proven || got.Key != "" {

@@ -106,6 +106,7 @@ func (c *client) ask(count int, read bool) {
 			request: r, floor: c.w.oracle.answered, asked: c.w.now, place: c.w.oracle.history.called(c.w.now, c.id, op),
 			replies: map[crypto.Digest]map[wire.ReplicaID]bool{},
 		}
+		c.w.oracle.history.name(c.open[c.next].place, operation{c.key, c.session, c.next})
 		c.next++
 	}
 	r.sealed = wire.Seal(c.signer, c.w.domain, m)

@@ -41,7 +41,7 @@ func newOracle(w *world) oracle {
 		w: w, batches: map[wire.Seq]crypto.Digest{}, histories: map[wire.Seq]crypto.Digest{},
 		states: map[wire.Seq]crypto.Digest{}, ran: map[operation]wire.Seq{},
 		said: map[statement]crypto.Digest{}, votes: newVotes(w), reference: newReference(w.o.Machine()),
-		history: history{on: w.o.History},
+		history: history{on: w.o.History, places: map[operation]int{}},
 	}
 }
 
@@ -216,6 +216,11 @@ func (o *oracle) refer(ex *core.Execution) {
 	}
 	if err := o.reference.execute(ex); err != nil {
 		o.w.fail(fmt.Errorf("sim: the reference: %w", err))
+	}
+	for _, order := range ex.Orders {
+		if order.Run {
+			o.history.ran(operationOf(order))
+		}
 	}
 }
 
