@@ -82,6 +82,10 @@ func (c *client) startAnew() {
 
 // begin fills the window of outstanding operations.
 func (c *client) begin() {
+	if c.finished() {
+		c.w.idle()
+		return
+	}
 	o := &c.w.o
 	for len(c.open) < o.Outstanding && c.issued < o.Operations {
 		count := 1 + c.rng.IntN(min(o.OpsMax, o.Outstanding-len(c.open), o.Operations-c.issued))

@@ -33,7 +33,7 @@ type watcher struct {
 func (c *Control) Now() time.Duration { return c.w.now }
 
 // Timeout returns the request timeout T.
-func (c *Control) Timeout() time.Duration { return requestTicks * tick }
+func (c *Control) Timeout() time.Duration { return requestTimeout }
 
 // At does something at a time; at once if that has passed.
 func (c *Control) At(at time.Duration, do func()) { c.w.after(max(0, at-c.w.now), do) }

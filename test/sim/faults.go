@@ -2,6 +2,7 @@ package sim
 
 import (
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/quorate/quorate/pbft/core"
@@ -123,10 +124,22 @@ func (w *world) planFaulty() {
 	}
 }
 
+// idle hears that a client has no operation left. A hasty turbulence ends soon
+// after the last one.
+func (w *world) idle() {
+	busy := func(c *client) bool { return !c.finished() }
+	if w.o.Hasty && !slices.ContainsFunc(w.clients, busy) {
+		w.after(w.between(0, 50*tick), w.becomeCalm)
+	}
+}
+
 func (w *world) becomeCalm() {
+	if w.calm {
+		return
+	}
 	w.note(markFault, 0, 0, 0)
 	w.tell("calm")
-	w.calm = true
+	w.calm, w.calmAt = true, w.now
 	w.heal()
 	w.moment(Moment{What: Calm, Node: -1})
 	for _, n := range w.nodes {

@@ -40,7 +40,7 @@ func (o *oracle) timely(c *client, q *question, number wire.Number) {
 		return
 	}
 	o.w.checked(lawLiveness)
-	took := o.w.now - max(q.asked, o.w.o.Turbulence)
+	took := o.w.now - max(q.asked, o.w.calmAt)
 	if took > o.w.o.AnswerMax {
 		o.w.breach(lawLiveness, "client %d waited %v for operation %d in a timely network, want at most %v",
 			c.id, took.Round(time.Millisecond), number, o.w.o.AnswerMax)

@@ -23,7 +23,7 @@ const (
 func (w *world) planMishaps() {
 	if w.o.Drift > 0 {
 		for _, n := range w.nodes {
-			n.tick += time.Duration((2*w.rng.Float64() - 1) * w.o.Drift * float64(tick))
+			n.tick += time.Duration((2*w.rng.Float64() - 1) * w.o.Drift * float64(w.o.Tick))
 		}
 		w.counters.Drifting++
 	}

@@ -65,7 +65,7 @@ type node struct {
 }
 
 func newNode(w *world, id wire.ReplicaID, signer crypto.Signer) *node {
-	n := &node{w: w, id: id, signer: signer, down: true, tick: tick}
+	n := &node{w: w, id: id, signer: signer, down: true, tick: w.o.Tick}
 	n.format()
 	return n
 }
@@ -96,7 +96,9 @@ func (n *node) config() core.Config {
 	c.InFlight, c.BatchRequestsMax, c.BatchBytesMax = o.InFlight, o.BatchRequests, o.BatchBytes
 	c.QueueRequestsMax = o.QueueRequests
 	c.ArchiveBytesMax, c.ClientsMax = o.ArchiveBytes, o.ClientsMax
-	c.RequestTicks, c.StatusTicks, c.HeartbeatTicks, c.CatchUpTicks = requestTicks, 5, 40, 5
+	ticks := func(d time.Duration) int { return max(1, int(d/o.Tick)) }
+	c.RequestTicks, c.StatusTicks = ticks(requestTimeout), ticks(o.StatusEvery)
+	c.HeartbeatTicks, c.CatchUpTicks = ticks(heartbeatTimeout), ticks(5*tick)
 	_, c.StateZero = newModelState().Last()
 	if o.RealStorage {
 		c.StateZero = checkpoint.EmptyRoot()

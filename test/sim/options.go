@@ -108,9 +108,15 @@ type Options struct {
 	// Script, if set, steers the run, beside what is drawn.
 	Script func(c *Control)
 
+	// Tick is the time between two ticks of a replica, StatusEvery that between two
+	// statuses. The time that everything else takes does not depend on them.
+	Tick, StatusEvery time.Duration
 	// Turbulence is how long faults happen; afterwards the network is timely and
 	// everyone is up. Liars and skewed clocks stay what they are.
 	Turbulence time.Duration
+	// Hasty ends the turbulence soon after all operations are answered, instead of
+	// letting faults hit a cluster with nothing to do.
+	Hasty bool
 	// Patience is how long, after that, until all must be done, and AnswerMax how
 	// long a client may wait for one operation.
 	Patience, AnswerMax time.Duration
@@ -159,6 +165,8 @@ func (o Options) withDefaults() Options {
 	wait(&o.FlushMax, time.Millisecond)
 	wait(&o.SnapshotMax, time.Millisecond)
 	wait(&o.OutageMax, 3*time.Second)
+	wait(&o.Tick, tick)
+	wait(&o.StatusEvery, 5*tick)
 	wait(&o.Patience, 60*time.Second)
 	wait(&o.AnswerMax, 20*time.Second)
 	o.DelayMax = max(o.DelayMin, o.DelayMax)

@@ -32,7 +32,7 @@ func (p puppet) Faults() int { return p.n.w.o.Faults }
 func (p puppet) Now() time.Duration { return p.n.w.now }
 
 // Timeout returns the request timeout.
-func (p puppet) Timeout() time.Duration { return requestTicks * tick }
+func (p puppet) Timeout() time.Duration { return requestTimeout }
 
 // Interval returns K.
 func (p puppet) Interval() wire.Seq { return wire.Seq(p.n.w.o.Interval) } //nolint:gosec // not negative

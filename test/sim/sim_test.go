@@ -71,8 +71,28 @@ func TestSeedsHoldEveryProperty(t *testing.T) {
 	}
 }
 
+// fullScope is what a seed draws, but with every class of faults, and always with
+// 100 operations, four replicas, the stub scheme and the fast models.
+func fullScope(seed uint64) Options {
+	o := FromSeed(seed).On(4)
+	o.RealStorage, o.RealSignatures = false, false
+	o.Clients, o.Operations, o.History = 4, 25, true
+	o.Loss, o.Duplication, o.Reads = max(o.Loss, 0.01), 0.1, 0.3
+	for _, class := range []*int{&o.Partitions, &o.Mutes, &o.Crashes, &o.Scrambles, &o.Ambushes, &o.Sessions} {
+		*class = max(*class, 2)
+	}
+	if faulty := []*int{&o.Losses, &o.Rots, &o.Skews, &o.Liars}; o.Losses+o.Rots+o.Skews+o.Liars == 0 {
+		*faulty[seed%4] = 1
+	}
+	if o.Losses > 0 {
+		o.Interval, o.Window = min(o.Interval, 3), min(o.Window, 6)
+	}
+	return o
+}
+
 // BenchmarkSchedules measures how many schedules one processor runs in a second:
-// of the fast models, of the real storage, and as FromSeed draws them.
+// of the full scope, of the fast models, of the real storage, and as FromSeed draws
+// them.
 func BenchmarkSchedules(b *testing.B) {
 	measure := func(draw func(seed uint64) Options) func(b *testing.B) {
 		return func(b *testing.B) {
@@ -88,6 +108,7 @@ func BenchmarkSchedules(b *testing.B) {
 			}
 			b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "schedules/s")
 			b.ReportMetric(float64(events)/b.Elapsed().Seconds(), "events/s")
+			b.ReportMetric(float64(events)/float64(b.N), "events/schedule")
 		}
 	}
 	four := func(seed uint64) Options {
@@ -95,6 +116,7 @@ func BenchmarkSchedules(b *testing.B) {
 		o.RealStorage, o.RealSignatures = false, false
 		return o
 	}
+	b.Run("full", measure(fullScope))
 	b.Run("drawn", measure(FromSeed))
 	b.Run("four", measure(four))
 	b.Run("storage", measure(func(seed uint64) Options {

@@ -12,11 +12,16 @@ import (
 	"github.com/quorate/quorate/pbft/wire"
 )
 
-// tick is the virtual length of a core tick.
+// tick is the virtual length of a core tick, unless Options say otherwise, and
+// the measure of times in the simulator.
 const tick = 10 * time.Millisecond
 
-// requestTicks is the request timeout T.
-const requestTicks = 50
+// requestTimeout is the request timeout T, and heartbeatTimeout how long a primary
+// may be silent.
+const (
+	requestTimeout   = 50 * tick
+	heartbeatTimeout = 40 * tick
+)
 
 // eventsMax ends a run that does not.
 const eventsMax = 5_000_000
@@ -32,7 +37,8 @@ type world struct {
 	now      time.Duration
 	order    uint64
 	agenda   agenda
-	calm     bool // the turbulence is over
+	calm     bool          // the turbulence is over
+	calmAt   time.Duration // when that was, or is to be
 	quorum   core.Quorum
 	domain   crypto.Domain
 	opener   *wire.Opener
@@ -96,7 +102,7 @@ func Run(o Options) Result {
 		o: o, rng: rand.New(rand.NewPCG(o.Seed, 1)), quorum: q, track: newTrack(),
 		domain: crypto.Domain{Cluster: crypto.Sum([]byte("sim"))},
 		links:  newLinks(o.Replicas + o.Twins), scheme: NewScheme(), accused: make([]int, o.Replicas),
-		byID: make([][]*node, o.Replicas),
+		byID: make([][]*node, o.Replicas), calmAt: o.Turbulence,
 	}
 	w.oracle = newOracle(w)
 	w.populate()
@@ -191,11 +197,10 @@ func (w *world) wall() wire.Time { return wallStart + wire.Time(w.now) }
 // loop runs until everything is done and equal, something is violated, or time
 // is up.
 func (w *world) loop() {
-	end := w.o.Turbulence + w.o.Patience
 	for len(w.agenda) > 0 && w.violation == nil {
 		next := w.agenda.pop()
 		w.now = next.at
-		if w.now > end || w.track.events > eventsMax {
+		if w.now > w.calmAt+w.o.Patience || w.track.events > eventsMax {
 			w.breach(lawLiveness, "%s after the network became timely: %s", w.o.Patience, w.unfinished())
 			return
 		}
