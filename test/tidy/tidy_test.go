@@ -60,6 +60,7 @@ var mayImport = map[string][]string{
 	"test/bench":     {"crypto", "app", "app/kv", "pbft", "pbft/wire", "pbft/core"},
 	"test/adversary": {"crypto", "pbft/wire"},
 	"test/picture":   {"pbft/wire", "test/sim"},
+	"test/mutants":   {},
 	"test/tidy":      {},
 }
 

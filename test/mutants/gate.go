@@ -1,0 +1,86 @@
+package mutants
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strconv"
+	"time"
+)
+
+// Hunt is what the simulator made of a mutant.
+type Hunt struct {
+	// Schedules is how many it took to find the bug, 0 if it was not found.
+	Schedules int
+	// How the bug showed.
+	How  string
+	Time time.Duration
+}
+
+// Find builds the simulator with the bug, in directory work, and runs schedules
+// from the first one until the bug shows or the budget is spent. root is the
+// root of the module.
+func (m Mutant) Find(ctx context.Context, root, work string, first uint64) (Hunt, error) {
+	binary, err := m.build(ctx, root, work)
+	if err != nil {
+		return Hunt{}, err
+	}
+	began := time.Now()
+	run := exec.CommandContext(ctx, binary, "-test.run", "^TestHunt$", "-test.timeout", "0", //nolint:gosec // our own binary
+		"-hunt", strconv.Itoa(m.Budget), "-first", strconv.FormatUint(first, 10))
+	run.Dir = filepath.Join(root, "test", "sim")
+	out, err := run.CombinedOutput()
+	h := Hunt{Time: time.Since(began)}
+	var failed *exec.ExitError
+	switch {
+	case err == nil:
+		return h, nil
+	case !errors.As(err, &failed):
+		return h, err
+	}
+	found := regexp.MustCompile(`hunted (\d+): (.*)`).FindSubmatch(out)
+	if found == nil {
+		return h, fmt.Errorf("mutant %s: %w\n%.2000s", m.Name, err, out)
+	}
+	h.Schedules, err = strconv.Atoi(string(found[1]))
+	h.How = string(found[2])
+	return h, err
+}
+
+// build compiles the simulator's tests with the changed files in place of the
+// real ones.
+func (m Mutant) build(ctx context.Context, root, work string) (string, error) {
+	files, err := m.Apply(root)
+	if err != nil {
+		return "", err
+	}
+	overlay := struct{ Replace map[string]string }{map[string]string{}}
+	n := 0
+	for file, text := range files {
+		n++
+		changed := filepath.Join(work, fmt.Sprintf("%s-%d.go", m.Name, n))
+		if err := os.WriteFile(changed, []byte(text), 0o600); err != nil {
+			return "", err
+		}
+		overlay.Replace[filepath.Join(root, file)] = changed
+	}
+	data, err := json.Marshal(overlay)
+	if err != nil {
+		return "", err
+	}
+	list, binary := filepath.Join(work, m.Name+".json"), filepath.Join(work, m.Name+".test")
+	if err := os.WriteFile(list, data, 0o600); err != nil {
+		return "", err
+	}
+	build := exec.CommandContext(ctx, "go", "test", "-c", "-overlay", list, "-o", binary, "./test/sim") //nolint:gosec // our own
+	build.Dir = root
+	if out, err := build.CombinedOutput(); err != nil {
+		return "", fmt.Errorf("mutant %s does not compile: %w\n%s", m.Name, err, out)
+	}
+	return binary, nil
+}

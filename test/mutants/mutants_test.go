@@ -1,0 +1,105 @@
+package mutants
+
+import (
+	"flag"
+	"go/parser"
+	"go/token"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+const root = "../.."
+
+// Flags of the tests.
+var (
+	sample = flag.Int("sample", 0, "how many mutants TestHuntFindsEveryMutant hunts")
+	rotate = flag.Int("rotate", 0, "with which it begins; the next runs take the next")
+	only   = flag.String("only", "", "hunt the mutants whose name holds this")
+	first  = flag.Uint64("first", 1, "the first seed")
+	budget = flag.Int("budget", 0, "schedules for each, instead of its own budget")
+)
+
+func load(t *testing.T) []Mutant {
+	t.Helper()
+	all, err := Load("testdata")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return all
+}
+
+// TestMutantsFollowTheCode fails when the code that a mutant changes has changed.
+func TestMutantsFollowTheCode(t *testing.T) {
+	all := load(t)
+	if len(all) < 30 {
+		t.Errorf("there are %d mutants, want 30 or more", len(all))
+	}
+	for _, m := range all {
+		files, err := m.Apply(root)
+		if err != nil {
+			t.Error(err)
+		}
+		for path, text := range files {
+			if _, err := parser.ParseFile(token.NewFileSet(), path, text, 0); err != nil {
+				t.Errorf("mutant %s: %v", m.Name, err)
+			}
+		}
+		if !strings.HasSuffix(m.Law, ".") {
+			t.Errorf("mutant %s: %q is no sentence", m.Name, m.Law)
+		}
+	}
+}
+
+// TestHuntFindsEveryMutant hunts a sample of the mutants: those from -rotate on.
+func TestHuntFindsEveryMutant(t *testing.T) {
+	base, err := filepath.Abs(root)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, m := range choose(load(t)) {
+		if *budget > 0 {
+			m.Budget = *budget
+		}
+		h, err := m.Find(t.Context(), base, t.TempDir(), *first)
+		switch {
+		case err != nil:
+			t.Error(err)
+		case h.Schedules == 0:
+			t.Errorf("%s: not found in %d schedules (%s): %s", m.Name, m.Budget, h.Time, m.Law)
+		default:
+			t.Logf("%-32s found after %5d schedules, %6.1f s: %s", m.Name, h.Schedules, h.Time.Seconds(), h.How)
+		}
+	}
+}
+
+func choose(all []Mutant) []Mutant {
+	var chosen []Mutant
+	for i := range all {
+		m := all[(*rotate+i)%len(all)]
+		if len(chosen) < *sample && strings.Contains(m.Name, *only) {
+			chosen = append(chosen, m)
+		}
+	}
+	return chosen
+}
+
+func TestParseRefusesWhatIsNoMutant(t *testing.T) {
+	for text, want := range map[string]string{
+		"":                              "want a sentence",
+		"A law.\n":                      "want a sentence",
+		"A law.\n--- a.go\n?x\n":        "line 3",
+		"A law.\nbudget: 0\n--- a.go\n": "budget",
+	} {
+		if _, err := Parse("x", text); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%q: got %v, want %q", text, err, want)
+		}
+	}
+	m, err := Parse("x", "A law.\nbudget: 7\n--- a.go\n one\n-two\n+three\n\n")
+	if err != nil || m.Budget != 7 || m.Hunks[0].Old != "one\ntwo\n\n" || m.Hunks[0].New != "one\nthree\n\n" {
+		t.Errorf("%+v, %v", m, err)
+	}
+	if _, err := (Mutant{Hunks: []Hunk{{File: "test/mutants/doc.go", Old: "no such text"}}}).Apply(root); err == nil {
+		t.Error("what is not there was replaced")
+	}
+}
