@@ -120,7 +120,20 @@ func (w *world) planFaulty() {
 	for range w.o.Liars {
 		n := next(lying)
 		n.byzantine = true
-		n.strategy = adversary.Mutator()
+		n.strategy = w.drawStrategy()
+	}
+}
+
+// drawStrategy returns what a liar does: anything at random, small changes, or
+// one of the attacks that have a name.
+func (w *world) drawStrategy() adversary.Strategy {
+	switch named := adversary.Catalogue(); w.rng.IntN(4) {
+	case 0, 1:
+		return adversary.Mutator()
+	case 2:
+		return adversary.SmallScope(0.1)
+	default:
+		return named[w.rng.IntN(len(named))].New()
 	}
 }
 
