@@ -50,6 +50,9 @@ var mayImport = map[string][]string{
 	"cmd/quorate": {
 		"crypto", "app", "app/kv", "app/counter", "app/bank", "network", "pbft", "pbft/core", "pbft/wire", "test/bench", "test/cluster",
 	},
+	"test/adversary/puppet": {
+		"crypto", "pbft/wire", "pbft/node", "test/adversary",
+	},
 	"test/sim": {
 		"crypto", "app", "app/kv", "pbft/wire", "pbft/core", "pbft/node",
 		"checkpoint", "checkpoint/journal", "checkpoint/journal/disk", "test/adversary", "test/linear",
