@@ -64,6 +64,7 @@ var mayImport = map[string][]string{
 	"test/adversary": {"crypto", "pbft/wire"},
 	"test/picture":   {"pbft/wire", "test/sim"},
 	"test/mutants":   {},
+	"test/twins":     {"crypto", "pbft/wire", "pbft/core", "test/sim"},
 	"test/tidy":      {},
 }
 
