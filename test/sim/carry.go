@@ -38,7 +38,11 @@ func (n *node) checkpoint(seq wire.Seq) {
 		}
 	})
 	n.w.after(n.w.between(time.Microsecond, n.w.o.SnapshotMax), func() {
-		if n.alive(life) && n.state.persist() {
+		switch {
+		case !n.alive(life):
+		case n.full:
+			n.stored("snapshot", errFull)
+		case n.state.persist():
 			n.report()
 		}
 	})

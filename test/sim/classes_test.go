@@ -17,21 +17,25 @@ func TestEveryClassOfFaultsBitesAlone(t *testing.T) {
 		set      func(o *Options)
 		counters []string
 	}{
-		"replay":     {func(o *Options) { o.Replay = 0.1 }, []string{"Replayed"}},
-		"corruption": {func(o *Options) { o.Corruption = 0.1 }, []string{"Corrupted"}},
-		"full links": {func(o *Options) { o.LinkMax = 2 }, []string{"Overflowed"}},
-		"clogs":      {func(o *Options) { o.Clogs = 4 }, []string{"Clogged"}},
-		"cuts":       {func(o *Options) { o.Cuts = 4 }, []string{"Cuts"}},
-		"shuns":      {func(o *Options) { o.Shuns = 4 }, []string{"Shunned"}},
-		"pauses":     {func(o *Options) { o.Pauses = 3 }, []string{"Pauses"}},
-		"jumps":      {func(o *Options) { o.Jumps = 5 }, []string{"Jumps"}},
-		"bursts":     {func(o *Options) { o.Bursts = 3 }, []string{"BurstTicks"}},
-		"drift":      {func(o *Options) { o.Drift = 0.3 }, []string{"Drifting"}},
-		"crashes":    {func(o *Options) { o.Crashes = 20 }, []string{"Unsent", "HalfSent", "Unanswered", "HalfStable"}},
+		"replay":          {func(o *Options) { o.Replay = 0.1 }, []string{"Replayed"}},
+		"corruption":      {func(o *Options) { o.Corruption = 0.1 }, []string{"Corrupted"}},
+		"full links":      {func(o *Options) { o.LinkMax = 2 }, []string{"Overflowed"}},
+		"clogs":           {func(o *Options) { o.Clogs = 4 }, []string{"Clogged"}},
+		"cuts":            {func(o *Options) { o.Cuts = 4 }, []string{"Cuts"}},
+		"shuns":           {func(o *Options) { o.Shuns = 4 }, []string{"Shunned"}},
+		"pauses":          {func(o *Options) { o.Pauses = 3 }, []string{"Pauses"}},
+		"jumps":           {func(o *Options) { o.Jumps = 5 }, []string{"Jumps"}},
+		"bursts":          {func(o *Options) { o.Bursts = 3 }, []string{"BurstTicks"}},
+		"failing flushes": {func(o *Options) { o.FlushFailures = 3 }, []string{"FailedFlushes"}},
+		"full disks":      {func(o *Options) { o.FullDisks = 3 }, []string{"Filled"}},
+		"bad disks":       {func(o *Options) { o.BadDisks, o.RealStorage = 1, o.Seed%2 == 0 }, []string{"Corroded", "Forgot"}},
+		"backups":         {func(o *Options) { o.Backups, o.RealStorage = 1, o.Seed%2 == 0 }, []string{"Restored"}},
+		"drift":           {func(o *Options) { o.Drift = 0.3 }, []string{"Drifting"}},
+		"crashes":         {func(o *Options) { o.Crashes = 20 }, []string{"Unsent", "HalfSent", "Unanswered", "HalfStable"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			var with, without Counters
-			for seed := range uint64(6) {
+			for seed := range uint64(8) {
 				o := base
 				o.Seed = seed
 				without.Add(mustHold(t, o).Counters)

@@ -36,6 +36,10 @@ type Counters struct {
 	// Pauses counts processes stopped, Jumps wall clocks, BurstTicks ticks that
 	// came too late, Drifting runs in which clocks drift.
 	Pauses, Jumps, BurstTicks, Drifting int
+	// FailedFlushes counts flushes that failed, Filled processes that a full disk
+	// ended, Corroded journals whose damage was noticed, Forgot those whose was
+	// not, Restored starts from an old copy.
+	FailedFlushes, Filled, Corroded, Forgot, Restored int
 	// Rebases counts journals begun anew, Early messages ahead of their receiver.
 	Rebases, Early int
 	// Lost counts replicas that lost their data and Rejoined those that vote

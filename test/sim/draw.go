@@ -137,6 +137,12 @@ func (d drawing) mishaps(o *Options) {
 		o.Bursts = 1 + d.IntN(6)
 	}
 	if d.oneIn(4) {
+		o.FlushFailures = 1 + d.IntN(4)
+	}
+	if d.oneIn(6) {
+		o.FullDisks = 1 + d.IntN(3)
+	}
+	if d.oneIn(4) {
 		o.Drift = pick(d, 0.02, 0.1, 0.3)
 	}
 }
@@ -155,13 +161,13 @@ func (d drawing) faults(o *Options) {
 	if d.oneIn(8) {
 		o.SnapshotMax = time.Second // a slow disk
 	}
-	kinds := []*int{&o.Losses, &o.Rots, &o.Skews, &o.Liars, &o.Liars}
+	kinds := []*int{&o.Losses, &o.Losses, &o.Rots, &o.Skews, &o.Liars, &o.Liars, &o.Liars, &o.BadDisks, &o.Backups}
 	for range o.Faults {
 		if d.oneIn(2) {
 			*kinds[d.IntN(len(kinds))]++
 		}
 	}
-	if o.Losses > 0 { // a replica that rejoins waits for windows to pass
+	if o.Losses+o.BadDisks > 0 { // a replica that rejoins waits for windows to pass
 		o.Interval, o.Window, o.Operations = min(o.Interval, 3), min(o.Window, 6), o.Operations+20
 	}
 }

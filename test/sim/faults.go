@@ -91,7 +91,9 @@ const (
 	rotten   = "rotten"   // its state changes by itself
 	skewed   = "skewed"   // its wall clock is wrong
 	lying    = "liar"
-	twins    = "twin" // two processes have its key
+	twins    = "twin"     // two processes have its key
+	corroded = "bad disk" // its disk lies
+	restored = "restored" // it starts from an old copy of its disk
 )
 
 // planFaulty chooses the faulty replicas, each with one fault.
@@ -113,6 +115,12 @@ func (w *world) planFaulty() {
 	for range w.o.Rots {
 		n := next(rotten)
 		w.sometime(func() { w.rot(n) })
+	}
+	for range w.o.BadDisks {
+		w.corrode(next(corroded))
+	}
+	for range w.o.Backups {
+		w.backUp(next(restored))
 	}
 	for range w.o.Skews {
 		next(skewed).skew = wire.Time(time.Hour)

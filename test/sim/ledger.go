@@ -21,6 +21,18 @@ type ledger interface {
 	Rebase(base []core.Record, until int) error
 	// crash ends the process. What was not flushed survives in part.
 	crash(rng *rand.Rand)
+	// kill ends the process and leaves the disk's cache alone.
+	kill(rng *rand.Rand)
+	// fail makes a flush fail and ends the process. It tells if the journal does
+	// not say so, or goes on all the same.
+	fail(rng *rand.Rand) error
+	// fill makes every operation that needs room fail with errFull, or ends that.
+	fill(full bool)
+	// spoil makes the disk lie from now on: it loses, changes and misplaces what
+	// is written, and says that all is well.
+	spoil(rng *rand.Rand)
+	// copy returns a backup of what is on the disk.
+	copy() ledger
 	// reopen returns what is there, after a crash.
 	reopen() (survival, error)
 }
@@ -31,45 +43,15 @@ type survival struct {
 	// kept of the open records that were not flushed are there.
 	kept, open int
 	torn       bool // a flush was cut
+	forgot     bool // something that was flushed is missing, on a disk that lies
 }
 
-var errPower = errors.New("the power is cut")
-
-// modelLedger is a fast model of a journal: any prefix of what was not flushed
-// survives.
-type modelLedger struct {
-	durable, open []core.Record
-	kept, cut     int // by the last crash
-}
-
-// Append keeps records, not durably.
-func (l *modelLedger) Append(records []core.Record) error {
-	l.open = append(l.open, records...)
-	return nil
-}
-
-// Flush makes them durable.
-func (l *modelLedger) Flush() error {
-	l.durable = append(l.durable, l.open...)
-	l.open = nil
-	return nil
-}
-
-// Rebase begins anew.
-func (l *modelLedger) Rebase(base []core.Record, _ int) error {
-	l.durable, l.open = base, nil
-	return nil
-}
-
-func (l *modelLedger) crash(rng *rand.Rand) {
-	l.kept, l.cut = rng.IntN(len(l.open)+1), len(l.open)
-	l.durable = append(l.durable, l.open[:l.kept]...)
-	l.open = nil
-}
-
-func (l *modelLedger) reopen() (survival, error) {
-	return survival{l.durable, l.kept, l.cut, 0 < l.kept && l.kept < l.cut}, nil
-}
+var (
+	errPower = errors.New("the power is cut")
+	errFull  = errors.New("no space left on device")
+	errSync  = errors.New("input/output error")
+	errTorn  = errors.New("the journal is damaged")
+)
 
 // realLedger is the real journal on a disk in memory, and remembers what it must
 // give back.
@@ -82,6 +64,9 @@ type realLedger struct {
 	open    []core.Record // may be there, in part
 	based   []core.Record // or these instead: a crash cut the rebase
 	cut     bool          // a crash cut a flush
+	full    bool
+	lies    *rand.Rand             // nil on an honest disk
+	ever    map[crypto.Digest]bool // everything appended, on one that lies
 }
 
 func newRealLedger(domain crypto.Domain, id wire.ReplicaID, replicas, segmentBytes int) (*realLedger, error) {
@@ -100,14 +85,19 @@ func newRealLedger(domain crypto.Domain, id wire.ReplicaID, replicas, segmentByt
 // Append keeps records, not durably.
 func (l *realLedger) Append(records []core.Record) error {
 	l.open = append(l.open, records...)
+	l.note(records)
 	return l.Journal.Append(records)
 }
 
 // Flush makes them durable.
 func (l *realLedger) Flush() error {
+	err := l.Journal.Flush()
+	if err != nil {
+		return err
+	}
 	l.durable = append(l.durable, l.open...)
 	l.open = nil
-	return l.Journal.Flush()
+	return nil
 }
 
 // Rebase begins anew.
@@ -116,13 +106,17 @@ func (l *realLedger) Rebase(base []core.Record, until int) error {
 		l.cutAfter(until, nil)
 		l.based = base
 	}
+	l.note(base)
 	err := l.Journal.Rebase(base)
-	if errors.Is(err, errPower) {
-		return errPower
+	if errors.Is(err, errFull) { // it may have ended well all the same
+		l.based = base
 	}
-	l.disk.Before(nil)
+	if err != nil {
+		return err
+	}
+	l.behave()
 	l.durable, l.open, l.based = base, nil, nil
-	return err
+	return nil
 }
 
 // cutAfter lets so many operations of the disk happen, and of the next one,
@@ -147,7 +141,7 @@ func (l *realLedger) crash(rng *rand.Rand) {
 		l.cutAfter(rng.IntN(2), rng)
 		_ = l.Journal.Flush() // fails, or does nothing
 	}
-	l.disk.Before(nil)
+	l.behave()
 	l.disk.Crash(rng.IntN)
 }
 
@@ -161,6 +155,9 @@ func (l *realLedger) reopen() (survival, error) {
 	}
 	based, open, cut := l.based, l.open, l.cut
 	l.based, l.open, l.cut = nil, nil, false
+	if l.lies != nil {
+		return l.believe(records, len(l.durable))
+	}
 	if based != nil && equal(records, based) {
 		l.durable = records
 		return survival{records: records}, nil
@@ -171,7 +168,7 @@ func (l *realLedger) reopen() (survival, error) {
 			len(records), len(l.durable), len(open))
 	}
 	l.durable = records
-	return survival{records, kept, len(open), cut && kept < len(open)}, nil
+	return survival{records: records, kept: kept, open: len(open), torn: cut && kept < len(open)}, nil
 }
 
 func equal(a, b []core.Record) bool {

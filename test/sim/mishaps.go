@@ -31,7 +31,12 @@ func (w *world) planMishaps() {
 		times int
 		do    func()
 	}{
-		{w.o.Pauses, w.pauseOne}, {w.o.Jumps, w.jump}, {w.o.Bursts, w.burst}, {w.o.Cuts, w.cutSome},
+		{w.o.Pauses, w.pauseOne},
+		{w.o.Jumps, w.jump},
+		{w.o.Bursts, w.burst},
+		{w.o.Cuts, w.cutSome},
+		{w.o.FlushFailures, w.failOne},
+		{w.o.FullDisks, w.fillOne},
 	} {
 		for range m.times {
 			w.sometime(m.do)
@@ -99,6 +104,7 @@ func (w *world) cutSome() {
 // recover ends what the mishaps of a turbulence left.
 func (n *node) recover() {
 	n.doom, n.failing = doomNone, false
+	n.fill(false)
 	n.setClock()
 	if n.hoards {
 		n.spend()

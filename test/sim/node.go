@@ -3,6 +3,7 @@ package sim
 import (
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"time"
 
 	"github.com/quorate/quorate/app"
@@ -57,7 +58,11 @@ type node struct {
 	backlog []func() // what waits for the end of the pause
 	hoards  bool     // ticks are kept back
 	hoarded int
-	failing bool // the next flush fails
+	failing bool   // the next flush fails
+	dead    bool   // it never starts again
+	full    bool   // the disk is
+	backup  ledger // a copy of the journal, and of the state
+	saved   store
 
 	prepared, committed wire.Seq // the highest, ever
 
@@ -110,6 +115,17 @@ func (n *node) config() core.Config {
 // boot makes the replica from what is on disk.
 func (n *node) boot() bool {
 	found, err := n.journal.reopen()
+	switch {
+	case errors.Is(err, errFull):
+		n.retry()
+		return false
+	case err != nil && n.fault == corroded && !errors.Is(err, errInvented):
+		n.w.counters.Corroded++
+		n.lose() // which is what the operator is told to do
+		return n.boot()
+	case found.forgot:
+		n.w.counters.Forgot++
+	}
 	if !n.check("open the journal", err) {
 		return false
 	}
@@ -120,6 +136,9 @@ func (n *node) boot() bool {
 		n.w.counters.Torn++
 	}
 	n.unsent = false
+	if n.lost && !n.keepRejoin() {
+		return false
+	}
 	n.applier = driver.NewApplier(n.state, n.application(), n.w.domain, resultBytesMax)
 	snapshot, err := n.applier.Load()
 	if !n.check("load", err) {
@@ -139,7 +158,7 @@ func (n *node) wall() wire.Time {
 }
 
 func (n *node) restart() {
-	if !n.down || !n.boot() {
+	if !n.down || n.dead || !n.boot() {
 		return
 	}
 	n.down = false
@@ -209,8 +228,11 @@ func (n *node) later(do func()) {
 
 func (n *node) alive(life int) bool { return !n.down && n.life == life }
 
-// crash stops the process; what was not flushed is lost, in part.
-func (n *node) crash() {
+// crash is a power cut: what was not flushed is lost, in part.
+func (n *node) crash() { n.end(n.journal.crash) }
+
+// end stops the process, and does something to its disk.
+func (n *node) end(disk func(*rand.Rand)) {
 	if n.down {
 		return
 	}
@@ -225,7 +247,7 @@ func (n *node) crash() {
 	n.unsent = len(n.held) > 0
 	n.held, n.flushes, n.doom, n.reports, n.fetches = nil, false, doomNone, nil, nil
 	n.paused, n.backlog, n.failing, n.hoarded = false, nil, false, 0
-	n.journal.crash(n.w.rng)
+	disk(n.w.rng)
 	lost, err := n.state.crash(n.w.rng)
 	n.check("open the state", err)
 	if lost {
@@ -285,7 +307,9 @@ func (n *node) step(ev core.Event) {
 	n.fx.Reset()
 	n.replica.Step(ev, &n.fx)
 	n.replica.Step(core.TurnEnded{}, &n.fx)
-	n.check("append", n.journal.Append(n.fx.Persist))
+	if !n.stored("append", n.journal.Append(n.fx.Persist)) {
+		return
+	}
 	n.held = append(n.held, n.fx.Send...)
 	n.w.oracle.observe(n, n.fx.Observe)
 	if n.execute(n.fx.Execute); n.down {
@@ -328,7 +352,7 @@ func (n *node) rebase() bool {
 		n.crashFor(2 * time.Second)
 		return false
 	}
-	return n.check("rebase", err)
+	return n.stored("rebase", err)
 }
 
 // scheduleFlush makes what is appended durable, and sends what waits for that.
@@ -357,14 +381,14 @@ func (n *node) flush() {
 	}
 	n.flushes = false
 	if n.failing { // who cannot keep its word must stop
-		n.crash()
+		n.failFlush()
 		return
 	}
 	if n.doom == doomFlush && n.w.rng.IntN(2) == 0 {
 		n.crashFor(2 * time.Second)
 		return
 	}
-	if !n.check("flush", n.journal.Flush()) {
+	if !n.stored("flush", n.journal.Flush()) {
 		return
 	}
 	if n.doom == doomFlush && len(n.held) > 0 {

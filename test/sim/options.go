@@ -87,6 +87,9 @@ type Options struct {
 	// to 1, the lengths of ticks differ from what they should be.
 	Pauses, Jumps, Bursts int
 	Drift                 float64
+	// FlushFailures is the number of times that a flush fails, and the process ends,
+	// FullDisks that a disk has no room for a while.
+	FlushFailures, FullDisks int
 	// Ambushes is the number of times that one replica alone learns of votes, and
 	// is then cut off, or, if there are Crashes, all crash.
 	Ambushes int
@@ -96,6 +99,9 @@ type Options struct {
 	// itself once; the wall clock of Skews is an hour off; Liars say, in messages
 	// that they sign, what the protocol does not let them.
 	Losses, Rots, Skews, Liars int
+	// The disks of BadDisks lose, change and misplace what is written, and say that
+	// all is well; Backups start again, once, from an old copy of their disk.
+	BadDisks, Backups int
 	// Twins is how many replicas run twice, with one key (Bano et al., "Twins: BFT
 	// Systems Made Robust", OPODIS 2021). Byzantine are replicas that play a
 	// strategy, with what makes it. Both count among the Faults.
@@ -192,11 +198,30 @@ func (o Options) withDefaults() Options {
 func (o Options) On(replicas int) Options {
 	o.Replicas, o.Faults = replicas, min(max(1, o.Faults), (replicas-1)/3)
 	left := o.Faults
-	for _, faulty := range []*int{&o.Losses, &o.Rots, &o.Skews, &o.Liars, &o.Twins} {
+	for _, faulty := range o.faulty() {
 		*faulty = min(*faulty, left)
 		left -= *faulty
 	}
 	return o
+}
+
+// faulty returns the numbers of replicas that are faulty in each way.
+func (o *Options) faulty() []*int {
+	return []*int{&o.Losses, &o.Rots, &o.Skews, &o.Liars, &o.Twins, &o.BadDisks, &o.Backups}
+}
+
+// Honest returns o without any faulty replica, so that others can be chosen.
+func (o Options) Honest() Options {
+	for _, faulty := range o.faulty() {
+		*faulty = 0
+	}
+	o.Byzantine = nil
+	return o
+}
+
+// unfaithful returns how many replicas need not keep their word.
+func (o Options) unfaithful() int {
+	return o.Losses + o.Liars + o.Twins + o.BadDisks + o.Backups + len(o.Byzantine)
 }
 
 // validate tells what is wrong with complete options.
@@ -209,7 +234,7 @@ func (o Options) validate() error {
 			return fmt.Errorf("sim: replica %d of Byzantine is not one of %d", id, o.Replicas)
 		}
 	}
-	sum := o.Losses + o.Rots + o.Skews + o.Liars + o.Twins + len(o.Byzantine)
+	sum := o.Rots + o.Skews + o.unfaithful()
 	if sum > o.Replicas {
 		return fmt.Errorf("sim: %d faulty replicas are more than there are", sum)
 	}

@@ -81,7 +81,11 @@ func TestOnKeepsFaultyReplicasWithinBounds(t *testing.T) {
 	for seed := range uint64(500) {
 		for _, n := range []int{1, 4, 7} {
 			o := FromSeed(seed).On(n)
-			if sum := o.Losses + o.Rots + o.Skews + o.Liars; o.Replicas != n || 3*o.Faults >= n || sum > o.Faults {
+			sum := 0
+			for _, faulty := range o.faulty() {
+				sum += *faulty
+			}
+			if o.Replicas != n || 3*o.Faults >= n || sum > o.Faults {
 				t.Fatalf("seed %d: %s", seed, o)
 			}
 		}

@@ -69,8 +69,8 @@ func TestOneLiarsAnswersConvinceNobody(t *testing.T) {
 
 func TestTwinsBreakNothing(t *testing.T) {
 	for seed := range uint64(40) {
-		o := FromSeed(seed).On(4)
-		o.Losses, o.Rots, o.Skews, o.Liars, o.Twins = 0, 0, 0, 0, 1
+		o := FromSeed(seed).On(4).Honest()
+		o.Twins = 1
 		started := map[int]bool{}
 		o.Watch = func(m Moment) {
 			if m.What == Started {

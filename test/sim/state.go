@@ -21,6 +21,8 @@ type store interface {
 	// crash ends the process, and leaves the state as the next one finds it. It
 	// tells whether a snapshot was lost.
 	crash(rng *rand.Rand) (lost bool, err error)
+	// copy returns a backup of what is durable, or nil if it cannot.
+	copy() store
 }
 
 // snapshot is the content of the state after a number.
@@ -98,6 +100,10 @@ func (s *modelState) crash(rng *rand.Rand) (lost bool, err error) {
 	s.pending, s.got, s.target = nil, false, snapshot{}
 	s.Memory = s.durable[len(s.durable)-1].content.Clone()
 	return lost, nil
+}
+
+func (s *modelState) copy() store {
+	return &modelState{Memory: s.durable[len(s.durable)-1].content.Clone(), durable: slices.Clone(s.durable)}
 }
 
 // Last returns the newest durable snapshot.

@@ -30,7 +30,7 @@ type choice struct {
 
 func newVotes(w *world) votes {
 	return votes{
-		w: w, enough: w.quorum.Strong() - w.o.Liars - w.o.Losses - w.o.Twins - len(w.o.Byzantine),
+		w: w, enough: w.quorum.Strong() - w.o.unfaithful(),
 		cast:  map[wire.Seq]map[choice]map[wire.ReplicaID]bool{},
 		voted: map[wire.Seq][]choice{}, fixed: map[wire.Seq]choice{},
 	}

@@ -265,3 +265,58 @@ func TestWhatAFailedSyncGaveUpIsNotWrittenByTheNext(t *testing.T) {
 		t.Errorf("content = %s after the crash, want 1b", got)
 	}
 }
+
+// TestMemoryLiesWhenTold covers disks that seem to succeed: a write that goes
+// elsewhere, or says something else, and a sync that syncs nothing.
+func TestMemoryLiesWhenTold(t *testing.T) {
+	m := NewMemory()
+	if err := m.MakeDir("d"); err != nil {
+		t.Fatal(err)
+	}
+	f, err := m.Create("d/f")
+	if err != nil {
+		t.Fatal(err)
+	}
+	write := func(text string, fault *Fault) {
+		t.Helper()
+		m.Before(func(op Op) *Fault {
+			if op.Kind == OpWrite && string(op.Data) != text {
+				t.Errorf("a write of %q is announced as %q", text, op.Data)
+			}
+			return fault
+		})
+		if n, err := f.WriteAt([]byte(text), 0); n != len(text) || err != nil {
+			t.Errorf("got %d, %v, want a write that seems well", n, err)
+		}
+		m.Before(nil)
+	}
+	write("abc", nil)
+	write("xyz", &Fault{Silent: true, Data: []byte("z"), At: 1})
+	if err := f.Sync(); err != nil {
+		t.Fatal(err)
+	}
+	if err := m.SyncDir("d"); err != nil {
+		t.Fatal(err)
+	}
+	write("lost", nil)
+	copied := m.Clone()
+	m.Before(func(Op) *Fault { return &Fault{Silent: true} })
+	if err := f.Sync(); err != nil {
+		t.Errorf("got %v, want a sync that seems well", err)
+	}
+	m.Before(nil)
+	for name, c := range map[string]struct {
+		m    *Memory
+		want string
+	}{"the disk": {m, "azc"}, "its copy": {copied, "lost"}} {
+		c.m.Crash(func(int) int { return 0 })
+		f, err := c.m.Open("d/f")
+		if err != nil {
+			t.Fatal(err)
+		}
+		got := make([]byte, len(c.want))
+		if _, err := f.ReadAt(got, 0); err != nil || string(got) != c.want {
+			t.Errorf("%s: got %q, %v, want %q", name, got, err, c.want)
+		}
+	}
+}

@@ -1,6 +1,7 @@
 package disk
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io"
@@ -31,14 +32,22 @@ type Op struct {
 	Name   string
 	Offset int64 // of a write
 	Bytes  int   // of a write
+	// Data is what a write writes. It may not be changed, nor kept.
+	Data []byte
 }
 
 // Fault makes an operation fail with Err. Of a write, the first Written bytes
 // are written all the same; a Fault with Written below Op.Bytes and no Err is a
 // short write.
+//
+// Silent makes the operation seem to succeed, as on a disk that lies: a write
+// puts Data at the offset At instead, and a sync does nothing.
 type Fault struct {
 	Err     error
 	Written int
+	Silent  bool
+	Data    []byte
+	At      int64
 }
 
 // Memory is a file system in memory. The zero value is not ready: use
@@ -105,6 +114,21 @@ func (m *Memory) Kill() {
 func (m *Memory) end() {
 	m.life++
 	clear(m.locks)
+}
+
+// Clone returns a copy of all files, as a backup is that was taken of what the
+// process sees.
+func (m *Memory) Clone() *Memory {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	c := NewMemory()
+	c.dirs = maps.Clone(m.dirs)
+	for name, node := range m.live {
+		data := bytes.Clone(node.live)
+		c.live[name] = &inode{live: data, kept: bytes.Clone(data), open: map[int]*sector{}, sizes: []int{len(data)}}
+	}
+	c.kept = maps.Clone(c.live)
+	return c
 }
 
 // Truncate cuts the file name to size bytes, durably, for tests.

@@ -123,7 +123,11 @@ func (f *memoryFile) WriteAt(p []byte, off int64) (int, error) {
 	}
 	var fault *Fault
 	if f.m.before != nil {
-		fault = f.m.before(Op{Kind: OpWrite, Name: f.name, Offset: off, Bytes: len(p)})
+		fault = f.m.before(Op{Kind: OpWrite, Name: f.name, Offset: off, Bytes: len(p), Data: p})
+	}
+	if fault != nil && fault.Silent {
+		f.node.write(fault.Data, fault.At)
+		return len(p), nil
 	}
 	if fault != nil {
 		f.node.write(p[:fault.Written], off)
@@ -147,11 +151,19 @@ func (f *memoryFile) Sync() error {
 	if err := f.alive(); err != nil {
 		return err
 	}
-	if err := f.m.fault(Op{Kind: OpSync, Name: f.name}); err != nil {
-		f.node.failSync()
-		return err
+	var fault *Fault
+	if f.m.before != nil {
+		fault = f.m.before(Op{Kind: OpSync, Name: f.name})
 	}
-	f.node.sync()
+	switch {
+	case fault == nil:
+		f.node.sync()
+	case fault.Err != nil:
+		f.node.failSync()
+		return fault.Err
+	case !fault.Silent:
+		f.node.sync()
+	}
 	return nil
 }
 
