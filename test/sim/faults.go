@@ -301,8 +301,9 @@ func (w *world) heal() { w.links = newLinks(len(w.nodes)) }
 // the sender itself.
 func (w *world) transmit(from *node, to wire.ReplicaID, sealed *wire.Sealed) {
 	if from.id == to {
-		life := from.life
-		w.after(0, func() { from.receive(life, to, sealed) })
+		if sealed.Message().Kind() != wire.KindStatus { // its own tells nobody anything
+			w.after(0, w.parcel(from, from, sealed).arrive)
+		}
 		return
 	}
 	for _, n := range w.byID[to] {
@@ -333,11 +334,12 @@ func (w *world) pass(from, to *node, sealed *wire.Sealed) {
 		if w.links.speed[to.index] > 0 {
 			d += w.queue(to.index, len(sealed.Frame()))
 		}
+		p := w.parcel(from, to, sealed)
+		p.id = id
 		if w.weather != nil {
-			w.weather.carry(from, to, d, func() { w.deliver(from, to, id, sealed) })
-			continue
+			d = w.weather.carry(p, d)
 		}
-		w.after(d, func() { w.deliver(from, to, id, sealed) })
+		w.after(d, p.arrive)
 	}
 }
 
@@ -364,7 +366,7 @@ func (w *world) deliver(from, to *node, id uint64, sealed *wire.Sealed) {
 	}
 	lies := from.strategy != nil
 	if w.o.Reencode || lies {
-		opened, err := w.opener.OpenOne(sealed.Frame())
+		opened, err := w.open(sealed)
 		switch {
 		case err != nil && lies:
 			w.counters.Unopened++

@@ -50,6 +50,7 @@ type node struct {
 	held    []core.Send // waiting for the flush
 	unsent  bool        // the process ended with something held
 	flushes bool
+	onFlush func()             // what the agenda does for a flush in this life
 	doom    doom               // where it is going to crash
 	sends   int                // how much it sends before doomSend
 	reports []core.Snapshotted // durable snapshots that the core was not told of
@@ -104,7 +105,7 @@ func (n *node) config() core.Config {
 	ticks := func(d time.Duration) int { return max(1, int(d/o.Tick)) }
 	c.RequestTicks, c.StatusTicks = ticks(requestTimeout), ticks(o.StatusEvery)
 	c.HeartbeatTicks, c.CatchUpTicks = ticks(heartbeatTimeout), ticks(5*tick)
-	_, c.StateZero = newModelState().Last()
+	c.StateZero = modelRoot(nil)
 	if o.RealStorage {
 		c.StateZero = checkpoint.EmptyRoot()
 	}
@@ -166,31 +167,45 @@ func (n *node) restart() {
 	n.w.note(markStart, n.id, 0, 0)
 	n.w.tell("R%d starts", n.id)
 	n.w.moment(Moment{What: Started, Node: n.index})
+	life := n.life
+	n.onFlush = func() {
+		if n.alive(life) {
+			n.flush()
+		}
+	}
 	n.step(core.Start{Now: n.wall()})
-	n.ticking(n.life)
+	n.ticking(life)
 	for _, peer := range n.w.nodes {
 		n.w.link(n, peer)
 		n.w.link(peer, n)
 	}
 }
 
+// ticking lets time pass, for this life.
 func (n *node) ticking(life int) {
-	n.w.after(n.tick, func() {
+	var onTick func()
+	onTick = func() {
 		if !n.alive(life) {
 			return
 		}
-		switch {
-		case n.paused:
-		case n.hoards:
-			n.hoarded++
-		default:
-			n.step(core.Tick{Now: n.wall()})
-			if n.strategy != nil {
-				n.strategy.Tick(puppet{n})
-			}
+		n.ticks()
+		n.w.after(n.tick, onTick)
+	}
+	n.w.after(n.tick, onTick)
+}
+
+// ticks lets a tick pass.
+func (n *node) ticks() {
+	switch {
+	case n.paused:
+	case n.hoards:
+		n.hoarded++
+	default:
+		n.step(core.Tick{Now: n.wall()})
+		if n.strategy != nil {
+			n.strategy.Tick(puppet{n})
 		}
-		n.ticking(life)
-	})
+	}
 }
 
 // pause stops the process for a time.
@@ -361,22 +376,12 @@ func (n *node) scheduleFlush() {
 		return
 	}
 	n.flushes = true
-	life := n.life
-	n.w.after(n.w.between(time.Microsecond, n.w.o.FlushMax), func() {
-		if n.alive(life) {
-			n.flush()
-		}
-	})
+	n.w.after(n.w.between(time.Microsecond, n.w.o.FlushMax), n.onFlush)
 }
 
 func (n *node) flush() {
 	if n.paused {
-		life := n.life
-		n.later(func() {
-			if n.alive(life) {
-				n.flush()
-			}
-		})
+		n.later(n.onFlush)
 		return
 	}
 	n.flushes = false

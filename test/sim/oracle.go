@@ -126,7 +126,7 @@ func (o *oracle) converged() {
 		if n.byzantine || n.rot {
 			continue
 		}
-		digest := crypto.Sum(flatten(n.state))
+		digest := crypto.Sum(flatten(n.state, 0))
 		if first == nil {
 			first, content = n, digest
 		}

@@ -47,6 +47,7 @@ type modelState struct {
 	pending []writing
 	target  snapshot
 	got     bool
+	size    int // about, of the content in bytes
 }
 
 func newModelState() *modelState {
@@ -56,13 +57,14 @@ func newModelState() *modelState {
 }
 
 func (s *modelState) freeze(seq wire.Seq) snapshot {
-	data := flatten(s)
+	data := flatten(s, s.size)
+	s.size = len(data) + len(data)/8
 	return snapshot{seq, modelRoot(data), s.Clone(), data}
 }
 
-// flatten returns the whole content of a state.
-func flatten(s app.Store) []byte {
-	var data []byte
+// flatten returns the whole content of a state, of about size bytes.
+func flatten(s app.Store, size int) []byte {
+	data := make([]byte, 0, size)
 	_ = s.Scan(nil, nil, func(key, value []byte) bool { // what is in memory does not fail
 		data = binary.BigEndian.AppendUint32(data, uint32(len(key))) //nolint:gosec // short
 		data = append(data, key...)

@@ -148,7 +148,7 @@ func (s *weather) repeat() {
 		from = s.w.someNode()
 	}
 	if old.from.strategy != nil { // nobody else would have passed on what cannot be opened
-		if _, err := s.w.opener.OpenOne(old.sealed.Frame()); err != nil {
+		if _, err := s.w.open(old.sealed); err != nil {
 			return
 		}
 	}
@@ -192,16 +192,15 @@ func (s *weather) damage(from, to *node, sealed *wire.Sealed) {
 	s.insert(from, to, opened)
 }
 
-// carry delivers a message after d, or when the link flows again, in order.
-func (s *weather) carry(from, to *node, d time.Duration, deliver func()) {
-	load := &s.load[from.index][to.index]
-	*load++
-	if until := s.clogged[from.index][to.index]; until > s.w.now {
+// carry loads a link with p, and returns when p arrives: after d, or when the link
+// flows again, in order.
+func (s *weather) carry(p *parcel, d time.Duration) time.Duration {
+	from, to := p.from.index, p.to.index
+	p.load = &s.load[from][to]
+	*p.load++
+	if until := s.clogged[from][to]; until > s.w.now {
 		d = until - s.w.now
 		s.w.counters.Clogged++
 	}
-	s.w.after(d, func() {
-		*load--
-		deliver()
-	})
+	return d
 }

@@ -56,6 +56,8 @@ type world struct {
 	watchers []watcher // of the script
 	expected int       // what the script waits for
 	messages uint64
+	parcels  []*parcel // that are free
+	openings map[*wire.Sealed]opened
 	captured [][]byte // requests
 
 	violation error // the first
