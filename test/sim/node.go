@@ -155,7 +155,11 @@ func (n *node) wall() wire.Time {
 	if n.stopped != 0 {
 		return n.stopped
 	}
-	return n.w.wall() + n.skew + n.jumped
+	wall := n.w.wall() + n.skew + n.jumped
+	if n.fault == "" {
+		n.w.latest = max(n.w.latest, wall)
+	}
+	return wall
 }
 
 func (n *node) restart() {

@@ -139,6 +139,8 @@ type Options struct {
 	// Watch, if set, gets everything that happens, as data. It changes nothing in
 	// the run.
 	Watch func(Moment)
+	// Marks has Result.Marks counted.
+	Marks bool
 }
 
 func (o Options) withDefaults() Options {

@@ -2,6 +2,7 @@ package sim
 
 import (
 	"fmt"
+	"time"
 
 	"github.com/quorate/quorate/crypto"
 	"github.com/quorate/quorate/pbft/core"
@@ -71,6 +72,10 @@ func (o *oracle) executed(n *node, ex core.Execution) {
 	}
 	if n.byzantine {
 		return
+	}
+	if limit := o.w.latest + n.config().DriftMax + wire.Time(ex.Seq); ex.Time > limit { //nolint:gosec // each raises it by one
+		o.w.breach(lawOnce, "batch %d has a time that is %s after what any correct clock showed",
+			ex.Seq, time.Duration(ex.Time-o.w.latest)) //nolint:gosec // not beyond 292 years
 	}
 	known := same(o, o.batches, ex.Seq, ex.Digest, lawAgreement)
 	same(o, o.histories, ex.Seq, ex.History, lawPrefix)
@@ -174,6 +179,9 @@ func (o *oracle) observe(n *node, observations []core.Observation) {
 	for _, obs := range observations {
 		o.w.counters.observe(obs)
 		o.w.observed(n, obs)
+		if o.w.marks != nil {
+			o.w.marks.observe(obs)
+		}
 		if o.w.tracing() {
 			o.w.tell("R%d %s", n.id, core.Describe(obs))
 		}
@@ -197,7 +205,7 @@ func (o *oracle) observe(n *node, observations []core.Observation) {
 
 func (o *oracle) accused(n *node, obs core.Misbehaved) {
 	o.w.checked(lawAccount)
-	if err := obs.Evidence.Check(o.w.o.Replicas); err != nil {
+	if _, err := o.w.opener.OpenOne(wire.Encode(obs.Evidence)); err != nil {
 		o.w.breach(lawAccount, "R%d accuses without proof: %w", n.id, err)
 	}
 	if !n.byzantine {

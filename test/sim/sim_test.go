@@ -44,18 +44,24 @@ func TestSeedsHoldEveryProperty(t *testing.T) {
 	var wg sync.WaitGroup
 	var mu sync.Mutex
 	var total Counters
-	events := 0
+	marks, events, done := Marks{}, 0, uint64(0)
 	next := make(chan uint64)
 	for range runtime.GOMAXPROCS(0) {
 		wg.Go(func() {
 			for seed := range next {
-				res := Run(FromSeed(seed))
+				o := FromSeed(seed)
+				o.Marks = true
+				res := Run(o)
 				if res.Violation != nil {
 					t.Errorf("seed %d: %v\n\ttrace: go test ./test/sim -run OneSeed -v -seed %d", seed, res.Violation, seed)
 				}
 				mu.Lock()
 				total.Add(res.Counters)
+				marks.Add(res.Marks)
 				events += res.Events
+				if done++; done%10_000 == 0 {
+					t.Logf("%d of %d seeds", done, *seeds)
+				}
 				mu.Unlock()
 			}
 		})
@@ -68,6 +74,9 @@ func TestSeedsHoldEveryProperty(t *testing.T) {
 	t.Logf("%d seeds from %d: %d events, %+v", *seeds, *first, events, total)
 	if zero := total.Zero(); len(zero) > 0 && *seeds >= 300 {
 		t.Errorf("these never happened, the faults do not bite: %v", zero)
+	}
+	if *seeds >= marksAfter {
+		checkMarks(t, marks)
 	}
 }
 

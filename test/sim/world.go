@@ -60,7 +60,9 @@ type world struct {
 	openings map[*wire.Sealed]opened
 	captured [][]byte // requests
 
-	violation error // the first
+	marks     Marks
+	latest    wire.Time // that the wall clock of a correct replica ever showed
+	violation error     // the first
 }
 
 // Result is the outcome of a run.
@@ -87,6 +89,8 @@ type Result struct {
 	// Accused counts, for each replica, how often a correct one had proof that it
 	// lied.
 	Accused []int
+	// Marks are the ways that the protocol took, if Options.Marks is set.
+	Marks Marks
 }
 
 // Run executes one schedule, in the caller's goroutine. Any number of runs may
@@ -105,6 +109,9 @@ func Run(o Options) Result {
 		domain: crypto.Domain{Cluster: crypto.Sum([]byte("sim"))},
 		links:  newLinks(o.Replicas + o.Twins), scheme: NewScheme(), accused: make([]int, o.Replicas),
 		byID: make([][]*node, o.Replicas), calmAt: o.Turbulence,
+	}
+	if o.Marks {
+		w.marks = Marks{}
 	}
 	w.oracle = newOracle(w)
 	w.populate()
@@ -256,7 +263,7 @@ func (w *world) unfinished() string {
 func (w *world) result() Result {
 	res := Result{
 		Options: w.o.withoutFunctions(), Violation: w.violation, Events: w.track.events, Virtual: w.now,
-		Trace: w.track.digest(), Counters: w.counters, Oracles: w.verdicts.list(), Notes: w.notes, Accused: w.accused,
+		Trace: w.track.digest(), Counters: w.counters, Oracles: w.verdicts.list(), Notes: w.notes, Accused: w.accused, Marks: w.marks,
 	}
 	res.Counters.Checkpoints = len(w.oracle.states)
 	for _, n := range w.nodes {
