@@ -68,7 +68,7 @@ func TestOne(t *testing.T) {
 
 // TestTwinsBreakNothingInSample plays scenarios spread evenly over the scope.
 func TestTwinsBreakNothingInSample(t *testing.T) {
-	const each = 150
+	const each = 80
 	t.Logf("seed %d", *seed)
 	cast := newCast(t, 4)
 	for twin := range 4 {
@@ -145,12 +145,24 @@ func TestTwinsBreakNothingBeyond(t *testing.T) {
 	t.Logf("seed %d", *seed)
 	rng := rand.New(rand.NewPCG(*seed, 0))
 	four, seven := newCast(t, 4), newCast(t, 7)
-	for range 150 {
+	for range 80 {
 		run(t, four, Draw(rng, 4, []int{rng.IntN(4)}, 4, false))
 		run(t, four, Draw(rng, 4, []int{rng.IntN(4)}, 3, true))
 	}
-	for range 50 {
+	for range 30 {
 		run(t, seven, Draw(rng, 7, rng.Perm(7)[:2], 4, rng.IntN(2) == 0))
+	}
+}
+
+// TestTwoTwinsOfFourBreakAgreement goes beyond what four replicas tolerate: the
+// laws must be seen to break, or nothing that holds says anything.
+func TestTwoTwinsOfFourBreakAgreement(t *testing.T) {
+	s, err := Parse("twin=0 twin=1 | {0,1,2}{0',1',3}")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := Run(newCast(t, 4), s, nil); err == nil || !strings.Contains(err.Error(), "agreement") {
+		t.Errorf("%s ends in %v, want a breach of agreement", s, err)
 	}
 }
 
