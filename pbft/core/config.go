@@ -27,6 +27,10 @@ type Config struct {
 	// RequestTicks is T: how long the oldest known request may wait before the
 	// primary is suspected.
 	RequestTicks int
+	// PaceTicks is how long a client may wait for its turn, most of the time, in
+	// a fast network, before the primary counts as slow. A slower network allows
+	// more by itself; at RequestTicks or more nothing but the request timeout does.
+	PaceTicks int
 	// BackoffMax bounds the doublings of the timeouts of successive views.
 	BackoffMax int
 	// StatusTicks is the time between two Status messages; an active primary's
@@ -59,7 +63,7 @@ func DefaultConfig(id wire.ReplicaID, q Quorum) Config {
 		ID: id, Quorum: q,
 		Interval: 128, Window: 256, InFlight: 4,
 		BatchRequestsMax: 512, BatchBytesMax: 1 << 20,
-		RequestTicks: 100, BackoffMax: 6, StatusTicks: 10, HeartbeatTicks: 80, CatchUpTicks: 10,
+		RequestTicks: 100, PaceTicks: 10, BackoffMax: 6, StatusTicks: 10, HeartbeatTicks: 80, CatchUpTicks: 10,
 		DriftMax: 60e9, ClientsMax: 10000,
 		QueueRequestsMax: ClientWindowMax, QueueBytesMax: 4 << 20, ArchiveBytesMax: 32 << 20,
 	}
@@ -81,6 +85,7 @@ func (c Config) Validate() error {
 	need(c.BatchRequestsMax >= 1, "requests of a batch are %d, want at least 1", c.BatchRequestsMax)
 	need(c.BatchBytesMax >= 1024, "bytes of a batch are %d, want at least 1024", c.BatchBytesMax)
 	need(c.RequestTicks >= 2, "request timeout is %d ticks, want at least 2", c.RequestTicks)
+	need(c.PaceTicks >= 1, "pace is %d ticks, want at least 1", c.PaceTicks)
 	need(c.BackoffMax >= 0 && c.BackoffMax <= 16, "back-off is %d doublings, want 0 to 16", c.BackoffMax)
 	need(c.StatusTicks >= 1, "status interval is %d ticks, want at least 1", c.StatusTicks)
 	need(c.HeartbeatTicks >= 2*c.StatusTicks, "heartbeat timeout is %d ticks, want at least twice the status interval %d",

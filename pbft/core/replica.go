@@ -47,6 +47,7 @@ type Replica struct {
 	pool     pool
 
 	change  changing
+	pace    pace
 	early   buffer
 	peers   []peer
 	catchUp catchingUp

@@ -29,6 +29,7 @@ type line struct {
 	client   wire.ClientID
 	requests []*pending // in order of arrival
 	bytes    int
+	served   uint64 // the tick at which an operation of it executed last
 }
 
 // pool holds the requests that wait, fairly: batches take from the clients in
@@ -161,6 +162,35 @@ func (l *line) next() *pending {
 	return nil
 }
 
+// longest returns the client that has waited longest for its turn, and since when:
+// since its oldest request came, or an operation of it executed last, or begin. It
+// returns nil when nobody waits.
+func (p *pool) longest(t *clientTable, begin uint64) (longest *line, since uint64) {
+	for {
+		for _, l := range p.turn {
+			if at := max(l.requests[0].since, l.served, begin); longest == nil || at < since {
+				longest, since = l, at
+			}
+		}
+		if longest == nil || !t.settled(longest.requests[0].req) {
+			return longest, since
+		}
+		p.remove(longest.requests[0].digest) // it executed under another digest
+		longest = nil
+	}
+}
+
+// heads returns the first request of every client that is in no batch.
+func (p *pool) heads() []*pending {
+	var out []*pending
+	for _, l := range p.turn {
+		if one := l.next(); one != nil {
+			out = append(out, one)
+		}
+	}
+	return out
+}
+
 // unpropose makes every request available to a new view's batches.
 func (p *pool) unpropose() {
 	for _, one := range p.arrivals {
@@ -242,21 +272,32 @@ func (r *Replica) answer(req *wire.Request, fx *Effects) {
 	}
 }
 
-// reforward passes the oldest waiting requests on to the primary again, for
-// what was sent to it may be lost, or have found it full.
+// reforward passes waiting requests on to the primary again, for what was sent to
+// it may be lost, or have found it full: soon the first of each client, and after
+// half of the request timeout the oldest of all. Those go to everyone, so that a
+// client that reached one replica only is no longer that one's matter.
 func (r *Replica) reforward(fx *Effects) {
-	const most = 64
-	every := uint64(max(1, r.cfg.RequestTicks/2))
-	if !r.active || r.primary() == r.id || r.tick%every != 0 {
+	if !r.active || r.primary() == r.id {
 		return
 	}
+	half := uint64(max(1, r.cfg.RequestTicks/2))
+	often := min(uint64(max(1, r.cfg.PaceTicks/2)), half)
+	var waiting []*pending
+	to, every := r.primary(), often
+	switch {
+	case r.tick%half == 0:
+		waiting, to, every = r.pool.arrivals, Everyone, half
+	case r.tick%often == 0 && r.tick-r.pace.full >= often:
+		waiting = r.pool.heads()
+	}
+	const most = 64
 	sent := 0
-	for _, one := range r.pool.arrivals {
+	for _, one := range waiting {
 		if sent == most {
 			return
 		}
 		if !one.gone && !one.proposed && one.sealed != nil && r.tick-one.since >= every {
-			fx.Send = append(fx.Send, Send{To: r.primary(), Sealed: one.sealed})
+			fx.Send = append(fx.Send, Send{To: to, Sealed: one.sealed})
 			sent++
 		}
 	}

@@ -23,6 +23,7 @@ type Sizes struct {
 	Checkpoints Size // numbers with votes for a checkpoint
 	Snapshots   Size // own snapshots above the low watermark
 	Proofs      Size // of lies
+	Turns       Size // clients served while another one waits
 }
 
 // slotWindowsMax is how many windows above its low watermark a replica executes
@@ -42,6 +43,7 @@ func (r *Replica) Sizes() Sizes {
 		Checkpoints: Size{Entries: len(r.checkpoints)},
 		Snapshots:   Size{Entries: len(r.snapshots)},
 		Proofs:      Size{len(r.proofs.kept) + len(r.proofs.conflicts), r.proofs.bytes},
+		Turns:       Size{Entries: len(r.pace.turns)},
 	}
 	for _, slot := range r.slots {
 		s.Slots.add(slot.bytes())
@@ -113,6 +115,7 @@ func (c Config) Bounds(limits wire.Limits) Sizes {
 		Checkpoints: Size{Entries: window / interval},
 		Snapshots:   Size{Entries: slots/interval + 1},
 		Proofs:      Size{n*int(wire.EvidenceChoices) + conflictsMax, proofsBytesMax},
+		Turns:       Size{Entries: turnsMax},
 	}
 }
 
@@ -137,5 +140,6 @@ func (s Sizes) Over(bounds Sizes) []string {
 	compare("checkpoints", s.Checkpoints, bounds.Checkpoints)
 	compare("snapshots", s.Snapshots, bounds.Snapshots)
 	compare("proofs", s.Proofs, bounds.Proofs)
+	compare("turns", s.Turns, bounds.Turns)
 	return over
 }

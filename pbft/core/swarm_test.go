@@ -115,7 +115,7 @@ func newSwarm(t *rapid.T) *swarm {
 	}
 	s.cfg.Interval, s.cfg.Window, s.cfg.InFlight, s.cfg.BatchRequestsMax = 2, 4, 3, 3
 	s.cfg.RequestTicks, s.cfg.StatusTicks, s.cfg.HeartbeatTicks, s.cfg.CatchUpTicks = 10, 3, 20, 3 // no jitter
-	s.cfg.BackoffMax, s.cfg.ClientsMax = 2, 2
+	s.cfg.PaceTicks, s.cfg.BackoffMax, s.cfg.ClientsMax = 1, 2, 2
 	keys := stubs{}
 	var public []crypto.PublicKey
 	for i := range uint64(size[0]) {

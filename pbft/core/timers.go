@@ -30,7 +30,7 @@ func (r *Replica) patience(base int) uint64 {
 
 // watch suspects a primary: in its view, when the oldest known request has
 // waited too long, whatever else was executed meanwhile, or when an idle one is
-// silent; between views, when no new view comes.
+// silent, or when it holds back; between views, when no new view comes.
 func (r *Replica) watch(fx *Effects) {
 	if r.rejoin != nil {
 		return
@@ -58,6 +58,8 @@ func (r *Replica) watch(fx *Effects) {
 		r.leave(r.view+1, what, fx)
 	case !waits && r.tick-max(c.heard, c.since) >= r.patience(r.cfg.HeartbeatTicks):
 		r.leave(r.view+1, "the primary is silent", fx)
+	default:
+		r.judge(fx)
 	}
 }
 

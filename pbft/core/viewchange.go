@@ -76,6 +76,7 @@ func (r *Replica) leave(view wire.View, why string, fx *Effects) {
 	} else {
 		c.backoff = max(c.backoff, min(1, r.cfg.BackoffMax))
 	}
+	r.noteSlow()
 	r.goTo(view, false)
 	c.own = &wire.ViewChange{View: view, Stable: r.stable, Prepared: r.preparedAbove(), Sender: r.id}
 	fx.persist(ViewRecord{View: view})
@@ -103,6 +104,7 @@ func (r *Replica) goTo(view wire.View, active bool) {
 	}
 	clear(r.placed)
 	r.pool.unpropose()
+	r.pace.enter()
 }
 
 // onViewChange holds the view change of each sender's highest view, so that a

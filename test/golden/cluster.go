@@ -62,6 +62,7 @@ func newConfig(c call, quorum core.Quorum) core.Config {
 	cfg.BatchRequestsMax = c.count("batch", 8)
 	cfg.BatchBytesMax = c.count("bytes", 1<<20)
 	cfg.RequestTicks = c.count("T", 10)
+	cfg.PaceTicks = c.count("pace", 10) // as T: the rules of pace rest
 	cfg.BackoffMax = c.count("backoff", 3)
 	cfg.StatusTicks = c.count("status", 5)
 	cfg.HeartbeatTicks = c.count("heartbeat", 20)

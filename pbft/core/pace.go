@@ -1,0 +1,217 @@
+package core
+
+import (
+	"fmt"
+	"slices"
+
+	"github.com/quorate/quorate/pbft/wire"
+)
+
+// A primary that delays everything until just before the request timeout is
+// faulty, and no timeout finds it (Aardvark, Clement et al., NSDI '09; Prime, Amir
+// et al., DSN '08). So every backup also watches how long the clients that it
+// knows of wait for their turn, in ticks:
+//
+//   - Work is overdue while some client has waited longer than the allowance. A
+//     primary may leave work overdue for less than half of the time: each tick
+//     with overdue work adds one to its debt, each tick without takes one off,
+//     and with a debt of debtTimeouts request timeouts it is slow.
+//   - A client that has waited longer than the allowance must be served before any
+//     other client is served in more than 2·InFlight+2
+//     batches.
+//
+// The allowance is what the network needs, as the replicas show it to each other
+// without the primary's help (Prime): agreementsAllowed times the time that a
+// batch takes from its pre-prepare to its execution, at least Config.PaceTicks,
+// and at most a quarter of the request timeout, for a primary has some influence
+// on that time. When f+1 primaries in a row were found slow, one of them is
+// correct, and the expectation is at fault: the allowance doubles, until the rules
+// rest. So a network that became slower costs a bounded number of view changes.
+// The allowance halves again when the half of it has been enough for long.
+//
+// A client's wait begins with its oldest request that is not executed, and anew
+// whenever an operation of it executes: so a client with many requests waits no
+// longer than one with few. A batch that is full of operations is an excuse for
+// everybody who is not in it: so load alone makes no primary slow. A client is
+// judged only by requests that backups pass on to the primary, repeatedly: so it
+// cannot complain of what the primary never had.
+//
+// All this is about speed. Safety does not depend on it, and nothing of it is kept.
+const (
+	agreementsAllowed = 8
+	debtTimeouts      = 2
+	calmTimeouts      = 32 // after so many with half the allowance it halves
+	idleForgets       = 16 // idle ticks that take one off a debt
+)
+
+// fraction is the unit of pace.agreement: so many are a tick.
+const fraction = 16
+
+// turnsMax bounds the clients whose turns are counted.
+const turnsMax = 4096
+
+// pace is what a replica knows of the speed of its view.
+type pace struct {
+	agreement int    // of a batch, on average, in fractions of a tick
+	debt      int    // ticks
+	strict    int    // the debt if the allowance were half
+	calm      int    // ticks of work since strict was high
+	worked    bool   // an operation executed since the last tick
+	full      uint64 // the tick of the last full batch
+
+	doublings int              // of the allowance
+	slow      []wire.ReplicaID // primaries found slow at this allowance
+
+	longest wire.ClientID          // the client that has waited longest
+	turns   map[wire.ClientID]turn // of others since it is overdue; nil before
+	most    int                    // the most of them
+}
+
+// turn counts the batches that served a client while another one waited.
+type turn struct {
+	batches int
+	last    wire.Seq
+}
+
+// enter forgets what was of the old view only.
+func (p *pace) enter() {
+	p.debt, p.strict, p.calm, p.full, p.turns = 0, 0, 0, 0, nil
+}
+
+// allowance returns how many ticks a client may wait in a view that keeps up, and
+// whether that is less than the request timeout: the rules rest otherwise.
+func (r *Replica) allowance() (ticks uint64, less bool) {
+	floor, timeout := r.cfg.PaceTicks, r.cfg.RequestTicks
+	base := min(agreementsAllowed*r.pace.agreement/fraction, timeout/4)
+	ticks = uint64(max(base, floor)) << r.pace.doublings //nolint:gosec // Validate: positive
+	return ticks, ticks < uint64(timeout)                //nolint:gosec // Validate: positive
+}
+
+// judge suspects a primary that lets known clients wait. Who calls it knows that
+// this replica is able to judge.
+func (r *Replica) judge(fx *Effects) {
+	p := &r.pace
+	worked := p.worked
+	p.worked = false
+	allowed, less := r.allowance()
+	if !less {
+		return
+	}
+	line, since := r.pool.longest(&r.clients, r.change.since)
+	if line == nil {
+		p.turns = nil
+		if worked || r.tick%idleForgets == 0 {
+			p.debt, p.strict = max(0, p.debt-1), max(0, p.strict-1)
+		}
+		return
+	}
+	if r.known() > r.executed || r.executed >= r.high() {
+		return // others have executed what waits here, or nobody can order it before the next checkpoint
+	}
+	most := debtTimeouts * r.cfg.RequestTicks
+	if r.watchTurns(line.client, r.tick-since > allowed) {
+		p.debt = most
+		r.leave(r.view+1, fmt.Sprintf("the primary passes over a client that waits longer than %d ticks", allowed), fx)
+		return
+	}
+	waited := r.tick - max(since, p.full)
+	p.debt = drift(p.debt, waited > allowed, most)
+	p.strict = drift(p.strict, waited > allowed/2, most)
+	if p.debt == most {
+		why := fmt.Sprintf("the primary is slow: clients wait longer than %d ticks most of the time", allowed)
+		r.leave(r.view+1, why, fx)
+		return
+	}
+	r.ease(most)
+}
+
+// watchTurns counts the turns of others from when the client that has waited
+// longest is overdue, and tells whether it is passed over: a correct primary takes
+// from the clients in turn, and may have had InFlight batches open before it knew.
+func (r *Replica) watchTurns(client wire.ClientID, overdue bool) bool {
+	p := &r.pace
+	if client != p.longest || !overdue {
+		p.longest, p.turns = client, nil
+	}
+	if overdue && p.turns == nil {
+		p.turns, p.most = map[wire.ClientID]turn{}, 0
+	}
+	return p.turns != nil && p.most > 2*r.cfg.InFlight+2
+}
+
+// drift adds a tick to a debt, or takes one off.
+func drift(debt int, overdue bool, most int) int {
+	if overdue {
+		return min(debt+1, most)
+	}
+	return max(debt-1, 0)
+}
+
+// ease halves the allowance again when the half of it has long been enough.
+func (r *Replica) ease(most int) {
+	p := &r.pace
+	p.calm++
+	if p.strict >= most/2 {
+		p.calm = 0
+	}
+	if p.calm >= calmTimeouts*r.cfg.RequestTicks {
+		p.calm, p.slow, p.doublings = 0, nil, max(0, p.doublings-1)
+	}
+}
+
+// noteSlow remembers, when a view is left for whatever reason, that its primary was
+// on the way to being found slow. The allowance doubles when as many primaries were
+// as cannot all be faulty.
+func (r *Replica) noteSlow() {
+	p := &r.pace
+	if !r.active || p.debt < debtTimeouts*r.cfg.RequestTicks/2 {
+		return
+	}
+	if !slices.Contains(p.slow, r.primary()) {
+		p.slow = append(p.slow, r.primary())
+	}
+	if len(p.slow) >= r.q.Weak() {
+		p.doublings, p.slow = p.doublings+1, nil
+	}
+}
+
+// keepPace notes the execution of the batch of s, with what happened to its
+// operations. Only those that ran are progress: a batch of duplicates is none.
+func (r *Replica) keepPace(s *slot, orders []Order) {
+	p := &r.pace
+	if s != nil && s.voted {
+		p.agreement += (fraction*int(r.tick-s.since) - p.agreement) / 8 //nolint:gosec // a short time
+	}
+	requests, bytes, served := 0, 0, false
+	var last *wire.Request
+	for _, o := range orders {
+		if !o.Run || o.Request == last {
+			continue
+		}
+		last = o.Request
+		requests, bytes = requests+1, bytes+last.Size()
+		served = served || last.Client == p.longest
+		p.countTurn(last.Client, r.executed)
+		if l := r.pool.lines[last.Client]; l != nil {
+			l.served = r.tick
+		}
+	}
+	if served {
+		p.turns = nil
+	}
+	p.worked = p.worked || requests > 0
+	if requests >= r.cfg.BatchRequestsMax || 2*bytes >= r.cfg.BatchBytesMax {
+		p.full = r.tick
+	}
+}
+
+// countTurn notes that batch seq serves client, if another one has waited too
+// long.
+func (p *pace) countTurn(client wire.ClientID, seq wire.Seq) {
+	t, known := p.turns[client]
+	if p.turns == nil || t.last == seq || !known && len(p.turns) == turnsMax {
+		return
+	}
+	p.turns[client] = turn{t.batches + 1, seq}
+	p.most = max(p.most, t.batches+1)
+}

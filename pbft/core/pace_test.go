@@ -1,0 +1,250 @@
+package core
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/quorate/quorate/pbft/wire"
+)
+
+// holdBack delays the pre-prepares of R0 by what wait returns.
+func (k *track) holdBack(wait func(wire.Seq) int) {
+	k.delay = func(from, _ wire.ReplicaID, m wire.Message) int {
+		if pp, ok := m.(*wire.PrePrepare); ok && from == 0 {
+			return 1 + wait(pp.Seq)
+		}
+		return 1
+	}
+}
+
+// demoted runs until view 1 is left for, and returns how many ticks that took.
+func (k *track) demoted(most int) int {
+	for n := range most {
+		k.run(1)
+		if k.view() > 0 {
+			return n
+		}
+	}
+	k.t.Fatalf("the primary still leads after %d ticks", most)
+	return 0
+}
+
+// became tells whether a rule of pace, whose reason contains why, was the first.
+func (k *track) became(why string) {
+	k.t.Helper()
+	if len(k.left) == 0 || !strings.Contains(k.left[0], why) {
+		k.t.Errorf("got reasons %q, want the first to say %q", k.left, why)
+	}
+}
+
+// TestAlmostTimeoutPrimaryIsDemoted is Aardvark's attack: everything is delayed
+// to just below the request timeout.
+func TestAlmostTimeoutPrimaryIsDemoted(t *testing.T) {
+	for clients, percent := range map[int]int{1: 90, 20: 40} { // many clients also wait for each other
+		good := newTrack(t, nil)
+		good.ask(clients, 1)
+		faultless := good.run(1000)
+		k := newTrack(t, nil)
+		k.ask(clients, 1)
+		k.holdBack(func(wire.Seq) int { return percent * k.cfg.RequestTicks / 100 })
+		slow := k.run(200)
+		took := k.demoted(4 * k.cfg.RequestTicks)
+		reached := k.runners[1].r.executed
+		k.run(200)
+		after := k.run(1000)
+		t.Logf("%d clients, operations in 1000 ticks: %d without faults, %d under the slow primary, %d after it; "+
+			"demoted after %d ticks at number %d", clients, faultless, 5*slow, after, 200+took, reached)
+		k.became("is slow")
+		if after < faultless/2 || reached > 3*k.cfg.Interval || k.view() != 1 {
+			t.Errorf("got %d operations after number %d in view %d, want %d at least, before %d, in view 1",
+				after, reached, k.view(), faultless/2, 3*k.cfg.Interval)
+		}
+	}
+}
+
+// TestRampingPrimaryIsDemoted delays by one tick more with every fourth number.
+func TestRampingPrimaryIsDemoted(t *testing.T) {
+	good := newTrack(t, nil)
+	good.ask(5, 1)
+	faultless := good.run(500)
+	k := newTrack(t, nil)
+	k.ask(5, 1)
+	held := 0
+	k.holdBack(func(seq wire.Seq) int {
+		held = min(int(seq/4), 9*k.cfg.RequestTicks/10)
+		return held
+	})
+	k.demoted(60 * k.cfg.RequestTicks)
+	k.became("is slow")
+	if held > k.cfg.RequestTicks/3 {
+		t.Errorf("it had come to a delay of %d ticks, want at most a third of the request timeout", held)
+	}
+	k.run(200)
+	if after := k.run(500); after < faultless/2 {
+		t.Errorf("got %d operations after it, want half of %d at least", after, faultless)
+	}
+}
+
+// Who delays every other batch only is slow for most of the time all the same.
+func TestPrimaryThatIsSlowMostOfTheTimeIsDemoted(t *testing.T) {
+	k := newTrack(t, nil)
+	k.ask(3, 1)
+	k.holdBack(func(seq wire.Seq) int { return 70 * int(seq%2) })
+	k.demoted(10 * k.cfg.RequestTicks)
+	k.became("is slow")
+}
+
+// A batch of what was executed before is no progress.
+func TestDuplicatesAreNoProgress(t *testing.T) {
+	k := newTrack(t, nil)
+	k.ask(1, 1)
+	k.run(20)
+	r := k.runners[3].r
+	again := []Order{{Request: requestOf(9, 1, 1), Run: false, Outcome: wire.OutcomeForgotten}}
+	r.pool.lines[wire.ClientID{9}] = &line{client: wire.ClientID{9}, served: 3}
+	for range r.cfg.BatchRequestsMax {
+		again = append(again, again[0])
+	}
+	r.pace.worked, r.pace.full = false, 0
+	r.keepPace(nil, again)
+	if r.pool.lines[wire.ClientID{9}].served != 3 || r.pace.worked || r.pace.full != 0 {
+		t.Error("a batch of duplicates counts as progress, or excuses")
+	}
+	again[0].Run = true
+	r.keepPace(nil, again[:1])
+	if r.pool.lines[wire.ClientID{9}].served != r.tick || !r.pace.worked {
+		t.Error("an operation that ran does not count as progress")
+	}
+}
+
+// withhold makes R0 leave a client out of its batches until its oldest request has
+// waited for so many ticks. It returns the turns of others that a backup counts.
+func (k *track) withhold(client wire.ClientID, ticks uint64) *int {
+	turns := new(int)
+	k.tamper = func(r *Replica) {
+		*turns = max(*turns, r.Sizes().Turns.Entries)
+		l := r.pool.lines[client]
+		if r.id != 0 || r.view > 0 || l == nil {
+			return
+		}
+		for _, one := range l.requests {
+			if _, placed := r.placed[one.digest]; !placed {
+				one.proposed = r.tick-one.since < ticks
+			}
+		}
+	}
+	return turns
+}
+
+// TestClientIsNotServedLastForEver censors by order: a client waits to just below
+// the timeout while full batches serve the others.
+func TestClientIsNotServedLastForEver(t *testing.T) {
+	for _, others := range []int{4, 40} {
+		k := newTrack(t, func(c *Config) { c.BatchRequestsMax = 4 })
+		victim := k.ask(1, 1)[0]
+		k.ask(others, 1)
+		turns := k.withhold(victim.id, 95)
+		k.demoted(400)
+		k.became("passes over")
+		waited := victim.slowest
+		k.run(400)
+		if waited >= 80 || victim.answered < 10 || k.view() != 1 {
+			t.Errorf("%d others: it waited for %d ticks, and got %d answers in the end, in view %d", others, waited, victim.answered, k.view())
+		}
+		if *turns != others {
+			t.Errorf("got the turns of %d clients counted, want %d", *turns, others)
+		}
+	}
+}
+
+// sound runs a cluster whose primaries are correct and reports view changes.
+func (k *track) sound(ticks int) {
+	k.t.Helper()
+	answered := k.run(ticks)
+	if k.leaves > 0 || answered == 0 {
+		k.t.Errorf("got %d answers in %d ticks, and views left: %q", answered, ticks, k.left)
+	}
+}
+
+func TestSoundPrimariesAreKept(t *testing.T) {
+	for _, one := range []struct {
+		name  string
+		shape func(k *track)
+	}{
+		{"light load", func(k *track) { k.ask(1, 1) }},
+		{"a client that pauses", func(k *track) {
+			k.ask(1, 1)[0].pause = 300
+		}},
+		{"more clients than batches take", func(k *track) { k.ask(100, 1) }},
+		{"a client with many operations", func(k *track) { k.ask(1, 100); k.ask(10, 1) }},
+		{"huge operations", func(k *track) {
+			k.ask(3, 1)
+			for _, a := range k.ask(20, 2) {
+				a.size = 6000
+			}
+		}},
+		{"clients of one backup", func(k *track) { k.ask(10, 4, 3); k.ask(5, 1) }},
+		{"a client of the primary alone", func(k *track) { k.ask(10, 4, 0) }},
+		{"a silent backup", func(k *track) {
+			k.ask(20, 1)
+			k.delay = func(from, _ wire.ReplicaID, _ wire.Message) int { return 1 - 2*int(from/3) }
+		}},
+		{"a backup behind a slow line", func(k *track) {
+			k.ask(20, 1)
+			k.delay = func(from, to wire.ReplicaID, _ wire.Message) int {
+				if to == 3 || from == 3 {
+					return 20
+				}
+				return 1
+			}
+		}},
+		{"a network that takes its time", func(k *track) {
+			k.ask(20, 1)
+			k.delay = func(wire.ReplicaID, wire.ReplicaID, wire.Message) int { return 1 + k.rng.IntN(5) }
+		}},
+		{"stalls", func(k *track) {
+			k.ask(20, 1)
+			k.delay = func(_, _ wire.ReplicaID, _ wire.Message) int { return 1 + max(0, 40-k.tick%400) }
+		}},
+	} {
+		t.Run(one.name, func(t *testing.T) {
+			k := newTrack(t, func(c *Config) { c.BatchRequestsMax, c.BatchBytesMax = 16, 20000 })
+			one.shape(k)
+			k.sound(600)
+		})
+	}
+}
+
+// foundSlow counts how often a replica left a view by a rule of pace.
+func (k *track) foundSlow() int {
+	n := 0
+	for _, why := range k.left {
+		if strings.Contains(why, "longer than") {
+			n++
+		}
+	}
+	return n
+}
+
+// TestSlowerNetworkLowersTheExpectation: where no primary is fast enough, a few are
+// tried, and then the cluster works on. Messages that get lost are no reason.
+func TestSlowerNetworkLowersTheExpectation(t *testing.T) {
+	for name, delay := range map[string]func(k *track) int{
+		"twelve ticks":        func(*track) int { return 12 },
+		"six to twenty ticks": func(k *track) int { return 6 + k.rng.IntN(15) },
+		"a third is lost":     func(k *track) int { return []int{2, 2, -1}[k.rng.IntN(3)] },
+	} {
+		k := newTrack(t, nil)
+		k.ask(5, 1)
+		k.sound(200)
+		k.delay = func(wire.ReplicaID, wire.ReplicaID, wire.Message) int { return delay(k) }
+		k.run(4000)
+		tried := k.foundSlow()
+		answered := k.run(4000)
+		t.Logf("%s: primaries found slow %d times, then %d times, and %d operations", name, tried, k.foundSlow()-tried, answered)
+		if tried > 12 || k.foundSlow() != tried || answered < 200 {
+			t.Errorf("%s: found slow %d times, then %d times, and %d operations; %q",
+				name, tried, k.foundSlow()-tried, answered, k.left)
+		}
+	}
+}
