@@ -88,6 +88,11 @@ type Config struct {
 	// executes while it runs. After a restart a replica may deliver again what it
 	// delivered since its last checkpoint; after a state transfer it may skip some.
 	Output func(Output)
+	// Interpose, if set, returns the transport that the node of its argument uses
+	// in place of the transport there. It is for tests, which make a replica lie
+	// through it; Start refuses it unless the genesis has PurposeTest. It is never
+	// read from a configuration file.
+	Interpose func(node.Config) node.Transport
 	// App names the application for commands that offer several. Start ignores
 	// it.
 	App string
@@ -186,6 +191,15 @@ func (c Config) Validate() error {
 	need(slices.Contains(levels, c.LogLevel), "log_level is %q, want debug, info, warn or error", c.LogLevel)
 	need(!c.PlainKey || len(c.Passphrase) == 0, "a passphrase for a plain key: drop one of the two")
 	return errors.Join(errs...)
+}
+
+// checkPurpose refuses what a cluster that serves may not have.
+func (c Config) checkPurpose(g *Genesis) error {
+	if c.Interpose == nil || g.Purpose == PurposeTest {
+		return nil
+	}
+	return fmt.Errorf("%w: Interpose makes a replica lie, and %s is of a cluster that serves: use one that was made for "+
+		"tests (purpose = %q, quorate init --test)", ErrConfig, c.GenesisPath(), PurposeTest)
 }
 
 // isAddress tells whether a is a multiaddress of a host and a TCP port, or

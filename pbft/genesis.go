@@ -23,6 +23,10 @@ type Genesis struct {
 	Name string
 	// Epoch numbers the configurations of a cluster.
 	Epoch uint64
+	// Purpose is empty for a cluster that serves, and PurposeTest for one that
+	// exists to be attacked. It is part of the hash: what was made for the one
+	// never serves the other.
+	Purpose string
 	// Faults is f, how many replicas may be Byzantine; 0 means as many as their
 	// number allows, ⌊(n−1)/3⌋.
 	Faults int
@@ -31,6 +35,10 @@ type Genesis struct {
 	// Members are the replicas, in the order of their numbers.
 	Members []GenesisReplica
 }
+
+// PurposeTest is the Purpose of a cluster whose replicas may play Byzantine ones:
+// see Config.Interpose.
+const PurposeTest = "test"
 
 // GenesisLimits are the bounds that are part of the protocol: replicas that
 // differ in them would refuse each other's messages.
@@ -114,7 +122,8 @@ func (g *Genesis) Find(key crypto.PublicKey) (wire.ReplicaID, bool) {
 // replica may move. The layout: a tag, then the name, padded with zeros to 64
 // bytes; then, big endian, 8 bytes each, the epoch, f, checkpoint interval,
 // window, requests and bytes of a batch, bytes of an operation and of a result,
-// clients and n; then n keys in the order of the numbers. docs/STORAGE.md.
+// clients and n; then n keys in the order of the numbers; then the purpose.
+// docs/STORAGE.md.
 func (g *Genesis) Hash() crypto.Digest {
 	name := make([]byte, nameBytesMax)
 	copy(name, g.Name)
@@ -130,7 +139,7 @@ func (g *Genesis) Hash() crypto.Digest {
 	for _, r := range g.Members {
 		keys = append(keys, r.Key[:]...)
 	}
-	return crypto.Sum([]byte("quorate/genesis/1"), name, numbers, keys)
+	return crypto.Sum([]byte("quorate/genesis/1"), name, numbers, keys, []byte(g.Purpose))
 }
 
 // unsigned converts what Validate found not to be negative.

@@ -21,6 +21,7 @@ const genesisBytesMax = 1 << 20
 type genesisText struct {
 	Name    string        `toml:"name"`
 	Epoch   uint64        `toml:"epoch"`
+	Purpose string        `toml:"purpose"`
 	Faults  *int          `toml:"faults"`
 	Limits  limitsText    `toml:"limits"`
 	Replica []replicaText `toml:"replica"`
@@ -87,7 +88,7 @@ const noID wire.ReplicaID = math.MaxUint32
 
 // genesis converts the text. What cannot be said in a Genesis is a problem.
 func (text genesisText) genesis(problems *problemList) *Genesis {
-	g := &Genesis{Name: text.Name, Epoch: text.Epoch, Limits: GenesisLimits(text.Limits)}
+	g := &Genesis{Name: text.Name, Epoch: text.Epoch, Purpose: text.Purpose, Limits: GenesisLimits(text.Limits)}
 	if text.Faults != nil {
 		g.Faults = *text.Faults
 		if g.Faults < 1 {
@@ -151,6 +152,9 @@ func (g *Genesis) Encode() []byte {
 	line("")
 	line("name = %s", strconv.Quote(g.Name))
 	line("epoch = %d", g.Epoch)
+	if g.Purpose != "" {
+		line("purpose = %s # its replicas may be made to lie: never use it to serve", strconv.Quote(g.Purpose))
+	}
 	if g.Faults == 0 {
 		line("# faults = %d # f: as many of %d replicas may lie", g.faults(), g.Replicas())
 	} else {

@@ -107,6 +107,7 @@ func TestGenesisTellsWhatIsWrong(t *testing.T) {
 		"long name":        {with("demo", strings.Repeat("x", 65)), "name is"},
 		"no replicas":      {`name = "demo"`, "there are 0 replicas, want at least 4"},
 		"three replicas":   {file[:strings.Index(file, "[[replica]]\nid = 3")], "there are 3 replicas, want at least 4"},
+		"other purpose":    {with("epoch = 0", `purpose = "fun"`), `purpose is "fun", want "test", or none`},
 		"too many faults":  {with("epoch = 0", "faults = 2"), "faults is 2, but 4 replicas tolerate at most 1"},
 		"no faults":        {with("epoch = 0", "faults = 0"), "faults is 0, want at least 1"},
 		"overflow":         {with("epoch = 0", "faults = 6148914691236517205"), "faults is 6148914691236517205"},
@@ -193,7 +194,7 @@ func TestValidateChecksAGenesisThatNoFileHeld(t *testing.T) {
 
 func TestEncodedGenesisReadsAsItself(t *testing.T) {
 	plain, other := genesisOf(4), genesisOf(5)
-	other.Faults, other.Epoch, other.Name = 1, 77, "x-9"
+	other.Faults, other.Epoch, other.Name, other.Purpose = 1, 77, "x-9", PurposeTest
 	other.Limits = GenesisLimits{
 		CheckpointInterval: 10, Window: 30, BatchRequests: 5, BatchBytes: 2048, OpBytes: 9, ResultBytes: 8, Clients: 7,
 	}
@@ -237,6 +238,7 @@ func TestHashCoversAllButTheAddresses(t *testing.T) {
 		"key":        func(g *Genesis) { g.Members[0].Key = genesisOf(5).Members[4].Key },
 		"order":      func(g *Genesis) { g.Members[0].Key, g.Members[1].Key = g.Members[1].Key, g.Members[0].Key },
 		"replica":    func(g *Genesis) { *g = *genesisOf(5) },
+		"purpose":    func(g *Genesis) { g.Purpose = PurposeTest },
 		"faults":     func(g *Genesis) { *g = *genesisOf(7); g.Faults = 1 },
 		"no faults":  func(g *Genesis) { *g = *genesisOf(7) },
 	} {

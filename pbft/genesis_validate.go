@@ -54,6 +54,8 @@ func (g *Genesis) problems(parsed bool) problemList {
 	var p problemList
 	p.need(isClusterName(g.Name), "name is %q, want 1 to %d of a-z, 0-9 and -", clip(g.Name), nameBytesMax)
 	p.need(g.Epoch <= wire.NumberMax, "epoch is %d, want at most %d", g.Epoch, uint64(wire.NumberMax))
+	p.need(g.Purpose == "" || g.Purpose == PurposeTest,
+		"purpose is %q, want %q, or none for a cluster that serves", clip(g.Purpose), PurposeTest)
 	n := g.Replicas()
 	p.need(n >= replicasMin, "there are %d replicas, want at least %d: fewer cannot tolerate a faulty one", n, replicasMin)
 	p.need(n <= replicasMax, "there are %d replicas, want at most %d", n, replicasMax)

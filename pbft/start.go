@@ -67,6 +67,9 @@ func Start(ctx context.Context, cfg Config, machine app.StateMachine) (*Replica,
 	if err != nil {
 		return nil, err
 	}
+	if err := cfg.checkPurpose(genesis); err != nil {
+		return nil, err
+	}
 	key, err := cfg.loadKey()
 	if err != nil {
 		return nil, err
@@ -130,13 +133,17 @@ func newNode(cfg Config, genesis *Genesis, p parts, d *disk) (*node.Node, error)
 		return nil, err
 	}
 	coreConfig.StateZero = checkpoint.EmptyRoot()
-	return node.New(node.Config{
+	nodeConfig := node.Config{
 		Core: coreConfig, Domain: genesis.Domain(), Keys: genesis.Keys(), Signer: p.key,
 		Limits: genesis.WireLimits(), Verifier: crypto.NewVerifier(verifierKeys),
 		Machine: p.machine, Transport: p.transport, Journal: d.journal, State: d.state,
 		Records: d.records, Rejoin: d.rejoin, Tick: cfg.TickInterval(),
 		Output: cfg.Output,
-	})
+	}
+	if cfg.Interpose != nil {
+		nodeConfig.Transport = cfg.Interpose(nodeConfig)
+	}
+	return node.New(nodeConfig)
 }
 
 func (r *Replica) run(ctx context.Context) {

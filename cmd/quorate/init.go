@@ -33,6 +33,7 @@ type initOptions struct {
 	basePort int
 	name     string
 	app      string
+	test     bool
 	keys     keyFlags
 }
 
@@ -69,6 +70,7 @@ It makes all or nothing, and touches no directory that is there.`,
 	flags.IntVar(&o.basePort, "base-port", basePortDefault, "port of the first replica; those on the same host follow")
 	flags.StringVar(&o.name, "name", "quorate", "name of the cluster, part of its identity")
 	flags.StringVar(&o.app, "app", "kv", "application that the replicas run: "+appNames)
+	flags.BoolVar(&o.test, "test", false, "the cluster is for tests that make its replicas lie, and never serves")
 	o.keys.add(flags, "plain-keys")
 	return cmd
 }
@@ -170,6 +172,9 @@ func mustBeNew(dir string) error {
 // writeCluster fills dir.
 func (o initOptions) writeCluster(dir string, save func(string, crypto.PrivateKey) error) (*pbft.Genesis, error) {
 	genesis := &pbft.Genesis{Name: o.name, Limits: pbft.DefaultGenesisLimits()}
+	if o.test {
+		genesis.Purpose = pbft.PurposeTest
+	}
 	for i := range o.replicas {
 		key, err := crypto.GenerateKey(nil)
 		if err != nil {

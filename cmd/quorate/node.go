@@ -47,6 +47,7 @@ func machineOf(name string) (app.StateMachine, error) {
 // nodeOptions are the flags of node.
 type nodeOptions struct {
 	dir, genesis, app, logLevel string
+	adversary                   string
 	rejoin                      bool
 	requestTimeout              time.Duration
 	keys                        keyFlags
@@ -76,6 +77,8 @@ it can hurt nobody by what it forgot. One replica at a time may do so.`,
 	flags.DurationVar(&o.requestTimeout, "request-timeout", 0,
 		"how long until a silent primary is replaced; the same on all replicas (default 1s)")
 	flags.StringVar(&o.logLevel, "log-level", "", "debug, info, warn or error (default warn)")
+	flags.StringVar(&o.adversary, "adversary", "",
+		"for tests of other replicas: lie in this way; needs a program and a cluster made for tests")
 	o.keys.add(flags, "plain-key")
 	return cmd
 }
@@ -97,6 +100,11 @@ func (o nodeOptions) config(c *console) (pbft.Config, error) {
 	cfg.PlainKey = cfg.PlainKey || o.keys.plain
 	if err := cfg.Validate(); err != nil {
 		return cfg, err
+	}
+	if o.adversary != "" {
+		if err := interpose(c, &cfg, o.adversary); err != nil {
+			return cfg, err
+		}
 	}
 	if !cfg.PlainKey {
 		cfg.Passphrase, err = o.keys.passphrase(c, false)

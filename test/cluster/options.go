@@ -48,6 +48,8 @@ type Options struct {
 	CheckpointInterval uint64
 	// LogLevel is that of the replicas; empty means info.
 	LogLevel string
+	// Purpose is that of the genesis: pbft.PurposeTest if replicas are to lie.
+	Purpose string
 }
 
 func (o Options) withDefaults() (Options, error) {
@@ -80,7 +82,7 @@ func (o Options) withDefaults() (Options, error) {
 func (o Options) write() (*pbft.Genesis, error) {
 	limits := pbft.DefaultGenesisLimits()
 	limits.CheckpointInterval, limits.Window = o.CheckpointInterval, 4*o.CheckpointInterval
-	genesis := &pbft.Genesis{Name: o.Name, Faults: o.Faults, Limits: limits}
+	genesis := &pbft.Genesis{Name: o.Name, Faults: o.Faults, Limits: limits, Purpose: o.Purpose}
 	addrs, err := freeAddrs(o.Replicas)
 	if err != nil {
 		return nil, fmt.Errorf("cluster: %w", err)

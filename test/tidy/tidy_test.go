@@ -49,6 +49,7 @@ var mayImport = map[string][]string{
 	},
 	"cmd/quorate": {
 		"crypto", "app", "app/kv", "app/counter", "app/bank", "network", "pbft", "pbft/core", "pbft/wire", "test/bench", "test/cluster",
+		"pbft/node", "test/adversary", "test/adversary/puppet", // with the tag adversary
 	},
 	"test/adversary/puppet": {
 		"crypto", "pbft/wire", "pbft/node", "test/adversary",
