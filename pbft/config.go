@@ -16,6 +16,7 @@ import (
 	"github.com/multiformats/go-multiaddr"
 	"github.com/pelletier/go-toml/v2"
 
+	"github.com/quorate/quorate/pbft/forensics"
 	"github.com/quorate/quorate/pbft/node"
 )
 
@@ -82,6 +83,10 @@ type Config struct {
 	// silent until it can hurt nobody by what it forgot. It is never read from a
 	// configuration file, for it is for one start only.
 	Rejoin bool
+	// ArchiveBytes bounds the archive that audits read: commit certificates, view
+	// changes and new views of the past. Zero means forensics.ArchiveBytesDefault,
+	// negative none.
+	ArchiveBytes int64
 	// Output, if set, takes what executed operations emit (app.Tx.Emit), in order
 	// and numbered alike on all replicas. It is this replica's word alone: who acts
 	// on it in the outside world waits until f+1 replicas say the same. Nothing
@@ -110,6 +115,7 @@ type configText struct {
 	PlainKey       bool         `toml:"plain_key"`
 	Listen         []string     `toml:"listen"`
 	RequestTimeout durationText `toml:"request_timeout"`
+	ArchiveBytes   int64        `toml:"archive_bytes"`
 	App            string       `toml:"app"`
 	LogLevel       string       `toml:"log_level"`
 }
@@ -158,6 +164,7 @@ func ParseConfig(data []byte, dir string) (Config, error) {
 		PlainKey:       text.PlainKey,
 		Listen:         text.Listen,
 		RequestTimeout: time.Duration(text.RequestTimeout),
+		ArchiveBytes:   text.ArchiveBytes,
 		App:            text.App,
 		LogLevel:       text.LogLevel,
 	}
@@ -183,6 +190,8 @@ func (c Config) Validate() error {
 	t := c.requestTimeout()
 	need(t >= RequestTimeoutMin && t <= RequestTimeoutMax, "request_timeout is %v, want %v to %v",
 		t, RequestTimeoutMin, RequestTimeoutMax)
+	need(c.ArchiveBytes <= 0 || c.ArchiveBytes >= forensics.ArchiveBytesMin,
+		"archive_bytes is %d, want at least %d, 0 for the default or -1 for none", c.ArchiveBytes, forensics.ArchiveBytesMin)
 	need(len(c.Listen) <= listenMax, "listen has %d addresses, want at most %d", len(c.Listen), listenMax)
 	for i, a := range c.Listen[:min(len(c.Listen), listenMax)] {
 		need(isAddress(a), "listen[%d] is %q, want an address such as /ip4/127.0.0.1/tcp/7000 or 127.0.0.1:7000", i, a)
@@ -216,6 +225,9 @@ func isAddress(a string) bool {
 
 // GenesisPath returns where the genesis is.
 func (c Config) GenesisPath() string { return either(c.Genesis, filepath.Join(c.Dir, GenesisFile)) }
+
+// ArchivePath returns where the archive for audits is.
+func (c Config) ArchivePath() string { return filepath.Join(c.DataPath(), archiveDir) }
 
 // KeyPath returns where the key is.
 func (c Config) KeyPath() string { return either(c.Key, filepath.Join(c.Dir, KeyFile)) }

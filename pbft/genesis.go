@@ -9,6 +9,7 @@ import (
 
 	"github.com/quorate/quorate/crypto"
 	"github.com/quorate/quorate/pbft/core"
+	"github.com/quorate/quorate/pbft/forensics"
 	"github.com/quorate/quorate/pbft/wire"
 )
 
@@ -157,6 +158,15 @@ func (g *Genesis) WireLimits() wire.Limits {
 	l.BatchRequestsMax, l.BatchBytesMax = g.Limits.BatchRequests, g.Limits.BatchBytes
 	l.Window = wire.Seq(g.Limits.Window)
 	return l
+}
+
+// Forensics returns what verifying evidence needs to know of the cluster.
+func (g *Genesis) Forensics() (forensics.Cluster, error) {
+	quorum, err := g.Quorum()
+	return forensics.Cluster{
+		Domain: g.Domain(), Keys: g.Keys(), Quorum: quorum, Limits: g.WireLimits(),
+		Verifier: crypto.NewVerifier(verifierKeys),
+	}, err
 }
 
 // CoreConfig returns the configuration of replica id. The caller sets StateZero,

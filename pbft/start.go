@@ -16,6 +16,7 @@ import (
 	"github.com/quorate/quorate/crypto"
 	"github.com/quorate/quorate/network"
 	"github.com/quorate/quorate/pbft/core"
+	"github.com/quorate/quorate/pbft/forensics"
 	"github.com/quorate/quorate/pbft/node"
 	"github.com/quorate/quorate/pbft/wire"
 )
@@ -24,6 +25,7 @@ import (
 const (
 	journalDir = "journal"
 	stateDir   = "state"
+	archiveDir = "archive"
 )
 
 // verifierKeys is how many expanded public keys a replica keeps: the replicas'
@@ -50,6 +52,7 @@ type disk struct {
 	journal *journal.Journal
 	records []core.Record
 	state   *checkpoint.Store
+	archive *forensics.Archive // nil where it cannot be opened: nothing depends on it
 	rejoin  bool
 }
 
@@ -140,6 +143,9 @@ func newNode(cfg Config, genesis *Genesis, p parts, d *disk) (*node.Node, error)
 		Records: d.records, Rejoin: d.rejoin, Tick: cfg.TickInterval(),
 		Output: cfg.Output,
 	}
+	if d.archive != nil {
+		nodeConfig.Archive = d.archive
+	}
 	if cfg.Interpose != nil {
 		nodeConfig.Transport = cfg.Interpose(nodeConfig)
 	}
@@ -172,12 +178,27 @@ func openDisk(cfg Config, genesis *Genesis, id wire.ReplicaID) (*disk, error) {
 	if opened := d.state.Opened(); opened.Why != "" {
 		logging.Logger("checkpoint").Warnf("state: %s; what is missing is fetched from the other replicas", opened.Why)
 	}
+	d.openArchive(cfg, genesis, id)
 	if fresh {
 		if err := markStarted(cfg.DataPath()); err != nil {
 			return nil, errors.Join(err, d.close())
 		}
 	}
 	return d, nil
+}
+
+// openArchive opens the archive for audits. A replica runs without one rather than
+// not at all.
+func (d *disk) openArchive(cfg Config, genesis *Genesis, id wire.ReplicaID) {
+	if cfg.ArchiveBytes < 0 {
+		return
+	}
+	var err error
+	d.archive, err = forensics.OpenArchive(cfg.ArchivePath(), forensics.Identity{Domain: genesis.Domain(), Replica: id},
+		forensics.Options{Bytes: cfg.ArchiveBytes})
+	if err != nil {
+		logging.Logger("forensics").Errorf("no archive for audits; the replica runs without: %v", err)
+	}
 }
 
 func (d *disk) openJournal(cfg Config, genesis *Genesis, id wire.ReplicaID, fresh bool) error {
@@ -224,7 +245,13 @@ func (d *disk) close() error {
 	if d.state != nil {
 		errs = append(errs, d.state.Close())
 	}
-	return errors.Join(append(errs, d.journal.Close())...)
+	errs = append(errs, d.journal.Close())
+	if d.archive != nil {
+		if err := d.archive.Close(); err != nil {
+			logging.Logger("forensics").Errorf("%v", err)
+		}
+	}
+	return errors.Join(errs...)
 }
 
 // ID returns the replica's number.

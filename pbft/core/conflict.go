@@ -85,7 +85,7 @@ func (r *Replica) compareCerts(from wire.ReplicaID, cert *wire.CommitCert, fx *E
 		fx.observe(Contradicted{Seq: cert.Seq, View: own.View, Other: cert.View, Own: own.Digest, Theirs: cert.Digest})
 	}
 	for i := range cert.Commits {
-		theirs, ours := commitOf(cert, cert.Commits[i].Sender), commitOf(own, cert.Commits[i].Sender)
+		theirs, ours := cert.CommitOf(cert.Commits[i].Sender), own.CommitOf(cert.Commits[i].Sender)
 		r.searchCommit(&theirs.Vote, fx)
 		if ours == nil {
 			continue

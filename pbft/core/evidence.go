@@ -195,22 +195,7 @@ func (r *Replica) compareCommit(view wire.View, seq wire.Seq, v vote, vc *wire.V
 }
 
 func (r *Replica) compareCert(cert *wire.CommitCert, vc *wire.ViewChange, fx *Effects) {
-	if commit := commitOf(cert, vc.Sender); commit != nil && vc.Hides(&commit.Vote) {
+	if commit := cert.CommitOf(vc.Sender); commit != nil && vc.Hides(&commit.Vote) {
 		r.convict(wire.EvidenceHidden, commit, vc, fx)
 	}
-}
-
-// commitOf returns the commit of a replica that is in a certificate, or nil.
-func commitOf(cert *wire.CommitCert, id wire.ReplicaID) *wire.Commit {
-	if cert == nil {
-		return nil
-	}
-	for i := range cert.Commits {
-		if s := &cert.Commits[i]; s.Sender == id {
-			return &wire.Commit{Vote: wire.Vote{
-				View: cert.View, Seq: cert.Seq, Digest: cert.Digest, Sender: id, Signature: s.Signature,
-			}}
-		}
-	}
-	return nil
 }

@@ -30,6 +30,8 @@ type Config struct {
 	Transport Transport
 	Journal   Journal
 	State     State
+	// Archive, if set, keeps what proves lies later.
+	Archive Archive
 	// Records are what the journal held when it was opened.
 	Records []core.Record
 	// Rejoin says that the kept data is missing and the replica may have voted

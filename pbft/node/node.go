@@ -43,6 +43,7 @@ type Node struct {
 	serving   *serving          // verify, step → serve
 	responses chan response     // verify, step → respond
 	watcher   *watcher          // step → watch
+	archiver  *archiver         // settle → archive; nil without an archive
 	failed    chan error        // the first failure in a background goroutine of the State
 
 	standing     atomic.Pointer[standing] // published by step
@@ -101,6 +102,8 @@ func newNode(cfg Config, e engine, applier *Applier) *Node {
 	}
 	n.clients = newClients(n.outlet.answer)
 	n.serving = newServing(n)
+	n.archiver = newArchiver(cfg.Archive)
+	n.archiver.putKept(cfg.Records)
 	n.watcher = newWatcher(cfg.Observe != nil || n.log.LevelEnabled(logging.LevelDebug))
 	n.journalBytes.Store(cfg.Journal.Size())
 	n.journalLimit.Store(journalBytesMax)
@@ -131,6 +134,7 @@ func (n *Node) Run(ctx context.Context) error {
 	g.Go(func() error { return n.serving.run(ctx) })
 	g.Go(func() error { return n.responding(ctx) })
 	g.Go(func() error { return n.watch(ctx) })
+	g.Go(func() error { return n.archive(ctx) })
 	g.Go(func() error { return n.await(ctx) })
 	for range runtime.GOMAXPROCS(0) {
 		g.Go(func() error { return n.verify(ctx) })

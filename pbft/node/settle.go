@@ -45,6 +45,7 @@ func (n *Node) settle(ctx context.Context) error {
 		}
 		for _, t := range turns {
 			n.sendAll(t.fx.Send)
+			n.archiver.put(t.fx.Persist)
 			t.reset()
 			n.free <- t // has room for all turns
 		}

@@ -155,6 +155,20 @@ func (m *ViewChange) Hides(commit *Vote) bool {
 	return cert.View < commit.View || cert.View == commit.View && cert.Digest != commit.Digest
 }
 
+// CommitOf returns the commit of a replica that is in the certificate, or nil;
+// the nil certificate has none.
+func (m *CommitCert) CommitOf(id ReplicaID) *Commit {
+	if m == nil {
+		return nil
+	}
+	for i := range m.Commits {
+		if s := &m.Commits[i]; s.Sender == id {
+			return &Commit{Vote: Vote{View: m.View, Seq: m.Seq, Digest: m.Digest, Sender: id, Signature: s.Signature}}
+		}
+	}
+	return nil
+}
+
 // statements returns the kinds of the messages that evidence of this kind is
 // about; 0 for the second where there may be none, and for both if there is no
 // such kind of evidence.

@@ -36,6 +36,7 @@ var mayImport = map[string][]string{
 	"pbft/wire":               {"crypto"},
 	"pbft/core":               {"crypto", "pbft/wire"},
 	"pbft/node":               {"crypto", "app", "pbft/wire", "pbft/core"},
+	"pbft/forensics":          {"crypto", "pbft/wire", "pbft/core"},
 	"network":                 {"crypto", "pbft/wire", "network/internal/outbox"},
 	"network/internal/outbox": {},
 	"network/memory":          {"crypto", "pbft/wire", "network/internal/outbox"},
@@ -44,11 +45,12 @@ var mayImport = map[string][]string{
 	"checkpoint/journal":      {"crypto", "pbft/wire", "pbft/core", "checkpoint/journal/disk"},
 	"checkpoint/journal/disk": {},
 	"pbft": {
-		"crypto", "app", "pbft/wire", "pbft/core", "pbft/node",
+		"crypto", "app", "pbft/wire", "pbft/core", "pbft/node", "pbft/forensics",
 		"network", "network/memory", "checkpoint", "checkpoint/journal",
 	},
 	"cmd/quorate": {
-		"crypto", "app", "app/kv", "app/counter", "app/bank", "network", "pbft", "pbft/core", "pbft/wire", "test/bench", "test/cluster",
+		"crypto", "app", "app/kv", "app/counter", "app/bank", "network", "pbft", "pbft/core",
+		"pbft/forensics", "pbft/wire", "test/bench", "test/cluster",
 		"pbft/node", "test/adversary", "test/adversary/puppet", // with the tag adversary
 	},
 	"test/adversary/puppet": {

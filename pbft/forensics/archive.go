@@ -1,0 +1,271 @@
+package forensics
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+
+	"github.com/quorate/quorate/crypto"
+	"github.com/quorate/quorate/pbft/wire"
+)
+
+// Bounds of an archive.
+const (
+	// ArchiveBytesDefault bounds the segments of the past unless Options say
+	// otherwise: some hundred thousand batches of a cluster of four.
+	ArchiveBytesDefault = 256 << 20
+	// ArchiveBytesMin is the least that may be set.
+	ArchiveBytesMin = 1 << 20
+
+	proofsBytesMax  = 64 << 20 // of the segment that is never dropped
+	segmentsPerPast = 16       // so one sixteenth is dropped at a time
+)
+
+// Options are how an archive is kept. The zero value is usable.
+type Options struct {
+	// Bytes bounds the segments of the past; 0 means ArchiveBytesDefault. What is
+	// kept for ever, evidence and certificates that contradict each other, is at
+	// most 64 MiB on top.
+	Bytes int64
+}
+
+// Archive is what a replica writes for forensics: append-only segments, the
+// oldest dropped first. Nothing depends on it: a message may be lost in a crash,
+// and after an error it only returns errors. One goroutine uses it.
+type Archive struct {
+	dir    string
+	id     Identity
+	limit  int64
+	past   *segment
+	proofs *segment
+	sizes  map[uint64]int64 // of older segments of the past
+	serial uint64           // of past
+	known  map[crypto.Digest]bool
+	err    error
+}
+
+// segment is a file that grows.
+type segment struct {
+	file  *os.File
+	bytes int64
+}
+
+// OpenArchive opens the archive in dir, or makes one. It cuts a torn end off the
+// newest segment, and never touches whole records.
+func OpenArchive(dir string, id Identity, opts Options) (*Archive, error) {
+	if opts.Bytes == 0 {
+		opts.Bytes = ArchiveBytesDefault
+	}
+	if opts.Bytes < ArchiveBytesMin {
+		return nil, fmt.Errorf("archive: %d bytes are too few, want at least %d", opts.Bytes, ArchiveBytesMin)
+	}
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return nil, fmt.Errorf("archive: %w", err)
+	}
+	a := &Archive{dir: dir, id: id, limit: opts.Bytes, sizes: map[uint64]int64{}, known: map[crypto.Digest]bool{}}
+	if err := a.open(); err != nil {
+		return nil, errors.Join(fmt.Errorf("archive: %w", err), a.Close())
+	}
+	return a, nil
+}
+
+func (a *Archive) open() error {
+	serials, err := segmentsOf(a.dir)
+	if err != nil {
+		return err
+	}
+	a.serial = 1
+	for _, serial := range serials {
+		info, err := os.Stat(filepath.Join(a.dir, segmentName(serial)))
+		if err != nil {
+			return err
+		}
+		a.sizes[serial], a.serial = info.Size(), serial
+	}
+	delete(a.sizes, a.serial)
+	if a.past, _, err = a.openSegment(segmentName(a.serial)); err != nil {
+		return err
+	}
+	var kept [][]byte
+	if a.proofs, kept, err = a.openSegment(proofsName); err != nil {
+		return err
+	}
+	for _, frame := range kept {
+		a.known[crypto.Sum(frame)] = true
+	}
+	return nil
+}
+
+// segmentsOf returns the serial numbers of the segments in dir, ascending.
+func segmentsOf(dir string) ([]uint64, error) {
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return nil, err
+	}
+	var serials []uint64
+	for _, e := range entries {
+		if serial, ok := segmentSerial(e.Name()); ok && e.Type().IsRegular() {
+			serials = append(serials, serial)
+		}
+	}
+	slices.Sort(serials)
+	return serials, nil
+}
+
+// openSegment opens a segment to append to it, and returns its frames. One with
+// a header that is torn is begun anew; one of somebody else is refused.
+func (a *Archive) openSegment(name string) (*segment, [][]byte, error) {
+	path := filepath.Join(a.dir, name)
+	data, err := readSegment(path)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, nil, err
+	}
+	file, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE, 0o600)
+	if err != nil {
+		return nil, nil, err
+	}
+	s := &segment{file: file}
+	if len(data) < segmentHeaderBytes {
+		return s, nil, errors.Join(s.cut(0), s.write(a.id.header()))
+	}
+	id, err := parseHeader(data)
+	if err == nil && id != a.id {
+		err = fmt.Errorf("%w: it is of replica %d of cluster %s", ErrOtherCluster, id.Replica, id.Domain.Cluster.Short())
+	}
+	if err != nil {
+		return nil, nil, errors.Join(fmt.Errorf("%s: %w: move it away", path, err), file.Close())
+	}
+	frames, whole := framesOf(data)
+	return s, frames, s.cut(int64(whole))
+}
+
+// framesOf returns the whole records of a segment, and where they end.
+func framesOf(data []byte) (frames [][]byte, end int) {
+	end = segmentHeaderBytes
+	for {
+		frame, size := nextRecord(data[end:])
+		if size == 0 {
+			return frames, end
+		}
+		frames, end = append(frames, frame), end+size
+	}
+}
+
+// cut drops everything from offset at on.
+func (s *segment) cut(at int64) error {
+	s.bytes = at
+	if err := s.file.Truncate(at); err != nil {
+		return err
+	}
+	_, err := s.file.Seek(at, 0)
+	return err
+}
+
+func (s *segment) write(b []byte) error {
+	n, err := s.file.Write(b)
+	s.bytes += int64(n)
+	return err
+}
+
+// Add archives messages that were verified: commit certificates, stable proofs,
+// view changes and new views. Others it leaves out. It syncs nothing.
+func (a *Archive) Add(messages ...wire.Message) error {
+	var b []byte
+	for _, m := range messages {
+		switch m.(type) { //nolint:gochecksumtype // the others prove nothing later
+		case *wire.CommitProof, *wire.StableProof, *wire.ViewChange, *wire.NewView, *wire.Evidence:
+			b = appendRecord(b, wire.Encode(m))
+		}
+	}
+	if a.err != nil || len(b) == 0 {
+		return a.err
+	}
+	if err := a.past.write(b); err != nil {
+		return a.fail(err)
+	}
+	if a.past.bytes < a.limit/segmentsPerPast {
+		return nil
+	}
+	return a.fail(a.rotate())
+}
+
+// Keep archives messages that are never dropped, evidence and certificates that
+// contradict each other, each once, durably. Beyond 64 MiB they are left out.
+func (a *Archive) Keep(messages ...wire.Message) error {
+	var b []byte
+	for _, m := range messages {
+		frame := wire.Encode(m)
+		digest := crypto.Sum(frame)
+		if a.known[digest] || a.proofs == nil || a.proofs.bytes+int64(len(b)+len(frame)) > proofsBytesMax {
+			continue
+		}
+		a.known[digest] = true
+		b = appendRecord(b, frame)
+	}
+	if a.err != nil || len(b) == 0 {
+		return a.err
+	}
+	if err := a.proofs.write(b); err != nil {
+		return a.fail(err)
+	}
+	return a.fail(a.proofs.file.Sync())
+}
+
+// fail remembers the first error: what follows it could be unreadable.
+func (a *Archive) fail(err error) error {
+	if err != nil && a.err == nil {
+		a.err = fmt.Errorf("archive: %w", err)
+	}
+	return a.err
+}
+
+// rotate begins a new segment and drops the oldest ones beyond the limit.
+func (a *Archive) rotate() error {
+	if err := errors.Join(a.past.file.Sync(), a.past.file.Close()); err != nil {
+		return err
+	}
+	a.sizes[a.serial] = a.past.bytes
+	a.serial++
+	var err error
+	if a.past, _, err = a.openSegment(segmentName(a.serial)); err != nil {
+		return err
+	}
+	return a.drop()
+}
+
+func (a *Archive) drop() error {
+	serials, total := []uint64{}, a.limit/segmentsPerPast // the newest may grow so long
+	for serial, bytes := range a.sizes {
+		serials, total = append(serials, serial), total+bytes
+	}
+	slices.Sort(serials)
+	for _, serial := range serials {
+		if total <= a.limit {
+			return nil
+		}
+		if err := os.Remove(filepath.Join(a.dir, segmentName(serial))); err != nil {
+			return err
+		}
+		total -= a.sizes[serial]
+		delete(a.sizes, serial)
+	}
+	return nil
+}
+
+// Close syncs and ends it. It returns the error of Add, if there was one.
+func (a *Archive) Close() error {
+	errs := []error{a.err}
+	for _, s := range []*segment{a.past, a.proofs} {
+		if s != nil {
+			errs = append(errs, s.file.Sync(), s.file.Close())
+		}
+	}
+	a.past, a.proofs = nil, nil
+	if a.err == nil {
+		a.err = errors.New("archive: it is closed")
+	}
+	return errors.Join(errs...)
+}
