@@ -23,6 +23,7 @@ var (
 	all          = flag.Bool("all", false, "explore the whole scope, not a small one")
 	shard        = flag.String("shard", "0/1", "i/n: explore the i-th of n parts of the scope")
 	seed         = flag.Uint64("seed", 1, "of the samples")
+	times        = flag.Int("times", 1, "multiplies the samples")
 	every        = flag.Duration("every", 15*time.Second, "between two lines of progress of -all")
 )
 
@@ -66,13 +67,14 @@ func TestOne(t *testing.T) {
 	}
 }
 
-// TestTwinsBreakNothingInSample plays scenarios spread evenly over the scope.
+// TestTwinsBreakNothingInSample plays scenarios spread evenly over the scope, and
+// over that of two irregular rounds, which nobody has the time to explore.
 func TestTwinsBreakNothingInSample(t *testing.T) {
-	const each = 80
+	each := 50 * *times
 	t.Logf("seed %d", *seed)
 	cast := newCast(t, 4)
 	for twin := range 4 {
-		for irregular := range 2 {
+		for irregular := range 3 {
 			scope := newScope(t, twin, 3, irregular)
 			stride := scope.Size() / each
 			for i := int(*seed*7919) % stride; i < scope.Size(); i += stride { //nolint:gosec // positive
@@ -145,11 +147,11 @@ func TestTwinsBreakNothingBeyond(t *testing.T) {
 	t.Logf("seed %d", *seed)
 	rng := rand.New(rand.NewPCG(*seed, 0))
 	four, seven := newCast(t, 4), newCast(t, 7)
-	for range 80 {
+	for range 80 * *times {
 		run(t, four, Draw(rng, 4, []int{rng.IntN(4)}, 4, false))
 		run(t, four, Draw(rng, 4, []int{rng.IntN(4)}, 3, true))
 	}
-	for range 30 {
+	for range 30 * *times {
 		run(t, seven, Draw(rng, 7, rng.Perm(7)[:2], 4, rng.IntN(2) == 0))
 	}
 }
@@ -240,6 +242,26 @@ func TestEqualStatesHaveEqualFutures(t *testing.T) {
 	}
 	if compared < 20 || len(states) < 20 {
 		t.Errorf("%d states, of which %d were met again: want many of both", len(states), compared)
+	}
+}
+
+// TestKeyReadsEveryField checks that no part of a replica is of a kind that the
+// key cannot tell apart.
+func TestKeyReadsEveryField(t *testing.T) {
+	s, err := Parse("twin=0 | {0,1}{0',2,3} | {0,0',2,3}{1} commit:drop-to{2}")
+	if err != nil {
+		t.Fatal(err)
+	}
+	w, err := NewWorld(newCast(t, 4), s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range s.Rounds {
+		before := w.key()
+		w.Round(&s.Rounds[i])
+		if k := w.keep(); len(k.unknown) > 0 || w.key() == before {
+			t.Errorf("round %d: the key cannot read %v, or stays as it was", i, k.unknown)
+		}
 	}
 }
 
