@@ -109,6 +109,7 @@ func changers() []Entry {
 		{"view-change-spam", "asks for one view after the other", func() Strategy { return ViewChangeSpam(0) }},
 		{"hidden-certificate", "omits what it prepared from its view changes", HiddenCertificate},
 		{"inflated-certificate", "claims in its view changes to have prepared in a later view", InflatedCertificate},
+		{"thin-certificate", "claims in its view changes null batches that it alone proposed", ThinCertificate},
 		{"one-voice-newview", "opens a view on its own view change, repeated", OneVoiceNewView},
 		{"stale-newview", "opens a view on view changes of other views, or of nobody", StaleNewView},
 		{
