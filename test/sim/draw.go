@@ -26,6 +26,7 @@ func FromSeed(seed uint64) Options {
 	d.faults(&o)
 	d.weather(&o)
 	d.mishaps(&o)
+	d.pace(&o)
 	o.History = seed%4 == 1
 	return o.withDefaults().withoutFunctions()
 }
@@ -170,6 +171,15 @@ func (d drawing) faults(o *Options) {
 	if o.Losses+o.BadDisks > 0 { // a replica that rejoins waits for windows to pass
 		o.Interval, o.Window, o.Operations = min(o.Interval, 3), min(o.Window, 6), o.Operations+20
 	}
+}
+
+// pace draws how much of a run is idle talk: ticks and statuses were most of its
+// events. Rare ones leave more to do for those that come, and replicas that tick
+// at the same moments suspect at the same moments.
+func (d drawing) pace(o *Options) {
+	o.Tick = pick(d, tick, 2*tick, 5*tick, 5*tick)
+	o.StatusEvery = pick(d, 5*tick, 10*tick, 20*tick, 20*tick)
+	o.Hasty = !d.oneIn(4)
 }
 
 // kvOperations draws operations on few keys, so that clients collide.

@@ -80,20 +80,24 @@ func TestSeedsHoldEveryProperty(t *testing.T) {
 	}
 }
 
-// fullScope is what a seed draws, but with every class of faults, and always with
-// 100 operations, four replicas, the stub scheme and the fast models.
+// fullScope is what a seed draws, but with every class of faults, of which one kind
+// of faulty replica, and always with 100 operations, four replicas, the stub scheme
+// and the fast models.
 func fullScope(seed uint64) Options {
-	o := FromSeed(seed).On(4)
+	o := FromSeed(seed).Honest().On(4)
 	o.RealStorage, o.RealSignatures = false, false
-	o.Clients, o.Operations, o.History = 4, 25, true
-	o.Loss, o.Duplication, o.Reads = max(o.Loss, 0.01), 0.1, 0.3
-	for _, class := range []*int{&o.Partitions, &o.Mutes, &o.Crashes, &o.Scrambles, &o.Ambushes, &o.Sessions} {
-		*class = max(*class, 2)
+	o.Clients, o.Operations, o.Reads, o.History = 4, 25, 0.3, true
+	o.Loss, o.Duplication, o.Replay, o.Corruption = max(o.Loss, 0.01), 0.1, 0.01, 0.01
+	o.LinkMax, o.Drift = 32, 0.02
+	for _, class := range []*int{
+		&o.Sessions, &o.Crashes, &o.Partitions, &o.Mutes, &o.Scrambles, &o.Ambushes, &o.Clogs, &o.Cuts, &o.Shuns,
+		&o.Pauses, &o.Jumps, &o.Bursts, &o.FlushFailures, &o.FullDisks,
+	} {
+		*class = max(*class, 1)
 	}
-	if faulty := []*int{&o.Losses, &o.Rots, &o.Skews, &o.Liars}; o.Losses+o.Rots+o.Skews+o.Liars == 0 {
-		*faulty[seed%4] = 1
-	}
-	if o.Losses > 0 {
+	kinds := o.faulty()
+	*kinds[seed%uint64(len(kinds))] = 1
+	if o.Losses+o.BadDisks > 0 {
 		o.Interval, o.Window = min(o.Interval, 3), min(o.Window, 6)
 	}
 	return o
