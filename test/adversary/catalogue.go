@@ -1,14 +1,18 @@
 package adversary
 
-import "slices"
+import (
+	"slices"
+	"time"
+)
 
 // The settings of the catalogue's strategies.
 const (
 	almostShare   = 0.9  // of the timeout: what a slow primary may just dare
 	postponeShare = 0.8  // of the timeout: how long a censor lets requests wait
 	rampStep      = 0.02 // of the timeout, a proposal
-	floodPerTick  = 16   // votes, of which each is signed
-	badPerTick    = 64   // votes that nobody signs
+	lateCommits   = 300 * time.Millisecond
+	floodPerTick  = 16 // votes, of which each is signed
+	badPerTick    = 64 // votes that nobody signs
 	relayPerTick  = 4
 	greedyPerTick = 4
 	smallScopeP   = 0.1
@@ -84,6 +88,7 @@ func voters() []Entry {
 	return []Entry{
 		{"double-prepare", "as backup, prepares two batches for every number", DoublePrepare},
 		{"withheld-commits", "prepares, and never commits", func() Strategy { return WithheldCommits(0) }},
+		{"late-commits", "prepares, and commits 300 ms late", func() Strategy { return WithheldCommits(lateCommits) }},
 		{
 			"future-votes", "floods votes for the whole window and views up to 2^40",
 			func() Strategy { return FutureVotes(floodPerTick) },
