@@ -37,7 +37,7 @@ func (n *node) checkpoint(seq wire.Seq) {
 			n.reports = append(n.reports, core.Snapshotted{Seq: seq, State: root})
 		}
 	})
-	n.w.after(n.w.between(time.Microsecond, n.w.o.SnapshotMax), func() {
+	n.w.after(n.w.between(time.Microsecond, n.snapshotMax()), func() {
 		switch {
 		case !n.alive(life):
 		case n.full:

@@ -30,12 +30,19 @@ func TestEveryClassOfFaultsBitesAlone(t *testing.T) {
 		"full disks":      {func(o *Options) { o.FullDisks = 3 }, []string{"Filled"}},
 		"bad disks":       {func(o *Options) { o.BadDisks, o.RealStorage = 1, o.Seed%2 == 0 }, []string{"Corroded", "Forgot"}},
 		"backups":         {func(o *Options) { o.Backups, o.RealStorage = 1, o.Seed%2 == 0 }, []string{"Restored"}},
-		"drift":           {func(o *Options) { o.Drift = 0.3 }, []string{"Drifting"}},
-		"crashes":         {func(o *Options) { o.Crashes = 20 }, []string{"Unsent", "HalfSent", "Unanswered", "HalfStable"}},
+		"deaths":          {func(o *Options) { o.Deaths = 1 }, []string{"Deaths"}},
+		"massacre":        {func(o *Options) { o.Deaths, o.SafetyOnly = 4, true }, []string{"Deaths"}},
+		"outlaws":         {func(o *Options) { o.Outlaws = 2 }, []string{"Crimes", "Unfit"}},
+		"endings": {
+			func(o *Options) { o.Liveness, o.Replicas, o.Faults = true, 6, 1 },
+			[]string{"Dead", "CutOff", "Lossy", "Slow", "Turned"},
+		},
+		"drift":   {func(o *Options) { o.Drift = 0.3 }, []string{"Drifting"}},
+		"crashes": {func(o *Options) { o.Crashes = 20 }, []string{"Unsent", "HalfSent", "Unanswered", "HalfStable"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			var with, without Counters
-			for seed := range uint64(8) {
+			for seed := range uint64(12) {
 				o := base
 				o.Seed = seed
 				without.Add(mustHold(t, o).Counters)

@@ -114,6 +114,7 @@ func (c *client) ask(count int, read bool) {
 		c.next++
 	}
 	r.sealed = wire.Seal(c.signer, c.w.domain, m)
+	c.w.eavesdrop(r.sealed)
 	c.w.capture(r.sealed)
 	c.send(r, 0)
 }

@@ -40,6 +40,12 @@ type Counters struct {
 	// ended, Corroded journals whose damage was noticed, Forgot those whose was
 	// not, Restored starts from an old copy.
 	FailedFlushes, Filled, Corroded, Forgot, Restored int
+	// Deaths counts replicas that ended for good. Dead, CutOff, Lossy, Slow and
+	// Turned count the roles at the end of liveness runs.
+	Deaths, Dead, CutOff, Lossy, Slow, Turned int
+	// Crimes counts acts of Byzantine clients, Unfit requests of theirs that nobody
+	// opens.
+	Crimes, Unfit int
 	// Rebases counts journals begun anew, Early messages ahead of their receiver.
 	Rebases, Early int
 	// Lost counts replicas that lost their data and Rejoined those that vote

@@ -28,6 +28,27 @@ func (n *node) keepRejoin() bool {
 		n.stored("rejoin", n.journal.Flush())
 }
 
+// flushMax returns how long a flush may take.
+func (n *node) flushMax() time.Duration {
+	if n.slow {
+		return slowFlush
+	}
+	return n.w.o.FlushMax
+}
+
+// snapshotMax returns how long a snapshot may take. The disks of a healed quorum
+// are timely, as its network is.
+func (n *node) snapshotMax() time.Duration {
+	switch {
+	case n.slow:
+		return slowFlush
+	case n.role == roleHealed && n.w.calm:
+		return min(n.w.o.SnapshotMax, 5*tick)
+	default:
+		return n.w.o.SnapshotMax
+	}
+}
+
 // retry starts the process again within a second.
 func (n *node) retry() { n.w.after(n.w.between(0, time.Second), n.restart) }
 

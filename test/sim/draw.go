@@ -168,6 +168,7 @@ func (d drawing) faults(o *Options) {
 			*kinds[d.IntN(len(kinds))]++
 		}
 	}
+	d.endings(o)
 	if o.Losses+o.BadDisks > 0 { // a replica that rejoins waits for windows to pass
 		o.Interval, o.Window, o.Operations = min(o.Interval, 3), min(o.Window, 6), o.Operations+20
 	}
@@ -180,6 +181,20 @@ func (d drawing) pace(o *Options) {
 	o.Tick = pick(d, tick, 2*tick, 5*tick, 5*tick)
 	o.StatusEvery = pick(d, 5*tick, 10*tick, 20*tick, 20*tick)
 	o.Hasty = !d.oneIn(4)
+}
+
+// endings draws how the run ends, and who dies on the way.
+func (d drawing) endings(o *Options) {
+	switch {
+	case d.oneIn(4):
+		o.Liveness = true
+	case d.oneIn(16):
+		o.SafetyOnly, o.Deaths = true, 1+d.IntN(o.Replicas)
+	}
+	if d.oneIn(6) {
+		o.Outlaws = 1 + d.IntN(2)
+		o.ClientsMax = max(o.ClientsMax, o.Clients+o.Outlaws)
+	}
 }
 
 // kvOperations draws operations on few keys, so that clients collide.

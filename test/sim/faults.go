@@ -19,6 +19,7 @@ type links struct {
 	// bit k for kind k.
 	blocked []uint32
 	cut     [][]bool        // from one process to another
+	loss    []float64       // of what a process sends and should hear, at any time
 	speed   []int           // in bytes a second to a process; 0 is without limit
 	free    []time.Duration // when a slow line has passed on what it has
 }
@@ -26,7 +27,7 @@ type links struct {
 func newLinks(n int) links {
 	l := links{
 		group: make([]int, n), mute: make([]bool, n), deaf: make([]bool, n), blocked: make([]uint32, n),
-		cut: make([][]bool, n), speed: make([]int, n), free: make([]time.Duration, n),
+		cut: make([][]bool, n), loss: make([]float64, n), speed: make([]int, n), free: make([]time.Duration, n),
 	}
 	for i := range l.cut {
 		l.cut[i] = make([]bool, n)
@@ -69,6 +70,8 @@ func (w *world) plan() {
 	w.planWeather()
 	w.planMishaps()
 	w.planFaulty()
+	w.planEnding()
+	w.planOutlaws()
 	if w.o.Script != nil {
 		w.o.Script(&Control{w})
 	}
@@ -94,6 +97,7 @@ const (
 	twins    = "twin"     // two processes have its key
 	corroded = "bad disk" // its disk lies
 	restored = "restored" // it starts from an old copy of its disk
+	dying    = "dying"    // it ends and never starts again
 )
 
 // planFaulty chooses the faulty replicas, each with one fault.
@@ -121,6 +125,13 @@ func (w *world) planFaulty() {
 	}
 	for range w.o.Backups {
 		w.backUp(next(restored))
+	}
+	for range w.o.Deaths {
+		n := w.someNode()
+		if !w.o.SafetyOnly {
+			n = next(dying)
+		}
+		w.sometime(n.die)
 	}
 	for range w.o.Skews {
 		next(skewed).skew = wire.Time(time.Hour)
@@ -167,6 +178,7 @@ func (w *world) becomeCalm() {
 		n.recover()
 		n.restart()
 	}
+	w.assign()
 }
 
 func (w *world) someNode() *node { return w.nodes[w.rng.IntN(len(w.nodes))] }
@@ -295,7 +307,12 @@ func (w *world) link(n, peer *node) {
 }
 
 // heal ends every fault of the network.
-func (w *world) heal() { w.links = newLinks(len(w.nodes)) }
+func (w *world) heal() {
+	w.links = newLinks(len(w.nodes))
+	if w.weather != nil {
+		w.weather.clear()
+	}
+}
 
 // transmit carries a message to a replica: to all processes with that key, or to
 // the sender itself.
@@ -314,10 +331,13 @@ func (w *world) transmit(from *node, to wire.ReplicaID, sealed *wire.Sealed) {
 // pass carries a message from one process to another, or loses it.
 func (w *world) pass(from, to *node, sealed *wire.Sealed) {
 	w.messages++
+	if w.ending != nil && from.role == roleHealed {
+		w.ending.sent++
+	}
 	id := w.messages
 	w.passage(Sent, from, to, id, sealed)
 	if !w.links.open(from.index, to.index) || w.links.blocks(to.index, sealed.Message().Kind()) ||
-		!w.calm && w.chance(w.o.Loss) {
+		!w.calm && w.chance(w.o.Loss) || w.chance(max(w.links.loss[from.index], w.links.loss[to.index])) {
 		w.passage(Dropped, from, to, id, sealed)
 		return
 	}

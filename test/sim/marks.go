@@ -39,6 +39,8 @@ func (m Marks) observe(obs core.Observation) {
 		if obs.Carried > 0 {
 			m["a view carried batches over"]++
 		}
+	case core.Contradicted:
+		m["two commit certificates contradict each other"]++
 	case core.Accepted, core.BecamePrepared, core.BecameCommitted, core.BecameStable:
 	}
 }

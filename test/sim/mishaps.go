@@ -101,6 +101,14 @@ func (w *world) cutSome() {
 	}
 }
 
+// die ends the process for good.
+func (n *node) die() {
+	n.w.counters.Deaths++
+	n.w.tell("R%d dies", n.id)
+	n.dead = true
+	n.crash()
+}
+
 // recover ends what the mishaps of a turbulence left.
 func (n *node) recover() {
 	n.doom, n.failing = doomNone, false

@@ -35,6 +35,8 @@ type node struct {
 	jumped    wire.Time // and the wall clock is wrong by this for a while
 	stopped   wire.Time // or stands still here
 	tick      time.Duration
+	role      role // at the end of a liveness run
+	slow      bool // its disk is
 	rot       bool // the state has changed by itself and is not repaired
 
 	machine func() app.StateMachine // of its own, if not nil
@@ -380,7 +382,7 @@ func (n *node) scheduleFlush() {
 		return
 	}
 	n.flushes = true
-	n.w.after(n.w.between(time.Microsecond, n.w.o.FlushMax), n.onFlush)
+	n.w.after(n.w.between(time.Microsecond, n.flushMax()), n.onFlush)
 }
 
 func (n *node) flush() {

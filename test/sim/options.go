@@ -117,6 +117,18 @@ type Options struct {
 	// Tick is the time between two ticks of a replica, StatusEvery that between two
 	// statuses. The time that everything else takes does not depend on them.
 	Tick, StatusEvery time.Duration
+	// Deaths is the number of replicas that end during the turbulence and never start
+	// again. They count among the faulty, unless SafetyOnly is set: then nothing is
+	// asked of the cluster but safety, and the run ends with the turbulence.
+	Deaths     int
+	SafetyOnly bool
+	// Liveness heals, when the turbulence ends, no more than about a quorum, and
+	// makes all others as bad as possible for ever: dead, cut off, with lossy links
+	// or a slow disk, or lying.
+	Liveness bool
+	// Outlaws is the number of Byzantine clients, beside the others.
+	Outlaws int
+
 	// Turbulence is how long faults happen; afterwards the network is timely and
 	// everyone is up. Liars and skewed clocks stay what they are.
 	Turbulence time.Duration
@@ -178,6 +190,11 @@ func (o Options) withDefaults() Options {
 	wait(&o.Patience, 60*time.Second)
 	wait(&o.AnswerMax, 20*time.Second)
 	o.DelayMax = max(o.DelayMin, o.DelayMax)
+	return o.withMachine()
+}
+
+// withMachine adds the key-value store where there is no application.
+func (o Options) withMachine() Options {
 	if o.Machine == nil {
 		o.Machine = func() app.StateMachine { return kv.Machine{} }
 		if o.Operation == nil {
@@ -186,13 +203,18 @@ func (o Options) withDefaults() Options {
 		if o.Query == nil {
 			o.Query = kvQuery
 		}
-	} else {
-		o.History = false
 	}
+	o.History = o.History && o.isStore()
 	if o.Query == nil {
 		o.Reads = 0
 	}
 	return o
+}
+
+// isStore tells whether the application is the key-value store.
+func (o Options) isStore() bool {
+	_, is := o.Machine().(kv.Machine)
+	return is
 }
 
 // On returns o for a cluster of so many replicas, with as many of its faulty ones
@@ -209,7 +231,7 @@ func (o Options) On(replicas int) Options {
 
 // faulty returns the numbers of replicas that are faulty in each way.
 func (o *Options) faulty() []*int {
-	return []*int{&o.Losses, &o.Rots, &o.Skews, &o.Liars, &o.Twins, &o.BadDisks, &o.Backups}
+	return []*int{&o.Losses, &o.Rots, &o.Skews, &o.Liars, &o.Twins, &o.BadDisks, &o.Backups, &o.Deaths}
 }
 
 // Honest returns o without any faulty replica, so that others can be chosen.
@@ -237,6 +259,9 @@ func (o Options) validate() error {
 		}
 	}
 	sum := o.Rots + o.Skews + o.unfaithful()
+	if !o.SafetyOnly {
+		sum += o.Deaths
+	}
 	if sum > o.Replicas {
 		return fmt.Errorf("sim: %d faulty replicas are more than there are", sum)
 	}

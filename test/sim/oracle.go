@@ -82,6 +82,12 @@ func (o *oracle) executed(n *node, ex core.Execution) {
 	if !known {
 		o.refer(&ex)
 	}
+	o.ordered(&ex, known)
+}
+
+// ordered checks O4 of the operations of a batch, which is known if another
+// replica has executed it.
+func (o *oracle) ordered(ex *core.Execution, known bool) {
 	for _, order := range ex.Orders {
 		if !order.Run {
 			continue
@@ -128,7 +134,7 @@ func (o *oracle) converged() {
 	var first *node
 	var content crypto.Digest
 	for _, n := range o.w.nodes {
-		if n.byzantine || n.rot {
+		if !n.counts() || n.rot {
 			continue
 		}
 		digest := crypto.Sum(flatten(n.state, 0))

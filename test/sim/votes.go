@@ -38,7 +38,7 @@ func newVotes(w *world) votes {
 
 // faithful tells whether n keeps its word: a liar does not, nor does one that
 // forgets its votes.
-func faithful(n *node) bool { return !n.byzantine && n.fault != amnesiac }
+func faithful(n *node) bool { return !n.byzantine && n.fault != amnesiac && n.role != roleLiar }
 
 // prepare notes that n votes, in either phase.
 func (v *votes) prepare(n *node, vote wire.Vote) {

@@ -72,6 +72,14 @@ func (s *weather) clog() {
 	s.w.tell("links of %d and %d hold up until %v", from, to, until)
 }
 
+// clear ends what the network does to links.
+func (s *weather) clear() {
+	clear(s.shunned)
+	for i := range s.clogged {
+		clear(s.clogged[i])
+	}
+}
+
 // shun keeps the messages of a view, the present one or the next, from some of
 // the replicas.
 func (s *weather) shun() {
@@ -94,7 +102,7 @@ func (s *weather) shun() {
 func (s *weather) admit(from, to *node, sealed *wire.Sealed) bool {
 	s.remember(passed{from, sealed})
 	w := s.w
-	if w.chance(w.o.Replay) {
+	if (!w.calm || w.ending == nil) && w.chance(w.o.Replay) {
 		s.repeat()
 	}
 	if w.calm {

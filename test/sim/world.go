@@ -47,6 +47,8 @@ type world struct {
 	clients  []*client
 	links    links
 	weather  *weather // nil if there is none
+	ending   *ending  // nil if this is no liveness run
+	asked    []*wire.Sealed
 	oracle   oracle
 	track    track
 	counters Counters
@@ -217,7 +219,10 @@ func (w *world) loop() {
 		if len(w.watchers) > 0 {
 			w.settle()
 		}
-		if w.calm && w.expected == 0 && w.finished() {
+		if w.calm && w.o.SafetyOnly && w.now > w.calmAt+restTime {
+			return
+		}
+		if w.calm && w.expected == 0 && w.finished() && w.rest() {
 			w.checked(lawLiveness)
 			w.oracle.ended()
 			return
@@ -235,12 +240,12 @@ func (w *world) finished() bool {
 	}
 	reached := wire.Seq(0)
 	for _, n := range w.nodes {
-		if !n.byzantine {
+		if n.counts() {
 			reached = max(reached, n.replica.Executed())
 		}
 	}
 	for _, n := range w.nodes {
-		if !n.byzantine && (n.down || n.replica.Executed() != reached || n.replica.Transferring()) {
+		if n.counts() && (n.down || n.replica.Executed() != reached || n.replica.Transferring()) {
 			return false
 		}
 	}
