@@ -192,15 +192,18 @@ func (c *collector) add(k crypto.Check, l claim) {
 	c.checks, c.claims = append(c.checks, k), append(c.claims, l)
 }
 
-// signedRoom is the memory for messages that is taken at once: for the votes of
-// a certificate, a piece or two.
+// signedRoom is the memory for messages that is taken at once, after the first
+// one: for the votes of a certificate, a piece or two.
 const signedRoom = 1 << 10
 
 // begin returns the begin of a message of kind k, with room for a body of so many
 // bytes after it.
 func (c *collector) begin(k Kind, bodyBytes int) buf {
 	if need := bodyBytes + crypto.SigningHeaderBytes; cap(c.room) < need {
-		c.room = make(buf, 0, max(need, signedRoom))
+		if c.room != nil {
+			need = max(need, signedRoom)
+		}
+		c.room = make(buf, 0, need)
 	}
 	return c.opener.domain.AppendHeader(c.room, byte(k))
 }
