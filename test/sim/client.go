@@ -2,6 +2,7 @@ package sim
 
 import (
 	"math/rand/v2"
+	"slices"
 	"time"
 
 	"github.com/quorate/quorate/crypto"
@@ -43,7 +44,26 @@ type question struct {
 	floor   wire.Seq // what was answered before it was asked is not above
 	asked   time.Duration
 	place   int // in the history
-	replies map[crypto.Digest]map[wire.ReplicaID]bool
+	replies []said
+}
+
+// said is one answer, and who gives it.
+type said struct {
+	leaf crypto.Digest
+	by   []wire.ReplicaID
+}
+
+// say takes an answer, and returns how many replicas give it.
+func (q *question) say(leaf crypto.Digest, by wire.ReplicaID) int {
+	i := slices.IndexFunc(q.replies, func(s said) bool { return s.leaf == leaf })
+	if i < 0 {
+		i, q.replies = len(q.replies), append(q.replies, said{leaf: leaf})
+	}
+	s := &q.replies[i]
+	if !slices.Contains(s.by, by) {
+		s.by = append(s.by, by)
+	}
+	return len(s.by)
 }
 
 func newClient(w *world, id int, signer crypto.Signer) *client {
@@ -108,7 +128,6 @@ func (c *client) ask(count int, read bool) {
 		m.Ops = append(m.Ops, op)
 		c.open[c.next] = &question{
 			request: r, floor: c.w.oracle.answered, asked: c.w.now, place: c.w.oracle.history.called(c.w.now, c.id, op),
-			replies: map[crypto.Digest]map[wire.ReplicaID]bool{},
 		}
 		c.w.oracle.history.name(c.open[c.next].place, operation{c.key, c.session, c.next})
 		c.next++
@@ -174,11 +193,7 @@ func (c *client) take(from wire.ReplicaID, reply *wire.Reply) {
 		return
 	}
 	leaf := wire.ReplyLeaf(reply)
-	if q.replies[leaf] == nil {
-		q.replies[leaf] = map[wire.ReplicaID]bool{}
-	}
-	q.replies[leaf][from] = true
-	if len(q.replies[leaf]) < c.w.quorum.Weak() {
+	if q.say(leaf, from) < c.w.quorum.Weak() {
 		return
 	}
 	c.w.note(markAnswer, wire.ReplicaID(c.id), uint64(reply.Number), uint64(reply.Seq)) //nolint:gosec // small

@@ -27,8 +27,7 @@ func (o *oracle) weigh(n *node) {
 		return
 	}
 	o.w.checked(lawMemory)
-	bounds := n.config().Bounds(wire.DefaultLimits(o.w.o.Replicas))
-	if over := n.replica.Sizes().Over(bounds); len(over) > 0 {
+	if over := n.replica.Sizes().Over(n.bounds); len(over) > 0 {
 		o.w.breach(lawMemory, "R%d holds too much: %s", n.id, strings.Join(over, "; "))
 	}
 }

@@ -48,6 +48,7 @@ type node struct {
 
 	// The process.
 	replica *core.Replica
+	bounds  core.Sizes // that it promises to keep
 	applier *driver.Applier
 	held    []core.Send // waiting for the flush
 	unsent  bool        // the process ended with something held
@@ -147,7 +148,9 @@ func (n *node) boot() bool {
 	if !n.check("load", err) {
 		return false
 	}
-	n.replica, err = core.New(n.config(), core.Restored{Snapshot: snapshot, Records: found.records, Rejoin: n.lost})
+	config := n.config()
+	n.bounds = config.Bounds(n.w.opener.Limits())
+	n.replica, err = core.New(config, core.Restored{Snapshot: snapshot, Records: found.records, Rejoin: n.lost})
 	n.lost = false
 	return n.check("start", err)
 }

@@ -17,9 +17,15 @@ type votes struct {
 	// enough commits of correct replicas make a certificate, with those of the
 	// faulty ones.
 	enough int
-	cast   map[wire.Seq]map[choice]map[wire.ReplicaID]bool // commits
-	voted  map[wire.Seq][]choice                           // in prepares and commits
-	fixed  map[wire.Seq]choice                             // of the lowest view
+	cast   map[wire.Seq][]commits
+	voted  map[wire.Seq][]choice // in prepares and commits
+	fixed  map[wire.Seq]choice   // of the lowest view
+}
+
+// commits are who has sent a commit for a choice.
+type commits struct {
+	choice choice
+	by     []wire.ReplicaID
 }
 
 // choice is a batch in a view.
@@ -31,7 +37,7 @@ type choice struct {
 func newVotes(w *world) votes {
 	return votes{
 		w: w, enough: w.quorum.Strong() - w.o.unfaithful(),
-		cast:  map[wire.Seq]map[choice]map[wire.ReplicaID]bool{},
+		cast:  map[wire.Seq][]commits{},
 		voted: map[wire.Seq][]choice{}, fixed: map[wire.Seq]choice{},
 	}
 }
@@ -62,14 +68,7 @@ func (v *votes) commit(n *node, vote wire.Vote) {
 		return
 	}
 	c := choice{vote.View, vote.Digest}
-	if v.cast[vote.Seq] == nil {
-		v.cast[vote.Seq] = map[choice]map[wire.ReplicaID]bool{}
-	}
-	if v.cast[vote.Seq][c] == nil {
-		v.cast[vote.Seq][c] = map[wire.ReplicaID]bool{}
-	}
-	v.cast[vote.Seq][c][n.id] = true
-	if len(v.cast[vote.Seq][c]) != v.enough {
+	if !v.count(vote.Seq, c, n.id) {
 		return
 	}
 	if f, ok := v.fixed[vote.Seq]; !ok || c.view < f.view {
@@ -78,6 +77,21 @@ func (v *votes) commit(n *node, vote wire.Vote) {
 	for _, other := range v.voted[vote.Seq] {
 		v.compare(vote.Seq, v.fixed[vote.Seq], other)
 	}
+}
+
+// count counts a commit once, and tells whether it is the one that is enough.
+func (v *votes) count(seq wire.Seq, c choice, by wire.ReplicaID) bool {
+	all := v.cast[seq]
+	i := slices.IndexFunc(all, func(one commits) bool { return one.choice == c })
+	if i < 0 {
+		i, all = len(all), append(all, commits{choice: c})
+		v.cast[seq] = all
+	}
+	if slices.Contains(all[i].by, by) {
+		return false
+	}
+	all[i].by = append(all[i].by, by)
+	return len(all[i].by) == v.enough
 }
 
 func (v *votes) compare(seq wire.Seq, fixed, c choice) {
