@@ -167,6 +167,29 @@ func (r *Replica) searchChange(vc *wire.ViewChange, fx *Effects) {
 	}
 }
 
+// searchProposals looks for a primary that proposed another batch to this replica
+// than the one that a view change holds a certificate of.
+func (r *Replica) searchProposals(vc *wire.ViewChange, fx *Effects) {
+	for i := range vc.Prepared {
+		cert := &vc.Prepared[i]
+		s := r.slots.at(cert.Seq)
+		if s == nil {
+			continue
+		}
+		heard := s.heard
+		if s.proposal != nil && s.proposal.View == cert.View && !isZero(s.proposal.Signature) {
+			heard = s.proposal.Vote
+		}
+		if heard.View != cert.View || heard.Digest == cert.Digest || isZero(heard.Signature) {
+			continue
+		}
+		other := wire.Vote{
+			View: cert.View, Seq: cert.Seq, Digest: cert.Digest, Sender: heard.Sender, Signature: cert.PrePrepare,
+		}
+		r.convict(wire.EvidencePrePrepares, &wire.PrePrepare{Vote: heard}, &wire.PrePrepare{Vote: other}, fx)
+	}
+}
+
 // searchCommit looks, in the view changes of its sender that are here, for one
 // that hides a commit.
 func (r *Replica) searchCommit(commit *wire.Vote, fx *Effects) {

@@ -28,7 +28,8 @@ type slot struct {
 	// Lasting over views.
 	prepared  *wire.PreparedCert // of the highest view
 	committed *wire.CommitCert
-	bodies    []body // the newest last
+	bodies    []body    // the newest last
+	heard     wire.Vote // the last proposal of an earlier view, in case another one comes to light
 }
 
 // slotList is what is known of the numbers, ascending. Hardly ever is one missing
@@ -110,6 +111,9 @@ func (s *slot) needs(digest crypto.Digest) bool {
 
 // forgetView drops what was of the view that is left.
 func (s *slot) forgetView() {
+	if s.proposal != nil && !isZero(s.proposal.Signature) {
+		s.heard = s.proposal.Vote
+	}
 	s.proposal, s.voted, s.promised = nil, false, false
 	s.prepares, s.commits = ballot{}, ballot{}
 }

@@ -116,6 +116,7 @@ func (r *Replica) onViewChange(sealed *wire.Sealed, vc *wire.ViewChange, fx *Eff
 		return
 	}
 	r.searchChange(vc, fx)
+	r.searchProposals(vc, fx)
 	r.completeCandidates(sealed, vc)
 	if r.rejoin != nil && vc.Sender == r.id {
 		r.rejoin.hearView(vc.View, fx)
