@@ -10,7 +10,6 @@ import (
 	"fmt"
 	"html/template"
 	"io"
-	"time"
 
 	"github.com/quorate/quorate/pbft/wire"
 	"github.com/quorate/quorate/test/sim"
@@ -38,12 +37,11 @@ type Picture struct {
 	Verdicts []sim.Verdict
 	// Moments are what sim.Options.Watch got, in order.
 	Moments []sim.Moment
-	// Missing is how many moments were left out of Moments before these.
+	// Missing is how many moments were left out of Moments.
 	Missing int
-	// Max bounds the moments that are shown; 0 means MomentsMax.
+	// Max bounds the moments that are shown; 0 means MomentsMax. If there are too
+	// many, it shows what happens around those of note.
 	Max int
-	// Last shows the last moments if there are too many, not the first.
-	Last bool
 }
 
 // content is what the page's script reads.
@@ -56,6 +54,7 @@ type content struct {
 	Facts    [][2]string `json:"facts"`
 	Verdicts []verdict   `json:"verdicts"`
 	Cut      string      `json:"cut"`
+	Cuts     [][3]int64  `json:"cuts"` // from, to (in µs), and how many are left out
 }
 
 type lane struct {
@@ -106,10 +105,10 @@ func (p Picture) Write(to io.Writer) error {
 }
 
 func (p Picture) content() content {
-	kept, cut := p.keep()
+	kept, cuts, cut := p.keep()
 	c := content{
 		Replicas: max(p.Replicas, 1), Lanes: p.lanes(), Kinds: kinds(), Digests: []string{""}, Moments: [][]any{},
-		Facts: p.Facts, Verdicts: []verdict{}, Cut: cut,
+		Facts: p.Facts, Verdicts: []verdict{}, Cut: cut, Cuts: cuts,
 	}
 	for _, v := range p.Verdicts {
 		out := verdict{Name: v.Name, Checks: v.Checks}
@@ -134,34 +133,6 @@ func (p Picture) content() content {
 		})
 	}
 	return c
-}
-
-// keep returns what is shown: where that is too much, first without what is not
-// shown at first, and then without one end. It says what is missing.
-func (p Picture) keep() (kept []sim.Moment, cut string) {
-	most := p.Max
-	if most <= 0 {
-		most = MomentsMax
-	}
-	total := len(p.Moments) + p.Missing
-	if total <= most {
-		return p.Moments, ""
-	}
-	for _, m := range p.Moments {
-		if !isMessage(m) || !isQuiet(m.Kind) {
-			kept = append(kept, m)
-		}
-	}
-	cut = "without status messages and transfers"
-	switch extra := len(kept) - most; {
-	case extra > 0 && p.Last:
-		kept = kept[extra:]
-		cut += fmt.Sprintf(", from %s on", kept[0].At.Round(time.Microsecond))
-	case extra > 0:
-		kept = kept[:most]
-		cut += fmt.Sprintf(", up to %s", kept[most-1].At.Round(time.Microsecond))
-	}
-	return kept, fmt.Sprintf("The picture shows %d of %d moments: %s.", len(kept), total, cut)
 }
 
 func isMessage(m sim.Moment) bool {

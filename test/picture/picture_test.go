@@ -107,27 +107,37 @@ func TestPictureNeedsNothingElse(t *testing.T) {
 	}
 }
 
-func TestPictureSaysWhatItLeavesOut(t *testing.T) {
-	p := Picture{Title: "t", Replicas: 4, Max: 10}
-	for i := range 40 {
+// TestPictureShowsWhatIsOfNote also checks that it says what it leaves out.
+func TestPictureShowsWhatIsOfNote(t *testing.T) {
+	p := Picture{Title: "t", Replicas: 4, Max: 100}
+	for i := range 4000 {
 		m := sim.Moment{At: time.Duration(i) * time.Millisecond, What: sim.Sent, Node: 0, Peer: 1, Kind: wire.KindPrepare}
-		if i%2 == 0 {
+		switch {
+		case i == 3000:
+			m = sim.Moment{At: m.At, What: sim.LeftView, Node: 2, Replica: 2, View: 1}
+		case i%2 == 0:
 			m.Kind = wire.KindStatus
 		}
 		p.Moments = append(p.Moments, m)
 	}
-	for last, want := range map[bool]string{
-		false: "10 of 40 moments: without status messages and transfers, up to 19ms.",
-		true:  "10 of 40 moments: without status messages and transfers, from 21ms on.",
-	} {
-		p.Last = last
-		_, c := drawn(t, p)
-		if len(c.Moments) != 10 || !strings.Contains(c.Cut, want) {
-			t.Errorf("last %v: %d moments and %q, want 10 and %q", last, len(c.Moments), c.Cut, want)
+	_, c := drawn(t, p)
+	if len(c.Moments) != 100 || !strings.Contains(c.Cut, "100 of 4000 moments: without status messages") {
+		t.Errorf("%d moments and %q", len(c.Moments), c.Cut)
+	}
+	near, missing := 0, int64(0)
+	for _, m := range c.Moments {
+		if at, _ := m[0].(float64); at > 2.9e6 && at < 3.1e6 {
+			near++
 		}
 	}
-	p.Max = 20
-	if _, c := drawn(t, p); len(c.Moments) != 20 || strings.Contains(c.Cut, "ms") {
-		t.Errorf("%d moments and %q, want all but the status messages", len(c.Moments), c.Cut)
+	for _, cut := range c.Cuts {
+		missing += cut[2]
+	}
+	if near < 40 || len(c.Cuts) == 0 || int(missing)+len(c.Moments) != 2001 {
+		t.Errorf("%d moments near the one of note, %d in %d cuts", near, missing, len(c.Cuts))
+	}
+	p.Max = 2001
+	if _, c := drawn(t, p); len(c.Moments) != 2001 || len(c.Cuts) > 0 {
+		t.Errorf("%d moments and %v, want all but the status messages", len(c.Moments), c.Cuts)
 	}
 }

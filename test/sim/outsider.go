@@ -118,3 +118,11 @@ func (n *node) application() app.StateMachine {
 	}
 	return n.w.o.Machine()
 }
+
+// Calm ends the turbulence before its time: the network is timely from now on,
+// and everyone is up.
+func (c *Control) Calm() {
+	if !c.w.calm {
+		c.w.becomeCalm()
+	}
+}

@@ -2,7 +2,8 @@
 // the window is drawn.
 const $ = id => document.getElementById(id);
 const chart = $("chart"), map = $("map");
-const gutter = 118, top_ = 40, band = 22;
+const top_ = 40, band = 22;
+const gutter = Math.min(210, Math.max(118, ...lanes.flatMap(l => (l.notes || []).map(n => 34 + 6 * n.length))));
 const filter = { low: 0, high: Infinity, view: "" };
 let axis, span, win = { a: 0, b: 1 }, size = { w: 800, h: 400, step: 80 }, held = null, drawn = [];
 
@@ -105,8 +106,10 @@ function draw() {
   const inside = el("g", { "clip-path": "url(#inside)" }, chart);
   const from = timeAt(win.a), to = timeAt(win.b);
   drawAxis(inside);
-  drawLives(inside, from, to);
+  drawCuts(inside, from, to);
+  const labels = drawLives(inside, from, to);
   drawMessages(inside, from, to);
+  for (const [place, text] of labels) el("text", place, inside, text);
   drawMarks(inside, from, to);
   drawNames();
   drawMap();
@@ -134,22 +137,36 @@ function drawAxis(g) {
   }
 }
 
+// Where moments are left out, the picture says how many.
+function drawCuts(g, from, to) {
+  for (const [a, b, count] of data.cuts || []) {
+    if (b < from || a > to || count < 2) continue;
+    const x = px(a), w = Math.max(10, px(b) - x);
+    el("rect", { x, y: 24, width: w, height: size.h - 24, fill: "var(--panel)", opacity: .85 }, g);
+    el("text", { class: "num", transform: `translate(${x + w / 2 + 4},${size.h / 2}) rotate(-90)`, "text-anchor": "middle" }, g, count + " moments left out");
+  }
+}
+
+// drawLives returns the labels, which go on top of the messages.
 function drawLives(g, from, to) {
+  const labels = [];
   lanes.forEach((l, i) => el("line", { x1: gutter, x2: size.w, y1: lay(i), y2: lay(i), stroke: "var(--line)", "stroke-dasharray": l.client ? "none" : "3 4" }, g));
   for (const s of stretches) {
     if (s.to < from || s.from > to) continue;
     const x = px(s.from), w = Math.max(1, px(s.to) - x), y = lay(s.lane) - band / 2;
     const leads = s.view % data.replicas === lanes[s.lane].replica;
+    if (s.up === null) continue; // it has not started yet
     if (!s.up) {
       el("rect", { x, y: y + band / 2 - 1, width: w, height: 2, fill: "var(--bad)", opacity: .55 }, g);
-      if (w > 50) el("text", { class: "bad", x: Math.max(x, gutter) + 12, y: y + 5 }, g, "down");
+      if (w > 50) labels.push([{ class: "bad", x: Math.max(x, gutter) + 12, y: y + 5 }, "down"]);
       continue;
     }
     el("rect", { x, y, width: w, height: band, rx: 3, fill: s.active ? `var(--v${s.view % 6})` : "url(#between)", stroke: leads && s.active ? "var(--accent)" : "var(--line)", "stroke-width": leads && s.active ? 1.6 : .8 }, g);
     const label = s.active ? "view " + s.view + (leads ? " · primary" : "") : "asks for view " + s.view;
     const at = Math.max(x, gutter) + 5;
-    if (x + w - at > label.length * 5.6) el("text", { class: s.active ? "num" : "bad", x: at, y: y + band + 11 }, g, label);
+    if (x + w - at > label.length * 5.6) labels.push([{ class: s.active ? "num" : "bad", x: at, y: y + band + 11 }, label]);
   }
+  return labels;
 }
 
 function drawMessages(g, from, to) {

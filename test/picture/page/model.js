@@ -60,7 +60,7 @@ function story(m) {
 const stretches = [];
 lanes.forEach((l, lane) => {
   if (l.client) return;
-  let now = { lane, from: 0, view: 0, up: true, active: true };
+  let now = { lane, from: 0, view: 0, up: null, active: true };
   const turn = (t, change) => {
     if (t > now.from) stretches.push({ ...now, to: t });
     now = { ...now, ...change, from: t };

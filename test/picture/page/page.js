@@ -177,7 +177,7 @@ function listen() {
   map.onpointermove = e => { if (e.buttons) jump(e); };
   const middle = () => (win.a + win.b) / 2, by = k => look(win.a + k * (win.b - win.a), win.b + k * (win.b - win.a));
   const dark = on => { document.documentElement.dataset.theme = on ? "dark" : "light"; };
-  dark(location.hash === "#dark" || location.hash !== "#light" && matchMedia("(prefers-color-scheme: dark)").matches);
+  dark(/dark/.test(location.hash) || !/light/.test(location.hash) && matchMedia("(prefers-color-scheme: dark)").matches);
   const acts = { "+": () => zoom(.7, middle()), "=": () => zoom(.7, middle()), "-": () => zoom(1.4, middle()), "0": () => look(0, span), ArrowLeft: () => by(-.2), ArrowRight: () => by(.2), Escape: () => { held = hover = null; tip(null); highlight(); } };
   addEventListener("keydown", e => { if (!/INPUT|SELECT/.test(e.target.tagName) && acts[e.key]) { e.preventDefault(); acts[e.key](); } });
   $("in").onclick = acts["+"];
@@ -194,8 +194,8 @@ function listen() {
   addEventListener("resize", redraw);
 }
 
-// start shows the beginning, or, if nothing of note happens there, the first
-// thing of note.
+// start shows the moment that the address names (#t=2.6, and dark or light), or
+// the beginning, or, if nothing of note happens there, the first thing of note.
 function start() {
   facts();
   legend();
@@ -207,5 +207,7 @@ function start() {
   const note = marks.find(m => /^(noted|fault|crashed|accused|left view|violation)$/.test(m.what) && passes(m));
   const from = note && place(note.t) > width ? place(note.t) - width * .25 : 0;
   look(from, from + width);
+  const t = location.hash.match(/t=([\d.]+)/); // seconds: a link to a moment
+  if (t) go(t[1] * 1e6);
 }
 start();
