@@ -25,6 +25,9 @@ type outlaw struct {
 	next    wire.Number
 	ops     int
 	store   bool // the application is the key-value store
+	// giants are requests that are too large. They are made once, for making them
+	// took longer than all the rest of a run.
+	giants []*wire.Sealed
 }
 
 // outlawKeys is where the keys of outlaws begin.
@@ -108,7 +111,7 @@ func (l *outlaw) seal(m *wire.Request) *wire.Sealed {
 
 // send lets a replica have a request, as a connection would: opened first.
 func (l *outlaw) send(to *node, sealed *wire.Sealed) {
-	opened, err := l.w.opener.OpenOne(sealed.Frame())
+	opened, err := l.w.open(sealed)
 	if err != nil {
 		l.w.counters.Unfit++
 		return
@@ -163,10 +166,16 @@ func (l *outlaw) otherSession() wire.Session {
 
 // misshape asks for what is empty, too large for a batch, or for any frame.
 func (l *outlaw) misshape() {
-	for _, ops := range [][][]byte{
-		{}, {nil}, {make([]byte, l.w.o.BatchBytes)}, {make([]byte, 1<<20)}, make([][]byte, 100), {[]byte("no operation")},
-	} {
+	for _, ops := range [][][]byte{{}, {nil}, make([][]byte, 100), {[]byte("no operation")}} {
 		l.send(l.someNode(), l.seal(l.request(ops...)))
+	}
+	if l.giants == nil {
+		for _, bytes := range []int{l.w.o.BatchBytes, 1 << 20} {
+			l.giants = append(l.giants, l.seal(l.request(make([]byte, bytes))))
+		}
+	}
+	for _, giant := range l.giants {
+		l.send(l.someNode(), giant)
 	}
 }
 
