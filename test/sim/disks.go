@@ -16,6 +16,9 @@ func (n *node) stored(what string, err error) bool {
 	}
 	n.w.counters.Filled++
 	n.w.tell("R%d has no room: %s", n.id, what)
+	if n.down { // it was about to start
+		n.journal.kill(n.w.rng)
+	}
 	n.end(n.journal.kill)
 	n.retry()
 	return false
