@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/quorate/quorate/pbft/core"
+	"github.com/quorate/quorate/pbft/wire"
 )
 
 // stored tells whether something reached the disk. A process whose disk is full
@@ -131,4 +132,18 @@ func (n *node) goBack() bool {
 		n.state = newRealState()
 	}
 	return true
+}
+
+// Backup copies the disk of a replica, as it is now.
+func (c *Control) Backup(id wire.ReplicaID) { c.w.nodes[id].save() }
+
+// RestoreBackup ends a replica and puts the copy in place of its disk; Restart
+// starts it from there. It is faulty then, for it has forgotten its votes.
+func (c *Control) RestoreBackup(id wire.ReplicaID) {
+	n := c.w.nodes[id]
+	c.Faulty(id, restored)
+	n.byzantine = true
+	if !n.goBack() {
+		c.Fail("there is no backup of R%d", id)
+	}
 }

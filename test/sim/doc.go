@@ -11,10 +11,13 @@
 //	O2 executed logs are prefixes of one another
 //	O3 state digests at one sequence number are equal
 //	O4 every executed request is validly signed, and executes once
-//	O5 an operation begun after another was answered is ordered after it
+//	O5 an operation begun after another was answered is ordered after it, and
+//	   every result is that of a fresh machine that executes the agreed log
+//	O6 once the network is timely, every operation is answered within a bound
+//	O7 nothing that a replica holds exceeds the bounds of its configuration
 //	O8 what a replica ever signed, across restarts, holds no conflicting pair
 //	O9 every accusation verifies, and names no correct replica
 //
-// and, once the network is timely, that every operation is answered and all
-// replicas converge.
+// and, once the network is timely, that all replicas converge. docs/TESTING.md
+// lists the faults.
 package sim
