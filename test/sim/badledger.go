@@ -59,6 +59,7 @@ func (l *realLedger) spoil(rng *rand.Rand) {
 	l.lies, l.ever = rng, map[crypto.Digest]bool{}
 	l.note(l.durable)
 	l.note(l.open)
+	l.note(l.based)
 	l.behave()
 }
 
