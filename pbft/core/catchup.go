@@ -27,6 +27,7 @@ type peer struct {
 	executed wire.Seq // as it last claimed
 	heard    uint64   // the tick of its last status, 0 before the first
 	answered answered
+	disputed wire.Seq // the next number whose certificate it gets while its state is another one
 }
 
 // answered counts the answers given to a peer in the current status interval:
@@ -35,6 +36,7 @@ type answered struct {
 	since                              uint64
 	status, committed, bodies, changes int
 	proposed                           int                           // bytes of batches proposed again
+	disputes                           int                           // of a state
 	certs                              int                           // own certificates that contradict what it says
 	proofs                             [wire.EvidenceChoices + 1]int // of its lies, told to everyone
 }

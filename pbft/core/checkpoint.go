@@ -14,6 +14,7 @@ func (r *Replica) onSnapshotted(ev Snapshotted, fx *Effects) {
 	}
 	r.snapshots[ev.Seq], r.taken = ev.State, ev.Seq
 	fx.persist(CheckpointRecord(ev))
+	r.disputeAll(ev.Seq, fx)
 	r.say(&wire.Checkpoint{Seq: ev.Seq, State: ev.State, Sender: r.id}, fx)
 	r.maybeStable(ev.Seq, fx)
 	if r.ahead != nil {
@@ -25,6 +26,9 @@ func (r *Replica) onSnapshotted(ev Snapshotted, fx *Effects) {
 func (r *Replica) onCheckpoint(ev Received, m *wire.Checkpoint, fx *Effects) {
 	switch {
 	case m.Seq <= r.low:
+		if m.Seq == r.stable.Seq && m.State != r.stable.State {
+			r.dispute(m.Sender, fx)
+		}
 		return
 	case m.Seq%r.cfg.Interval != 0:
 		fx.observe(Refused{wire.KindCheckpoint, ev.From, "its number is no multiple of the checkpoint interval"})
@@ -42,6 +46,9 @@ func (r *Replica) onCheckpoint(ev Received, m *wire.Checkpoint, fx *Effects) {
 		first.State, first.Signature = old.digest, old.signature
 		r.convict(wire.EvidenceCheckpoints, &first, m, fx)
 		return
+	}
+	if own, have := r.snapshots[m.Seq]; have && own != m.State {
+		r.dispute(m.Sender, fx)
 	}
 	r.maybeStable(m.Seq, fx)
 }

@@ -98,6 +98,51 @@ func (r *Replica) compareCerts(from wire.ReplicaID, cert *wire.CommitCert, fx *E
 	r.handOver(from, &wire.CommitProof{Cert: *own}, fx)
 }
 
+// disputedMax bounds the certificates of one answer to a peer whose state is
+// another one.
+const disputedMax = 8
+
+// dispute answers a peer whose checkpoint says another state than the own one:
+// with the certificate of the own stable checkpoint, and with commit certificates,
+// a few at a time and in turn, from the oldest that is here on. If the two executed
+// different batches, one of them contradicts the peer's.
+func (r *Replica) dispute(with wire.ReplicaID, fx *Effects) {
+	if with == r.id || !r.mayAnswer(with, func(a *answered) *int { return &a.disputes }) {
+		return
+	}
+	if r.stable.Seq > 0 {
+		fx.Send = append(fx.Send, Send{To: with, Message: &wire.StableProof{Cert: r.stable}})
+	}
+	first := r.low + 1
+	if len(r.archive.entries) > 0 {
+		first = r.archive.entries[0].Cert.Seq
+	}
+	p := &r.peers[with]
+	if p.disputed < first || p.disputed > r.executed {
+		p.disputed = first
+	}
+	for range disputedMax {
+		if cert := r.certAt(p.disputed); cert != nil {
+			fx.Send = append(fx.Send, Send{To: with, Message: &wire.CommitProof{Cert: *cert}})
+		}
+		p.disputed++
+	}
+}
+
+// disputeAll disputes the votes for a checkpoint that were here before the own
+// snapshot.
+func (r *Replica) disputeAll(seq wire.Seq, fx *Effects) {
+	b := r.checkpoints[seq]
+	if b == nil {
+		return
+	}
+	for i, v := range b.votes {
+		if v.cast && v.digest != r.snapshots[seq] {
+			r.dispute(wire.ReplicaID(i), fx) //nolint:gosec // i < n
+		}
+	}
+}
+
 // compareStable holds a certificate of a stable checkpoint against the own one of
 // its number, and against the votes for its number, and convicts whoever signed
 // two states.

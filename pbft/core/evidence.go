@@ -127,6 +127,11 @@ func (r *Replica) onEvidence(e *wire.Evidence, fx *Effects) {
 // onExposed takes a pre-prepare of a request that nobody signed.
 func (r *Replica) onExposed(u *wire.Unsigned, fx *Effects) {
 	pp := u.Proposal()
+	if s := r.slots.at(pp.Seq); s != nil && r.active && pp.View == r.view && s.proposal != nil &&
+		s.proposal.Digest != pp.Digest {
+		r.onAgain(s, pp, fx) // it is the second of its number as well
+		return
+	}
 	var opened *wire.NewView
 	if pp.View > 0 {
 		if pp.View != r.view || r.change.newView == nil || isZero(r.change.newView.Signature) {

@@ -81,3 +81,32 @@ func (StableRecord) isRecord()     {}
 func (RejoinRecord) isRecord()     {}
 func (EvidenceRecord) isRecord()   {}
 func (ConflictRecord) isRecord()   {}
+
+// Archived returns what of a record proves something to others later: messages of
+// the past, and those to keep for good. The replica's own view changes and new
+// views are not signed in the records of what it sends; they come again, signed,
+// when a new view names them.
+func Archived(r Record) (past, kept []wire.Message) {
+	switch r := r.(type) {
+	case CommittedRecord:
+		past = []wire.Message{&wire.CommitProof{Cert: r.Cert}}
+	case StableRecord:
+		if r.Cert.Seq > 0 {
+			past = []wire.Message{&wire.StableProof{Cert: r.Cert}}
+		}
+	case ViewChangeRecord:
+		if !isZero(r.ViewChange.Signature) {
+			past = []wire.Message{r.ViewChange}
+		}
+	case NewViewRecord:
+		if !isZero(r.NewView.Signature) {
+			past = []wire.Message{r.NewView}
+		}
+	case EvidenceRecord:
+		kept = []wire.Message{r.Evidence}
+	case ConflictRecord:
+		kept = []wire.Message{&wire.CommitProof{Cert: r.Own}, &wire.CommitProof{Cert: r.Other}}
+	case ViewRecord, AcceptedRecord, BatchRecord, PreparedRecord, CheckpointRecord, RejoinRecord:
+	}
+	return past, kept
+}

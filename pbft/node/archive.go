@@ -8,7 +8,6 @@ import (
 	"context"
 	"sync"
 
-	"github.com/quorate/quorate/crypto"
 	"github.com/quorate/quorate/pbft/core"
 	"github.com/quorate/quorate/pbft/wire"
 )
@@ -51,10 +50,9 @@ func (a *archiver) put(records []core.Record) {
 	}
 	a.mu.Lock()
 	for _, r := range records {
-		if m := archived(r); m != nil {
-			a.mu.past = a.queue(a.mu.past, m)
-		}
-		a.mu.kept = a.queue(a.mu.kept, kept(r)...)
+		past, kept := core.Archived(r)
+		a.mu.past = a.queue(a.mu.past, past...)
+		a.mu.kept = a.queue(a.mu.kept, kept...)
 	}
 	some := len(a.mu.past)+len(a.mu.kept) > 0
 	a.mu.Unlock()
@@ -71,45 +69,10 @@ func (a *archiver) queue(list []wire.Message, messages ...wire.Message) []wire.M
 	return append(list, messages...)
 }
 
-// archived returns the message of the past that a record is. The replica's own
-// are not signed yet; they come again when a new view names them.
-func archived(r core.Record) wire.Message {
-	switch r := r.(type) { //nolint:gochecksumtype // the others prove nothing to others
-	case core.CommittedRecord:
-		return &wire.CommitProof{Cert: r.Cert}
-	case core.StableRecord:
-		if r.Cert.Seq > 0 {
-			return &wire.StableProof{Cert: r.Cert}
-		}
-	case core.ViewChangeRecord:
-		if r.ViewChange.Signature != (crypto.Signature{}) {
-			return r.ViewChange
-		}
-	case core.NewViewRecord:
-		if r.NewView.Signature != (crypto.Signature{}) {
-			return r.NewView
-		}
-	default:
-	}
-	return nil
-}
-
-// kept returns the messages of a record that are never dropped.
-func kept(r core.Record) []wire.Message {
-	switch r := r.(type) { //nolint:gochecksumtype // the others may be dropped
-	case core.EvidenceRecord:
-		return []wire.Message{r.Evidence}
-	case core.ConflictRecord:
-		return []wire.Message{&wire.CommitProof{Cert: r.Own}, &wire.CommitProof{Cert: r.Other}}
-	default:
-		return nil
-	}
-}
-
 // putKept queues what a journal holds that the archive may have lost.
 func (a *archiver) putKept(records []core.Record) {
 	for _, r := range records {
-		if a != nil && len(kept(r)) > 0 {
+		if _, kept := core.Archived(r); a != nil && len(kept) > 0 {
 			a.put([]core.Record{r})
 		}
 	}

@@ -2,9 +2,11 @@ package golden
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/quorate/quorate/crypto"
+	"github.com/quorate/quorate/pbft/core"
 	"github.com/quorate/quorate/pbft/wire"
 )
 
@@ -13,7 +15,7 @@ import (
 // verifier: what they refuse never arrives, and the output says why. Kinds and
 // their options:
 //
-//	pre-prepare   v= n= batch=a1+b1 [ms=]     ms= moves the batch's time
+//	pre-prepare   v= n= batch=a1+b1 [ms=] [unsigned]  ms= moves the batch's time; nobody signed its last request
 //	prepare       v= n= batch=
 //	commit        v= n= batch=
 //	checkpoint    n= [state=wrong]
@@ -39,11 +41,13 @@ func (w *World) forge(c call) error {
 	if err != nil {
 		return err
 	}
-	sealed, err := w.opener.OpenOne(wire.Seal(w.replicas[by].signer, w.domain, m).Frame())
-	if err != nil {
-		w.print("refused before the core: %v", err)
+	opened := w.opener.Open([][]byte{wire.Seal(w.replicas[by].signer, w.domain, m).Frame()})[0]
+	if opened.Sealed == nil {
+		w.print("refused before the core: %v", opened.Err)
+		w.expose(opened.Unsigned, c)
 		return nil
 	}
+	sealed := opened.Sealed
 	if vc, ok := sealed.Message().(*wire.ViewChange); ok {
 		w.truth.changes[fmt.Sprint(vc.Sender, vc.View)] = sealed.Digest()
 	}
@@ -53,6 +57,19 @@ func (w *World) forge(c call) error {
 		}
 	}
 	return nil
+}
+
+// expose shows a pre-prepare of an unsigned request to its receivers, as their
+// drivers do.
+func (w *World) expose(u *wire.Unsigned, c call) {
+	if u == nil {
+		return
+	}
+	for _, to := range w.receivers(c) {
+		if r := w.replicas[to]; r.up {
+			r.step(core.Exposed{Proposal: u})
+		}
+	}
 }
 
 func (w *World) forgery(by wire.ReplicaID, c call) (wire.Message, error) {
@@ -124,6 +141,9 @@ func (w *World) forgeVote(by wire.ReplicaID, c call) (wire.Message, error) {
 	if err != nil {
 		return nil, err
 	}
+	if c.flag("unsigned") {
+		batch = w.spoil(batch)
+	}
 	v := wire.Vote{View: c.view(), Seq: c.seq("n"), Digest: batch.Digest(), Sender: by}
 	switch c.words[0] {
 	case "pre-prepare":
@@ -139,6 +159,17 @@ func (w *World) forgeVote(by wire.ReplicaID, c call) (wire.Message, error) {
 		cert.Commits = append(cert.Commits, wire.Signed{Sender: id, Signature: w.sign(id, &wire.Commit{Vote: v})})
 	}
 	return &wire.Committed{Cert: cert, Batch: batch}, nil
+}
+
+// spoil returns a batch with a bad signature in its last request.
+func (w *World) spoil(b *wire.Batch) *wire.Batch {
+	requests := slices.Clone(b.Requests)
+	last := *requests[len(requests)-1]
+	last.Signature[0]++
+	requests[len(requests)-1] = &last
+	bad := &wire.Batch{Time: b.Time, Requests: requests}
+	w.names.know(bad.Digest(), "unsigned")
+	return bad
 }
 
 // signersOf returns the replicas that an option names, or the first q.
