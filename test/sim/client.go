@@ -1,6 +1,7 @@
 package sim
 
 import (
+	"math"
 	"math/rand/v2"
 	"slices"
 	"time"
@@ -75,7 +76,21 @@ func newClient(w *world, id int, signer crypto.Signer) *client {
 	return c
 }
 
-func (c *client) finished() bool { return c.answered+c.abandoned == c.w.o.Operations }
+func (c *client) finished() bool { return c.answered+c.abandoned == c.goal() }
+
+// goal returns how many operations the client runs.
+func (c *client) goal() int {
+	o := &c.w.o
+	if c.id < o.Clients-o.Restless {
+		return o.Operations
+	}
+	for _, other := range c.w.clients[:o.Clients-o.Restless] {
+		if !other.finished() {
+			return math.MaxInt
+		}
+	}
+	return max(o.Operations, c.issued)
+}
 
 // renew begins a session. What was open may have been executed, or not.
 func (c *client) renew() {
@@ -106,9 +121,9 @@ func (c *client) begin() {
 		c.w.idle()
 		return
 	}
-	o := &c.w.o
-	for len(c.open) < o.Outstanding && c.issued < o.Operations {
-		count := 1 + c.rng.IntN(min(o.OpsMax, o.Outstanding-len(c.open), o.Operations-c.issued))
+	o, goal := &c.w.o, c.goal()
+	for len(c.open) < o.Outstanding && c.issued < goal {
+		count := 1 + c.rng.IntN(min(o.OpsMax, o.Outstanding-len(c.open), goal-c.issued))
 		c.ask(count, o.Reads > 0 && c.rng.Float64() < o.Reads)
 	}
 }

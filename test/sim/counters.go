@@ -46,6 +46,9 @@ type Counters struct {
 	// Crimes counts acts of Byzantine clients, Unfit requests of theirs that nobody
 	// opens.
 	Crimes, Unfit int
+	// Snipes counts crashes at the sending of a message of some kind, or at the
+	// entry of a view.
+	Snipes int
 	// Rebases counts journals begun anew, Early messages ahead of their receiver.
 	Rebases, Early int
 	// Lost counts replicas that lost their data and Rejoined those that vote

@@ -51,6 +51,9 @@ func (d drawing) load(o *Options) {
 	if d.oneIn(3) {
 		o.OpsMax, o.Outstanding = 2+d.IntN(4), 2+d.IntN(8)
 	}
+	if o.Clients > 1 && d.oneIn(6) {
+		o.Restless = 1 + d.IntN(o.Clients-1)
+	}
 	if d.oneIn(6) {
 		o.Sessions = 1 + d.IntN(3)
 	}
@@ -152,6 +155,9 @@ func (d drawing) mishaps(o *Options) {
 func (d drawing) faults(o *Options) {
 	if d.oneIn(2) {
 		o.Crashes, o.AllCrash = 1+d.IntN(6), d.oneIn(2)
+	}
+	if d.oneIn(3) {
+		o.Snipes = 1 + d.IntN(6)
 	}
 	if d.oneIn(3) {
 		o.Scrambles, o.Turbulence = 10+d.IntN(40), o.Turbulence+4*time.Second

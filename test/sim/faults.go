@@ -69,6 +69,9 @@ func (w *world) plan() {
 	}
 	w.planWeather()
 	w.planMishaps()
+	for range w.o.Snipes {
+		w.sometime(w.lieInWait)
+	}
 	w.planFaulty()
 	w.planEnding()
 	w.planOutlaws()

@@ -429,9 +429,18 @@ func (n *node) release() {
 			n.send(s.To, sealed)
 			continue
 		}
-		for to := range n.w.o.Replicas {
-			n.send(wire.ReplicaID(to), sealed) //nolint:gosec // small
+		n.sendAll(sealed)
+	}
+}
+
+// sendAll sends a message to every replica, unless the process ends on the way.
+func (n *node) sendAll(sealed *wire.Sealed) {
+	kind := sealed.Message().Kind()
+	for to := range n.w.o.Replicas {
+		if n.down || len(n.w.snipes) > 0 && n.sniped(kind, to) {
+			return
 		}
+		n.send(wire.ReplicaID(to), sealed) //nolint:gosec // small
 	}
 }
 

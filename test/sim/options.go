@@ -27,6 +27,9 @@ type Options struct {
 	// Clients run Operations operations each, Outstanding at once, and up to
 	// OpsMax in one request.
 	Clients, Operations, Outstanding, OpsMax int
+	// Restless is how many of the Clients go on, beyond their Operations, until the
+	// others are done.
+	Restless int
 	// Sessions is how often a client starts anew and forgets what it had open.
 	Sessions int
 	// Reads is the share of the requests that are read-only.
@@ -63,6 +66,9 @@ type Options struct {
 	// AllCrash lets some of them hit every replica at once.
 	Crashes  int
 	AllCrash bool
+	// Snipes is the number of crashes that wait for a replica to send a message of
+	// a kind, or to enter a view.
+	Snipes int
 	// Partitions is the number of times that the network splits, Mutes the
 	// number of times that one replica's sending, or receiving, stops; each for
 	// at most OutageMax.
@@ -176,6 +182,7 @@ func (o Options) withDefaults() Options {
 	set(&o.ArchiveBytes, 32<<20)
 	set(&o.ClientsMax, 10000)
 	set(&o.SegmentBytes, 16<<10)
+	o.Restless = min(o.Restless, o.Clients-1)
 	wait := func(field *time.Duration, value time.Duration) {
 		if *field <= 0 {
 			*field = value

@@ -185,6 +185,9 @@ func (o *oracle) observe(n *node, observations []core.Observation) {
 	for _, obs := range observations {
 		o.w.counters.observe(obs)
 		o.w.observed(n, obs)
+		if len(o.w.snipes) > 0 {
+			o.w.snipeEntered(n, obs)
+		}
 		if o.w.marks != nil {
 			o.w.marks.observe(obs)
 		}

@@ -56,7 +56,8 @@ type world struct {
 	notes    []Note
 	accused  []int     // by correct replicas, for each replica
 	watchers []watcher // of the script
-	expected int       // what the script waits for
+	snipes   []snipe
+	expected int // what the script waits for
 	messages uint64
 	parcels  []*parcel // that are free
 	openings map[*wire.Sealed]opened
