@@ -19,6 +19,7 @@ type oracle struct {
 	answered  wire.Seq                   // O5: the highest number with an answered operation
 	said      map[statement]crypto.Digest
 	votes     votes // O1
+	promises  promises
 	reference reference
 	history   history
 }
@@ -41,7 +42,7 @@ func newOracle(w *world) oracle {
 	return oracle{
 		w: w, batches: map[wire.Seq]crypto.Digest{}, histories: map[wire.Seq]crypto.Digest{},
 		states: map[wire.Seq]crypto.Digest{}, ran: map[operation]wire.Seq{},
-		said: map[statement]crypto.Digest{}, votes: newVotes(w), reference: newReference(w.o.Machine()),
+		said: map[statement]crypto.Digest{}, votes: newVotes(w), promises: promises{}, reference: newReference(w.o.Machine()),
 		history: history{on: w.o.History, places: map[operation]int{}},
 	}
 }
@@ -165,12 +166,17 @@ func (o *oracle) signed(n *node, sealed *wire.Sealed) {
 	case *wire.Commit:
 		once(m.Kind(), m.View, m.Seq, m.Digest)
 		o.votes.commit(n, m.Vote)
+		o.promises.commit(m.Vote)
 	case *wire.Checkpoint:
 		if n.fault != rotten {
 			once(m.Kind(), 0, m.Seq, m.State)
 		}
 	case *wire.ViewChange:
 		once(m.Kind(), m.View, 0, sealed.Digest())
+		if hidden := o.promises.hidden(m); hidden != 0 {
+			o.w.breach(lawConflict, "R%d's view change to view %d hides the certificate of %d, for which it sent a commit",
+				n.id, m.View, hidden)
+		}
 	case *wire.NewView:
 		once(m.Kind(), m.View, 0, crypto.Sum(sealed.Frame()))
 		for _, c := range m.Choices {
@@ -206,8 +212,11 @@ func (o *oracle) observe(n *node, observations []core.Observation) {
 		case core.EnteredView:
 			o.w.note(markObserve, n.id, 1, uint64(obs.View))
 		case core.Refused, core.Accepted, core.BecamePrepared, core.BecameCommitted,
-			core.BecameStable, core.FellBehind, core.CaughtUp, core.Rejoined,
-			core.Contradicted:
+			core.BecameStable, core.FellBehind, core.CaughtUp, core.Rejoined:
+		case core.Contradicted:
+			if !n.byzantine {
+				o.w.breach(lawAgreement, "R%d holds two commit certificates of %d, of views %d and %d", n.id, obs.Seq, obs.View, obs.Other)
+			}
 		}
 	}
 }
