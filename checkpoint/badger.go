@@ -24,9 +24,9 @@ func badgerOptions(dir string) badger.Options {
 		WithBlockCacheSize(8 << 20).
 		WithValueLogFileSize(64 << 20).
 		WithNumCompactors(2).
-		WithCompression(options.None). // digests and what they cover hardly compress
-		WithDetectConflicts(false).    // one writer
-		WithChecksumVerificationMode(options.OnTableAndBlockRead).
+		WithCompression(options.None).                     // digests and what they cover hardly compress
+		WithDetectConflicts(false).                        // one writer
+		WithChecksumVerificationMode(options.OnBlockRead). // whole tables are verified by checkTables
 		WithMetricsEnabled(false).
 		WithLogger(badgerLogger{logging.Logger("checkpoint")})
 }

@@ -81,6 +81,9 @@ func (d *disk) open() error {
 	if err := d.removeEmptyLogs(); err != nil {
 		return err
 	}
+	if err := checkTables(d.path(badgerName)); err != nil {
+		return errors.Join(err, d.unmark())
+	}
 	p, err := openBadger(d.path(badgerName))
 	if err != nil {
 		if unmarked := d.unmark(); unmarked != nil || environmental(err) {
