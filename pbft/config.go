@@ -16,6 +16,7 @@ import (
 	"github.com/multiformats/go-multiaddr"
 	"github.com/pelletier/go-toml/v2"
 
+	"github.com/quorate/quorate/pbft/core"
 	"github.com/quorate/quorate/pbft/forensics"
 	"github.com/quorate/quorate/pbft/node"
 )
@@ -98,6 +99,11 @@ type Config struct {
 	// through it; Start refuses it unless the genesis has PurposeTest. It is never
 	// read from a configuration file.
 	Interpose func(node.Config) node.Transport
+	// Observe, if set, takes what the replica observes, in order, from one
+	// goroutine: among it every message that it refused, and every proof that
+	// another replica lied. It should not block: when it is slow, observations are
+	// dropped, those of single messages first.
+	Observe func(core.Observation)
 	// App names the application for commands that offer several. Start ignores
 	// it.
 	App string
@@ -107,6 +113,9 @@ type Config struct {
 
 // Output is one thing that an operation emitted to the outside world.
 type Output = node.Output
+
+// BadFrames counts the frames that a replica dropped for what they are.
+type BadFrames = node.BadFrames
 
 // configText is the layout of a configuration file.
 type configText struct {

@@ -141,7 +141,7 @@ func newNode(cfg Config, genesis *Genesis, p parts, d *disk) (*node.Node, error)
 		Limits: genesis.WireLimits(), Verifier: crypto.NewVerifier(verifierKeys),
 		Machine: p.machine, Transport: p.transport, Journal: d.journal, State: d.state,
 		Records: d.records, Rejoin: d.rejoin, Tick: cfg.TickInterval(),
-		Output: cfg.Output,
+		Output: cfg.Output, Observe: cfg.Observe,
 	}
 	if d.archive != nil {
 		nodeConfig.Archive = d.archive
@@ -265,6 +265,13 @@ func (r *Replica) Addrs() []string { return r.transport.Addrs() }
 
 // Report returns where the replica stands.
 func (r *Replica) Report() wire.Report { return r.node.Report() }
+
+// Faults returns what went wrong on the network, with whom and how often.
+func (r *Replica) Faults() []network.FaultCount { return r.transport.Faults() }
+
+// BadFrames returns how many frames were dropped, of whom, because they are no
+// message of the protocol or have a bad signature.
+func (r *Replica) BadFrames() BadFrames { return r.node.BadFrames() }
 
 // Done is closed when the replica has ended, by Close or because something of
 // its own failed; Err then tells which.

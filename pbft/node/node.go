@@ -201,6 +201,10 @@ func (n *Node) Report() wire.Report {
 	}
 }
 
+// BadFrames returns how many bad frames came from whom since New. Any goroutine
+// may call it.
+func (n *Node) BadFrames() BadFrames { return n.penalties.counts(n.replicas) }
+
 // Busy are the shares of time, 0 to 1, that the sequential stages work: the one
 // figure that tells whether the replica is healthy. One near 1 is what limits it.
 type Busy struct{ Step, Settle, Apply float64 }

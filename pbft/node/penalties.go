@@ -27,11 +27,13 @@ type penalties struct {
 	report func(s source, kind wire.Kind, why string, more int)
 	mu     struct {
 		sync.Mutex
-		of map[source]*penalty
+		of      map[source]*penalty
+		clients uint64 // bad frames of all client connections that there ever were
 	}
 }
 
 type penalty struct {
+	count  uint64
 	credit bucket
 	logged time.Time
 	more   int // since the last line
@@ -52,6 +54,10 @@ func (p *penalties) add(s source, kind wire.Kind, why string) {
 		p.makeRoom()
 		of = &penalty{credit: newBucket(penaltiesPerSecond, penaltyBurst)}
 		p.mu.of[s] = of
+	}
+	of.count++
+	if s.client {
+		p.mu.clients++
 	}
 	of.credit.charge(now, 1)
 	if !of.logged.IsZero() && now.Sub(of.logged) < penaltySilence {
@@ -100,6 +106,27 @@ func (p *penalties) suspect(s source) bool {
 	}
 	of.credit.fill(time.Now())
 	return of.credit.tokens < of.credit.burst
+}
+
+// BadFrames counts the frames that were dropped for what they are: no message of
+// the protocol, or one with a bad signature.
+type BadFrames struct {
+	Peers   []uint64 // by replica
+	Clients uint64   // of all clients together
+}
+
+// counts returns what was counted so far, of so many peers.
+func (p *penalties) counts(peers int) BadFrames {
+	out := BadFrames{Peers: make([]uint64, peers)}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	out.Clients = p.mu.clients
+	for i := range out.Peers {
+		if of := p.mu.of[peerSource(wire.ReplicaID(i))]; of != nil { //nolint:gosec // a cluster is small
+			out.Peers[i] = of.count
+		}
+	}
+	return out
 }
 
 // forget drops what is known of s, which is gone.
