@@ -68,6 +68,7 @@ var mayImport = map[string][]string{
 	"test/picture":   {"pbft/wire", "test/sim"},
 	"test/mutants":   {},
 	"test/twins":     {"crypto", "pbft/wire", "pbft/core", "test/sim"},
+	"test/hostile":   {},
 	"test/tidy":      {},
 }
 
