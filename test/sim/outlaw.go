@@ -24,6 +24,7 @@ type outlaw struct {
 	session wire.Session
 	next    wire.Number
 	ops     int
+	floods  int
 	store   bool // the application is the key-value store
 	// giants are requests that are too large. They are made once, for making them
 	// took longer than all the rest of a run.
@@ -131,8 +132,15 @@ func (l *outlaw) equivocate() {
 	}
 }
 
+// floodsMax bounds the floods of one outlaw: what waits in the replicas' queues is
+// passed on again and again, and made a few runs as long as a hundred others.
+const floodsMax = 3
+
 // flood asks for much at once, of one replica or of all.
 func (l *outlaw) flood() {
+	if l.floods++; l.floods > floodsMax {
+		return
+	}
 	to, all := l.someNode(), l.rng.IntN(2) == 0
 	for range 40 {
 		sealed := l.seal(l.request(l.operation()))
