@@ -219,3 +219,18 @@ func FuzzReadSegment(f *testing.F) {
 		}
 	})
 }
+
+// BenchmarkAdd is what one committed batch costs the goroutine of the archive.
+func BenchmarkAdd(b *testing.B) {
+	w := newWorld(b)
+	a, one := w.archive(b.TempDir(), 0), w.committed(0, 1, "a", 0, 1, 2)
+	b.ReportAllocs()
+	for b.Loop() {
+		if err := a.Add(one, one, one, one, one, one, one, one); err != nil {
+			b.Fatal(err)
+		}
+	}
+	if err := a.Close(); err != nil {
+		b.Fatal(err)
+	}
+}
