@@ -13,6 +13,13 @@ func TestEveryClassOfFaultsBitesAlone(t *testing.T) {
 		Replicas: 4, Clients: 2, Operations: 20, Outstanding: 2, Interval: 2, InFlight: 2,
 		DelayMax: 20 * time.Millisecond, OutageMax: time.Second, Turbulence: 3 * time.Second,
 	}
+	const classSeeds = uint64(12)
+	var without Counters
+	for seed := range classSeeds {
+		o := base
+		o.Seed = seed
+		without.Add(mustHold(t, o).Counters)
+	}
 	for name, class := range map[string]struct {
 		set      func(o *Options)
 		counters []string
@@ -41,11 +48,10 @@ func TestEveryClassOfFaultsBitesAlone(t *testing.T) {
 		"crashes": {func(o *Options) { o.Crashes = 20 }, []string{"Unsent", "HalfSent", "Unanswered", "HalfStable"}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			var with, without Counters
-			for seed := range uint64(12) {
+			var with Counters
+			for seed := range classSeeds {
 				o := base
 				o.Seed = seed
-				without.Add(mustHold(t, o).Counters)
 				class.set(&o)
 				with.Add(mustHold(t, o).Counters)
 			}
