@@ -14,6 +14,9 @@ const (
 	poolBytesMax    = 64 << 20
 )
 
+// offeredMax is how many waiting requests are passed on at once.
+const offeredMax = 64
+
 // pending is a request that is known and not executed.
 type pending struct {
 	sealed   *wire.Sealed // nil for one known only from a batch
@@ -191,6 +194,21 @@ func (p *pool) heads() []*pending {
 	return out
 }
 
+// followers returns requests, in order of arrival, that are in no batch and behind
+// another one of their client's.
+func (p *pool) followers() []*pending {
+	var out []*pending
+	for _, one := range p.arrivals {
+		if len(out) == offeredMax {
+			break
+		}
+		if !one.gone && !one.proposed && p.lines[one.req.Client].next() != one {
+			out = append(out, one)
+		}
+	}
+	return out
+}
+
 // unpropose makes every request available to a new view's batches.
 func (p *pool) unpropose() {
 	for _, one := range p.arrivals {
@@ -274,29 +292,33 @@ func (r *Replica) answer(req *wire.Request, fx *Effects) {
 
 // reforward passes waiting requests on to the primary again, for what was sent to
 // it may be lost, or have found it full: soon the first of each client, and after
-// half of the request timeout the oldest of all. Those go to everyone, so that a
-// client that reached one replica only is no longer that one's matter.
+// half of the request timeout the oldest of all. The first of each client then
+// goes to everyone, so that a client that reached one replica only is no longer
+// that one's matter; the others do not, for who has much waiting would make all
+// replicas repeat it to each other.
 func (r *Replica) reforward(fx *Effects) {
 	if !r.active || r.primary() == r.id {
 		return
 	}
 	half := uint64(max(1, r.cfg.RequestTicks/2))
 	often := min(uint64(max(1, r.cfg.PaceTicks/2)), half)
-	var waiting []*pending
-	to, every := r.primary(), often
 	switch {
 	case r.tick%half == 0:
-		waiting, to, every = r.pool.arrivals, Everyone, half
+		r.offer(r.pool.heads(), Everyone, half, fx)
+		r.offer(r.pool.followers(), r.primary(), half, fx)
 	case r.tick%often == 0 && r.tick-r.pace.full >= often:
-		waiting = r.pool.heads()
+		r.offer(r.pool.heads(), r.primary(), often, fx)
 	}
-	const most = 64
+}
+
+// offer sends some of those requests that have waited for so many ticks.
+func (r *Replica) offer(waiting []*pending, to wire.ReplicaID, ticks uint64, fx *Effects) {
 	sent := 0
 	for _, one := range waiting {
-		if sent == most {
+		if sent == offeredMax {
 			return
 		}
-		if !one.gone && !one.proposed && one.sealed != nil && r.tick-one.since >= every {
+		if !one.gone && !one.proposed && one.sealed != nil && r.tick-one.since >= ticks {
 			fx.Send = append(fx.Send, Send{To: to, Sealed: one.sealed})
 			sent++
 		}
