@@ -112,7 +112,7 @@ func run(ctx context.Context, o Options, genesis *pbft.Genesis) (c *Cluster, err
 		c.mu.replicas = append(c.mu.replicas, replica{log: &tail{}})
 	}
 	for i := range genesis.Replicas() {
-		if err := c.Restart(i); err != nil {
+		if err := c.Restart(i, o.Args[i]...); err != nil {
 			return nil, errors.Join(err, c.Close())
 		}
 	}

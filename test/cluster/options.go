@@ -48,6 +48,8 @@ type Options struct {
 	CheckpointInterval uint64
 	// LogLevel is that of the replicas; empty means info.
 	LogLevel string
+	// Args are further arguments for the first quorate node of some replicas.
+	Args map[int][]string
 	// Purpose is that of the genesis: pbft.PurposeTest if replicas are to lie.
 	Purpose string
 }
