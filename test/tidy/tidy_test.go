@@ -50,7 +50,7 @@ var mayImport = map[string][]string{
 	},
 	"cmd/quorate": {
 		"crypto", "app", "app/kv", "app/counter", "app/bank", "network", "pbft", "pbft/core",
-		"pbft/forensics", "pbft/wire", "test/bench", "test/cluster",
+		"pbft/forensics", "pbft/wire", "test/bench", "test/cluster", "test/picture", "test/scenario", "test/sim",
 		"pbft/node", "test/adversary", "test/adversary/puppet", // with the tag adversary
 	},
 	"test/adversary/puppet": {
@@ -65,11 +65,15 @@ var mayImport = map[string][]string{
 	"test/linear":    {"app/kv"},
 	"test/bench":     {"crypto", "app", "app/kv", "pbft", "pbft/wire", "pbft/core"},
 	"test/adversary": {"crypto", "pbft/wire"},
-	"test/picture":   {"pbft/wire", "test/sim"},
-	"test/mutants":   {},
-	"test/twins":     {"crypto", "pbft/wire", "pbft/core", "test/sim"},
-	"test/hostile":   {},
-	"test/tidy":      {},
+	"test/scenario": {
+		"crypto", "app", "app/kv", "network", "pbft", "pbft/wire",
+		"test/adversary", "test/cluster", "test/picture", "test/sim", "test/twins",
+	},
+	"test/picture": {"pbft/wire", "test/sim"},
+	"test/mutants": {},
+	"test/twins":   {"crypto", "pbft/wire", "pbft/core", "test/sim"},
+	"test/hostile": {},
+	"test/tidy":    {},
 }
 
 // pure are the packages that must be deterministic, with all that they may use
