@@ -12,9 +12,9 @@ import (
 // Its old votes were inside its old window: at most a window above a checkpoint
 // that q replicas had executed. Of the q others whose certified checkpoints it
 // collects, one correct had executed that too, and no replica executes more than
-// a window above its stable checkpoint: so two windows above the highest
-// certified checkpoint, or above what f+1 claim to have executed if that is more,
-// bound everything.
+// slotWindowsMax windows above its stable checkpoint: so one window more than that,
+// above the highest certified checkpoint, or above what f+1 claim to have executed
+// if that is more, bounds everything.
 type rejoining struct {
 	closed bool // until is known
 	until  wire.Seq
@@ -41,7 +41,7 @@ func (r *Replica) hearStatus(st *wire.Status, fx *Effects) {
 	j.heard = append(j.heard, st.Sender)
 	j.top = max(j.top, r.low, r.aheadSeq(), r.known())
 	if len(j.heard) >= min(r.q.Strong(), r.q.Replicas()-1) {
-		j.closed, j.until = true, j.top+2*r.cfg.Window
+		j.closed, j.until = true, j.top+(slotWindowsMax+1)*r.cfg.Window
 		fx.persist(RejoinRecord{Until: j.until, View: j.floor})
 	}
 }

@@ -30,7 +30,7 @@ type Sizes struct {
 // at most by commit certificates that come late. Beyond, it needs the proof of a
 // checkpoint first; without this bound, who withholds those proofs and sends
 // batches would make it remember them all.
-const slotWindowsMax = 4
+const slotWindowsMax = 3
 
 // Sizes measures the replica. It looks once at each slot and at each view change
 // that is held.
