@@ -95,7 +95,7 @@ func (w *world) drawRole(speaks bool) role {
 
 // viewsPerBad is how many views each replica outside of the quorum may cost, and
 // as many for free: the turbulence may leave a view change under way.
-const viewsPerBad = 4
+const viewsPerBad = 8
 
 // assign gives the roles, when the network is whole and everybody is up.
 func (w *world) assign() {
