@@ -72,31 +72,58 @@ func lieIdle(id int, strategy string, idle want, wants ...want) play {
 	}
 }
 
-// liePaused is lie, where R0 stops until the others have left its view.
+// liePaused is lie, where the primary stops until the others have left its view:
+// again and again, until the liar had reason to lie.
 func liePaused(id int, strategy string, wants ...want) play {
 	return func(ctx context.Context, s *Stage) error {
 		if err := s.start(ctx, 4, map[int]string{id: strategy}); err != nil {
 			return err
 		}
-		if err := errors.Join(s.load(ctx), s.Load.Await(ctx, 50)); err != nil {
+		if err := s.load(ctx); err != nil {
 			return err
 		}
-		if err := s.Cluster.Pause(0); err != nil {
-			return err
+		for range pausesMax {
+			if err := s.pausePrimary(ctx); err != nil {
+				return err
+			}
+			if s.told(id) {
+				break
+			}
 		}
-		s.did("R0", "stops (SIGSTOP)")
-		err := s.Cluster.Await(ctx, "R2 and R3 to leave view 0", func(status []pbft.ReplicaStatus) bool {
-			r := status[2].Report
-			return r != nil && r.View > 0
-		})
-		if err := errors.Join(err, s.Cluster.Resume(0)); err != nil {
-			return err
-		}
-		s.did("R0", "goes on")
 		s.all(ctx, wants)
 		return nil
 	}
 }
+
+// pausesMax is how often a primary stops to make a liar lie.
+const pausesMax = 8
+
+// pausePrimary stops the primary, under load, until the others have left its view.
+func (s *Stage) pausePrimary(ctx context.Context) error {
+	if err := s.Load.Await(ctx, 50); err != nil {
+		return err
+	}
+	primary, view, err := s.Cluster.Primary(ctx)
+	if err != nil {
+		return err
+	}
+	if err := s.Cluster.Pause(int(primary)); err != nil {
+		return err
+	}
+	s.did(replicaName(primary), "stops (SIGSTOP), and goes on when the others have left view %d", view)
+	err = s.Cluster.Await(ctx, "the others to leave the view", func(status []pbft.ReplicaStatus) bool {
+		for _, id := range s.correct() {
+			if r := status[id].Report; id != primary && (r == nil || r.View <= view) {
+				return false
+			}
+		}
+		return true
+	})
+	return errors.Join(err, s.Cluster.Resume(int(primary)))
+}
+
+// told tells whether a liar told of a lie.
+func (s *Stage) told(id int) bool { return strings.Contains(s.Cluster.Logs(id), "adversary: ") }
 
 // silentSuccessors lets two of seven replicas be silent primaries.
 func silentSuccessors(ctx context.Context, s *Stage) error {
@@ -151,9 +178,14 @@ func sameView() want {
 	}}
 }
 
+// exposedMax bounds the wait for a proof.
+const exposedMax = 30 * time.Second
+
 // exposed waits for a correct replica to name the liar.
 func exposed(id int) want {
 	return want{fmt.Sprintf("a correct replica names R%d", id), func(ctx context.Context, s *Stage) error {
+		ctx, cancel := context.WithTimeout(ctx, exposedMax)
+		defer cancel()
 		return s.Cluster.Await(ctx, "a correct replica to name the liar", func([]pbft.ReplicaStatus) bool {
 			for _, correct := range s.correct() {
 				if strings.Contains(s.Cluster.Logs(int(correct)), fmt.Sprintf("MISBEHAVIOUR peer=%d", id)) {

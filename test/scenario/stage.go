@@ -20,7 +20,9 @@ import (
 const (
 	// realTimeMax bounds a real run: a machine that needs so long has another
 	// trouble.
-	realTimeMax = 3 * time.Minute
+	realTimeMax = 2 * time.Minute
+	// judgeTimeMax bounds the judgement of what was played.
+	judgeTimeMax = time.Minute
 	// realTimeout is T of real runs, and realInterval K.
 	realTimeout  = time.Second
 	realInterval = 16
@@ -45,18 +47,20 @@ type Stage struct {
 
 // runReal plays s on real processes.
 func (s Scenario) runReal(ctx context.Context, o Options) (Report, error) {
-	ctx, cancel := context.WithTimeout(ctx, realTimeMax)
+	playing, cancel := context.WithTimeout(ctx, realTimeMax)
 	defer cancel()
 	r := s.report(modeReal, o.Seed)
 	stage := &Stage{options: o, report: &r, began: time.Now(), liars: map[int]string{}}
-	err := s.Real(ctx, stage)
+	err := s.Real(playing, stage)
 	if stage.Cluster == nil {
 		return r, fmt.Errorf("scenario %s: the cluster did not start: %w", s.Name, err)
 	}
 	if err != nil {
 		stage.see("it could be played to its end", err)
 	}
-	err = stage.end(ctx)
+	judging, done := context.WithTimeout(ctx, judgeTimeMax)
+	defer done()
+	err = stage.end(judging)
 	r.Numbers.Seconds = seconds(time.Since(stage.began))
 	r.Numbers.Took = r.Numbers.Seconds
 	r.judge()
