@@ -55,10 +55,12 @@ func clientRows() []Scenario {
 			Real: realWeakKeys,
 		},
 		{
-			Name: "replaying-outsider", Faulty: "captured requests come again after garbage collection, restart and transfer", Stake: "EO",
-			Seen: "none executes again",
-			Sim:  replayingOutsider,
-			Real: realReplays,
+			Name:   "replaying-outsider",
+			Faulty: "captured requests come again after garbage collection, restart and transfer; R0 proposes them again too",
+			Stake:  "EO",
+			Seen:   "none executes again",
+			Sim:    replayingOutsider,
+			Real:   realReplays,
 		},
 		{
 			Name: "greedy-client", Faulty: "a client floods requests, with operations as large as allowed, and larger", Stake: "SLO MEM",
@@ -129,6 +131,7 @@ func weakRequests() [][]byte {
 
 func replayingOutsider(p *Play) {
 	p.bigState()
+	p.Lie(0, "replay-requests") // or nobody would order what replicas know
 	p.Options.Operations = 120
 	repeat := func(c *sim.Control) {
 		for _, frame := range c.Captured() {
