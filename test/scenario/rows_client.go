@@ -20,12 +20,11 @@ func clientRows() []Scenario {
 			Name: "partial-client", Faulty: "a client sends to one backup only", Stake: "LV",
 			Seen: "forwarded, executed, no view change",
 			Sim: func(p *Play) {
-				p.Options.Operations = 60
 				p.Steps(
 					Step{Then: func(c *sim.Control) { c.Reach(0, 2) }},
 					Step{
 						What: "the client is served", Within: 10 * timeout,
-						Until: func(c *sim.Control) bool { return c.Answered(0) == 60 },
+						Until: func(c *sim.Control) bool { return c.Answered(0) == 40 },
 					},
 				)
 				p.Never("a view changes", func(c *sim.Control) bool {
@@ -38,7 +37,7 @@ func clientRows() []Scenario {
 			Name: "weak-key-client", Faulty: "a client registers a small-order key, with which anybody can sign anything", Stake: "VA ACC",
 			Seen: "refused",
 			Sim: func(p *Play) {
-				p.Options.RealSignatures, p.Options.Operations = true, 10
+				p.Options.RealSignatures = true
 				p.Steps(Step{
 					What: "requests of weak keys are refused", Within: timeout,
 					Until: func(c *sim.Control) bool { return c.AllAnswered() > 4 },
