@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/quorate/quorate/app/kv"
+	"github.com/quorate/quorate/test/adversary"
 )
 
 // FromSeed draws the options of a run from a seed: which classes of faults
@@ -168,16 +169,32 @@ func (d drawing) faults(o *Options) {
 	if d.oneIn(8) {
 		o.SnapshotMax = time.Second // a slow disk
 	}
-	kinds := []*int{&o.Losses, &o.Losses, &o.Rots, &o.Skews, &o.Liars, &o.Liars, &o.Liars, &o.BadDisks, &o.Backups}
+	kinds := []*int{
+		&o.Losses, &o.Losses, &o.Rots, &o.Skews, &o.Liars, &o.Liars, &o.Liars, &o.BadDisks, &o.Backups, &o.Twins,
+	}
 	for range o.Faults {
 		if d.oneIn(2) {
 			*kinds[d.IntN(len(kinds))]++
 		}
 	}
+	if d.oneIn(4) {
+		d.duel(o)
+	}
 	d.endings(o)
 	if o.Losses+o.BadDisks > 0 { // a replica that rejoins waits for windows to pass
 		o.Interval, o.Window, o.Operations = min(o.Interval, 3), min(o.Window, 6), o.Operations+20
 	}
+}
+
+// duel leaves one liar, who plays one of the attacks that have a name and perhaps
+// leads, and draws what such attacks need: some work only where a client is never
+// done, or against who comes back.
+func (d drawing) duel(o *Options) {
+	o.Losses, o.Rots, o.Skews, o.BadDisks, o.Backups, o.Twins = 0, 0, 0, 0, 0, 0
+	named := adversary.Catalogue()
+	o.Liars, o.Strategy, o.LiarLeads = 1, named[d.IntN(len(named))].Name, d.oneIn(2)
+	o.Clients = max(o.Clients, 2)
+	o.Restless = d.IntN(o.Clients)
 }
 
 // pace draws how much of a run is idle talk: ticks and statuses were most of its

@@ -106,6 +106,10 @@ const (
 // planFaulty chooses the faulty replicas, each with one fault.
 func (w *world) planFaulty() {
 	victims := w.rng.Perm(w.o.Replicas)
+	if first := w.o.Replicas - w.o.Liars; w.o.LiarLeads && w.o.Liars > 0 { // liars come last
+		at := slices.Index(victims, 0)
+		victims[at], victims[first] = victims[first], victims[at]
+	}
 	next := func(fault string) *node {
 		n := w.nodes[victims[0]]
 		victims = victims[1:]
@@ -149,6 +153,9 @@ func (w *world) planFaulty() {
 // drawStrategy returns what a liar does: one of the attacks that have a name,
 // anything at random, or small changes.
 func (w *world) drawStrategy() adversary.Strategy {
+	if named, ok := adversary.Find(w.o.Strategy); ok {
+		return named.New()
+	}
 	switch named := adversary.Catalogue(); w.rng.IntN(4) {
 	case 0:
 		return adversary.Mutator()
@@ -285,6 +292,9 @@ func (w *world) loseData(n *node) {
 	w.after(w.between(0, time.Second), n.restart)
 }
 
+// rotKey is what appears in a state that changes by itself.
+const rotKey = "rot"
+
 // rot changes the state of a replica behind its back.
 func (w *world) rot(n *node) {
 	if n.down || n.fetches != nil {
@@ -292,8 +302,8 @@ func (w *world) rot(n *node) {
 	}
 	w.note(markFault, n.id, 1, 0)
 	w.tell("R%d rots", n.id)
-	n.rot = true
-	n.check("rot", n.state.Put([]byte("rot"), []byte{1}))
+	n.rot, n.rotAt = true, n.replica.Executed()
+	n.check("rot", n.state.Put([]byte(rotKey), []byte{1}))
 }
 
 // link tells n, a little later, that its connection to peer came up.
@@ -389,17 +399,18 @@ func (w *world) deliver(from, to *node, id uint64, sealed *wire.Sealed) {
 	}
 	lies := from.strategy != nil
 	if w.o.Reencode || lies {
-		opened, err := w.open(sealed)
+		o := w.opening(sealed)
 		switch {
-		case err != nil && lies:
+		case o.err != nil && lies:
 			w.counters.Unopened++
 			w.passage(Dropped, from, to, id, sealed)
+			to.exposed(o.unsigned)
 			return
-		case err != nil:
-			w.fail(fmt.Errorf("replica %d sends what cannot be opened: %w", from.id, err))
+		case o.err != nil:
+			w.fail(fmt.Errorf("replica %d sends what cannot be opened: %w", from.id, o.err))
 			return
 		}
-		sealed = opened
+		sealed = o.sealed
 	}
 	w.passage(Received, from, to, id, sealed)
 	to.receive(to.life, from.id, sealed)

@@ -35,9 +35,10 @@ type node struct {
 	jumped    wire.Time // and the wall clock is wrong by this for a while
 	stopped   wire.Time // or stands still here
 	tick      time.Duration
-	role      role // at the end of a liveness run
-	slow      bool // its disk is
-	rot       bool // the state has changed by itself and is not repaired
+	role      role     // at the end of a liveness run
+	slow      bool     // its disk is
+	rotAt     wire.Seq // what was executed then
+	rot       bool     // the state has changed by itself and is not repaired
 
 	machine func() app.StateMachine // of its own, if not nil
 
@@ -277,8 +278,19 @@ func (n *node) end(disk func(*rand.Rand)) {
 	if lost {
 		c.LostSnapshots++
 	}
+	n.stillRots()
 	n.down = true
 	n.life++
+}
+
+// stillRots asks the state whether what changed by itself is there: a crash goes
+// back to the last snapshot.
+func (n *node) stillRots() {
+	if n.rot {
+		_, there, err := n.state.Get([]byte(rotKey))
+		n.check("read the state", err)
+		n.rot = there
+	}
 }
 
 // crashFor crashes, and starts again within a time.
@@ -441,6 +453,13 @@ func (n *node) sendAll(sealed *wire.Sealed) {
 			return
 		}
 		n.send(wire.ReplicaID(to), sealed) //nolint:gosec // small
+	}
+}
+
+// exposed hears of a proposal of a request that nobody signed.
+func (n *node) exposed(u *wire.Unsigned) {
+	if u != nil && !n.down && !n.paused {
+		n.step(core.Exposed{Proposal: u})
 	}
 }
 

@@ -108,6 +108,10 @@ type Options struct {
 	// The disks of BadDisks lose, change and misplace what is written, and say that
 	// all is well; Backups start again, once, from an old copy of their disk.
 	BadDisks, Backups int
+	// Strategy names the strategy of package adversary that the Liars play; without
+	// it each draws one. LiarLeads makes the first of them replica 0.
+	Strategy  string
+	LiarLeads bool
 	// Twins is how many replicas run twice, with one key (Bano et al., "Twins: BFT
 	// Systems Made Robust", OPODIS 2021). Byzantine are replicas that play a
 	// strategy, with what makes it. Both count among the Faults.

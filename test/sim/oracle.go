@@ -207,12 +207,16 @@ func (o *oracle) observe(n *node, observations []core.Observation) {
 			if n.fault == "" {
 				o.w.breach(lawState, "R%d diverges at %d", n.id, obs.Seq)
 			}
+		case core.BecameStable:
+			if n.rot && obs.Seq > n.rotAt {
+				o.w.breach(lawState, "R%d takes checkpoint %d for its own, and its state has changed by itself", n.id, obs.Seq)
+			}
 		case core.LeftView:
 			o.w.note(markObserve, n.id, 0, uint64(obs.View))
 		case core.EnteredView:
 			o.w.note(markObserve, n.id, 1, uint64(obs.View))
 		case core.Refused, core.Accepted, core.BecamePrepared, core.BecameCommitted,
-			core.BecameStable, core.FellBehind, core.CaughtUp, core.Rejoined:
+			core.FellBehind, core.CaughtUp, core.Rejoined:
 		case core.Contradicted:
 			if !n.byzantine {
 				o.w.breach(lawAgreement, "R%d holds two commit certificates of %d, of views %d and %d", n.id, obs.Seq, obs.View, obs.Other)

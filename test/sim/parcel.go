@@ -44,21 +44,28 @@ func (w *world) arrived(p *parcel) {
 
 // opened is what the opener made of a message.
 type opened struct {
-	sealed *wire.Sealed
-	err    error
+	sealed   *wire.Sealed
+	unsigned *wire.Unsigned // a proposal that its primary signed, and nobody a request in it
+	err      error
 }
 
 // open takes a message through its encoding: once, however many receive it.
 func (w *world) open(sealed *wire.Sealed) (*wire.Sealed, error) {
+	o := w.opening(sealed)
+	return o.sealed, o.err
+}
+
+func (w *world) opening(sealed *wire.Sealed) opened {
 	o, known := w.openings[sealed]
 	if !known {
-		o.sealed, o.err = w.opener.OpenOne(sealed.Frame())
+		got := w.opener.Open([][]byte{sealed.Frame()})[0]
+		o = opened{got.Sealed, got.Unsigned, got.Err}
 		if w.openings == nil || len(w.openings) >= openingsMax {
 			w.openings = map[*wire.Sealed]opened{}
 		}
 		w.openings[sealed] = o
 	}
-	return o.sealed, o.err
+	return o
 }
 
 // openingsMax bounds what is remembered of openings.
