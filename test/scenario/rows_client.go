@@ -53,6 +53,12 @@ func clientRows() []Scenario {
 			},
 			Real: realWeakKeys,
 		},
+	}
+}
+
+// floodingRows are clients, and strangers, that ask too much, or again.
+func floodingRows() []Scenario {
+	return []Scenario{
 		{
 			Name:   "replaying-outsider",
 			Faulty: "captured requests come again after garbage collection, restart and transfer; R0 proposes them again too",
