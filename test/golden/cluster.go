@@ -10,11 +10,8 @@ import (
 	"github.com/quorate/quorate/test/sim"
 )
 
-// wallStart is the wall clock at the begin, and tickTime the time of a tick.
-const (
-	wallStart = wire.Time(1_700_000_000_000_000_000)
-	tickTime  = wire.Time(10_000_000)
-)
+// wallStart is the wall clock at the begin.
+const wallStart = wire.Time(1_700_000_000_000_000_000)
 
 // begin makes a new cluster and starts its replicas.
 func (w *World) begin(c call) error {
@@ -30,8 +27,11 @@ func (w *World) begin(c call) error {
 		truth: truth{
 			histories: map[wire.Seq]crypto.Digest{}, times: map[wire.Seq]wire.Time{}, ran: map[string]wire.Seq{},
 			signed: map[string]crypto.Digest{}, changes: map[string]crypto.Digest{},
+			commits: map[vote][]wire.ReplicaID{},
 		},
-		manual: c.options["snapshots"] == "manual",
+		byHand:   c.flag("by-hand"),
+		manual:   c.flag("by-hand") || c.options["snapshots"] == "manual",
+		tickTime: wire.Time(c.count("us", 10_000)) * 1000,
 	}
 	signers, err := w.keys(n)
 	if err != nil {
@@ -41,6 +41,9 @@ func (w *World) begin(c call) error {
 	for i, signer := range signers {
 		r := &replica{w: w, id: wire.ReplicaID(i), signer: signer, app: newState()} //nolint:gosec // a cluster is small
 		w.replicas = append(w.replicas, r)
+	}
+	if w.byHand {
+		return nil
 	}
 	for _, r := range w.replicas {
 		if err := r.start(); err != nil {
@@ -70,6 +73,7 @@ func newConfig(c call, quorum core.Quorum) core.Config {
 	cfg.ClientsMax = c.count("clients", 100)
 	cfg.QueueRequestsMax = c.count("queue", 8)
 	cfg.ArchiveBytesMax = c.count("archive", 1<<20)
+	cfg.Seed = uint64(c.count("jitter", 0)) //nolint:gosec // not negative
 	cfg.StateZero = stateDigest(0, crypto.Digest{}, false)
 	return cfg
 }
@@ -100,7 +104,7 @@ func (w *World) signer(number uint64) (crypto.Signer, error) {
 }
 
 // elapse lets the wall clock go on by a tick.
-func (w *World) elapse() { w.elapsed += tickTime }
+func (w *World) elapse() { w.elapsed += w.tickTime }
 
 // client signs the requests of one letter.
 type client struct {
@@ -131,12 +135,14 @@ func (w *World) request(name string, c call) (*wire.Sealed, error) {
 	session := wire.Session(c.count("session", 1)) //nolint:gosec // scripts are ours
 	full := fmt.Sprintf("%s/%d", name, session)
 	if one.sealed[full] == nil {
-		op := []byte(name)
-		op = append(op, make([]byte, c.count("size", 0))...)
-		one.sealed[full] = wire.Seal(one.signer, w.domain, &wire.Request{
-			Client: one.signer.Public(), Session: session, Number: number,
-			Acked: wire.Number(c.count("acked", 0)), Ops: [][]byte{op}, //nolint:gosec // scripts are ours
-		})
+		m := &wire.Request{
+			Client: one.signer.Public(), Session: session, Number: number, ReadOnly: c.options["read"] == "yes",
+			Acked: wire.Number(c.count("acked", 0)), //nolint:gosec // scripts are ours
+		}
+		for range min(max(1, c.count("ops", 1)), core.ClientWindowMax) {
+			m.Ops = append(m.Ops, append([]byte(name), make([]byte, c.count("size", 0))...))
+		}
+		one.sealed[full] = wire.Seal(one.signer, w.domain, m)
 	}
 	return one.sealed[full], nil
 }
@@ -176,7 +182,7 @@ func (w *World) forward(c call) error {
 			return err
 		}
 		for _, to := range w.receivers(c) {
-			w.network.post(&envelope{from[0], to, sealed})
+			w.network.post(newEnvelope(from[0], to, sealed))
 		}
 	}
 	return nil

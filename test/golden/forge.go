@@ -41,6 +41,7 @@ func (w *World) forge(c call) error {
 	if err != nil {
 		return err
 	}
+	w.truth.lies = true
 	opened := w.opener.Open([][]byte{wire.Seal(w.replicas[by].signer, w.domain, m).Frame()})[0]
 	if opened.Sealed == nil {
 		w.print("refused before the core: %v", opened.Err)
@@ -53,7 +54,7 @@ func (w *World) forge(c call) error {
 	}
 	for _, to := range w.receivers(c) {
 		if to != from[0] {
-			w.network.post(&envelope{from[0], to, sealed})
+			w.network.post(newEnvelope(from[0], to, sealed))
 		}
 	}
 	return nil

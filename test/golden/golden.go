@@ -25,19 +25,22 @@ import (
 // Commands describes the language of World.Do, one command a line.
 const Commands = `
 cluster [n=4] [f=] [K=4] [L=8] [W=2] [batch=8] ...     begins anew; see newConfig for the rest
-submit a1 [b1 ...] [to=0|all] [acked=] [session=] [size=]  clients' requests reach replicas, in one turn
+cluster by-hand ...                                    nothing starts, is flushed or is durable but by command
+submit a1 [b1 ...] [to=0|all] [acked=] [session=] [size=] [ops=] [read=yes]  requests of clients reach replicas
 forward a1 from=1 to=0                                 a replica passes a request on
 deliver [FILTER]                                       what matches and is on its way arrives
+deliver FILTER nth=2 [at=3] [as=1]                     of all ever sent, perhaps again, or elsewhere
 stabilize                                              everything arrives, and what follows from it
 drop FILTER | hold FILTER | release | block FILTER | unblock
 tick 1|all [n=1]                                       time passes, nothing arrives
 pass [n=1]                                             time passes, and everything arrives at once
-crash 2 [keep=0] | restart 2 | lose 2                  keep= of the records not flushed survive
-lazy 2 | flush 2 | rebase 2                            flush by hand; make the journal begin anew
+crash 2 [keep=0] [state=4] | restart 2 | lose 2        keep= of the records not flushed survive, snapshots up to state=
+lazy 2 | flush 2 [own=later] | own 2 | rebase 2        flush by hand; hear itself; make the journal begin anew
 isolate 3 | partition 0,1 2,3 | heal | link 1 2
 corrupt 3 | snapshot 3 | transfer 3 [from=0] [fail] | clock 1 ms=90000
 status | journal 1 | network [FILTER] | show|hide sends|records|status
 forge KIND from=0 to=1|all ...                         a message signed with a replica's key; see forge.go
+# a comment
 FILTER: [from=0,1] [to=] [by=signer] [kind=commit,prepare] [view=] [seq=]
 `
 
@@ -58,6 +61,8 @@ type World struct {
 	lines    []line
 	truth    truth
 	manual   bool // snapshots become durable by command
+	byHand   bool // nothing starts or is flushed but by command
+	tickTime wire.Time
 }
 
 // truth is what correct replicas must agree on.
@@ -67,6 +72,10 @@ type truth struct {
 	ran       map[string]wire.Seq
 	signed    map[string]crypto.Digest
 	changes   map[string]crypto.Digest // view changes by sender and view
+	votes     []vote
+	commits   map[vote][]wire.ReplicaID
+	fixed     []vote // what has a commit certificate
+	lies      bool   // something was forged
 }
 
 // line is one statement and who made it.
@@ -87,10 +96,10 @@ type call struct {
 func (w *World) Do(command string) string {
 	w.lines = nil
 	c := parse(command)
-	if c.name == "" {
+	if c.name == "" || c.name[0] == '#' {
 		return ""
 	}
-	if err := w.do(c); err != nil {
+	if err := w.try(c); err != nil {
 		w.emit("error", err.Error())
 	}
 	var out strings.Builder
@@ -101,6 +110,16 @@ func (w *World) Do(command string) string {
 		out.WriteString(l.text + "\n")
 	}
 	return out.String()
+}
+
+// try runs a command. A core that breaks is a violation like any other.
+func (w *World) try(c call) (err error) {
+	defer func() {
+		if broken := recover(); broken != nil {
+			w.print("VIOLATION: %v", broken)
+		}
+	}()
+	return w.do(c)
 }
 
 // parse splits a command into its words and options.

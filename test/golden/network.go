@@ -14,15 +14,23 @@ const stepsMax = 100_000
 // network holds what is on its way.
 type network struct {
 	waiting []*envelope
-	holds   []filter // what matches stays on its way
-	blocks  []filter // what matches is lost
+	sent    []*envelope // that was not blocked, arrived or not
+	holds   []filter    // what matches stays on its way
+	blocks  []filter    // what matches is lost
 	group   map[wire.ReplicaID]int
 }
 
 // envelope is one message on its way.
 type envelope struct {
-	from, to wire.ReplicaID
-	sealed   *wire.Sealed
+	from, to  wire.ReplicaID
+	sealed    *wire.Sealed
+	view, seq string // of the message, "" where it has none
+}
+
+func newEnvelope(from, to wire.ReplicaID, sealed *wire.Sealed) *envelope {
+	e := &envelope{from: from, to: to, sealed: sealed}
+	e.view, e.seq = placeOf(sealed.Message())
+	return e
 }
 
 // filter matches envelopes; what is empty matches all.
@@ -43,13 +51,16 @@ func newFilter(c call) filter {
 
 func (f *filter) matches(e *envelope) bool {
 	m := e.sealed.Message()
-	view, seq := placeOf(m)
-	sender, signed := wire.SenderOf(m)
 	return (f.from == nil || slices.Contains(f.from, e.from)) &&
 		(f.to == nil || slices.Contains(f.to, e.to)) &&
-		(f.by == nil || signed && slices.Contains(f.by, sender)) &&
+		(f.by == nil || signedBy(m, f.by)) &&
 		(f.kinds == nil || slices.Contains(f.kinds, m.Kind().String())) &&
-		(f.view == "" || f.view == view) && (f.seq == "" || f.seq == seq)
+		(f.view == "" || f.view == e.view) && (f.seq == "" || f.seq == e.seq)
+}
+
+func signedBy(m wire.Message, ids []wire.ReplicaID) bool {
+	sender, signed := wire.SenderOf(m)
+	return signed && slices.Contains(ids, sender)
 }
 
 // placeOf returns the view and the number of a message, "" where it has none.
@@ -86,7 +97,7 @@ func anyMatches(filters []filter, e *envelope) bool {
 // post puts a message on its way, unless it is lost.
 func (n *network) post(e *envelope) {
 	if n.group[e.from] == n.group[e.to] && !anyMatches(n.blocks, e) {
-		n.waiting = append(n.waiting, e)
+		n.waiting, n.sent = append(n.waiting, e), append(n.sent, e)
 	}
 }
 
@@ -95,11 +106,7 @@ func (w *World) doNetwork(c call) (known bool, err error) {
 	n := &w.network
 	switch c.name {
 	case "deliver":
-		f := newFilter(c)
-		now := n.remove(func(e *envelope) bool { return f.matches(e) })
-		for _, e := range now {
-			w.arrive(e)
-		}
+		return true, w.deliver(c)
 	case "drop":
 		f := newFilter(c)
 		n.remove(func(e *envelope) bool { return f.matches(e) })
@@ -119,9 +126,48 @@ func (w *World) doNetwork(c call) (known bool, err error) {
 	return true, nil
 }
 
+// deliver lets what matches arrive. With nth, it is one message: the nth of all
+// that were ever sent and match, even if it has arrived, or was dropped. With at
+// or as it arrives at another replica, or as passed on by another one, and the
+// message itself stays where it is.
+func (w *World) deliver(c call) error {
+	n, f, nth := &w.network, newFilter(c), c.count("nth", 0)
+	if nth <= 0 {
+		for _, e := range n.remove(f.matches) {
+			w.arrive(e)
+		}
+		return nil
+	}
+	i := slices.IndexFunc(n.sent, func(e *envelope) bool {
+		if f.matches(e) {
+			nth--
+		}
+		return nth == 0
+	})
+	if i < 0 {
+		return fmt.Errorf("deliver: too few such messages were sent: want %d more", nth)
+	}
+	one, at, as := *n.sent[i], c.ids(c.options["at"]), c.ids(c.options["as"])
+	if len(at) > 0 {
+		one.to = at[0]
+	}
+	if len(as) > 0 {
+		one.from = as[0]
+	}
+	if int(one.to) >= len(w.replicas) || one.from == one.to {
+		return fmt.Errorf("deliver: from replica %d to %d, want two of %d", one.from, one.to, len(w.replicas))
+	}
+	if len(at)+len(as) == 0 {
+		n.remove(func(e *envelope) bool { return e == n.sent[i] })
+	}
+	w.arrive(&one)
+	return nil
+}
+
 // remove takes away and returns what gone says, in order.
 func (n *network) remove(gone func(*envelope) bool) []*envelope {
-	var taken, left []*envelope
+	var taken []*envelope
+	left := n.waiting[:0]
 	for _, e := range n.waiting {
 		if gone(e) {
 			taken = append(taken, e)
@@ -168,12 +214,20 @@ func (w *World) receivers(c call) []wire.ReplicaID {
 func (w *World) doFault(c call) (known bool, err error) {
 	n := &w.network
 	simple := map[string]func(*replica){
-		"crash":   func(r *replica) { r.crash(c.count("keep", 0)) },
-		"lose":    (*replica).lose,
-		"lazy":    func(r *replica) { r.lazy = true },
-		"flush":   func(r *replica) { r.flush(); r.step() },
+		"crash": func(r *replica) {
+			r.crash(c.count("keep", 0))
+			r.app.forget(c.count("state", -1))
+		},
+		"lose": (*replica).lose,
+		"lazy": func(r *replica) { r.lazy = true },
+		"flush": func(r *replica) {
+			r.later = r.later || c.options["own"] == "later"
+			r.flush()
+			r.step()
+		},
+		"own":     (*replica).hearItself,
 		"rebase":  func(r *replica) { r.journal, r.unflushed = r.core.Base(), nil },
-		"corrupt": func(r *replica) { r.app.corrupt = true },
+		"corrupt": func(r *replica) { r.app.corrupt, r.rotten = true, true },
 		"clock":   func(r *replica) { r.skew = wire.Time(c.count("ms", 0)) * 1e6 },
 		"isolate": func(r *replica) { n.separate(int(r.id)+1, []wire.ReplicaID{r.id}) },
 		"restart": func(r *replica) { err = r.start() },

@@ -12,6 +12,10 @@ import (
 // execute applies committed batches at once; snapshots become durable later.
 func (n *node) execute(executions []core.Execution) {
 	for _, ex := range executions {
+		if n.w.o.Steps != nil {
+			told := ex
+			n.w.did(n, Step{Do: StepExecute, Seq: ex.Seq, Execution: &told})
+		}
 		n.w.oracle.executed(n, ex)
 		applied, err := n.applier.Apply(ex)
 		if !n.check("apply", err) {

@@ -303,6 +303,7 @@ func (w *world) rot(n *node) {
 	w.note(markFault, n.id, 1, 0)
 	w.tell("R%d rots", n.id)
 	n.rot, n.rotAt = true, n.replica.Executed()
+	w.did(n, Step{Do: StepRot})
 	n.check("rot", n.state.Put([]byte(rotKey), []byte{1}))
 }
 
@@ -349,12 +350,15 @@ func (w *world) pass(from, to *node, sealed *wire.Sealed) {
 	}
 	id := w.messages
 	w.passage(Sent, from, to, id, sealed)
+	if w.o.Steps != nil {
+		w.did(from, Step{Do: StepSend, Peer: to.id, Message: id, Sealed: sealed})
+	}
 	if !w.links.open(from.index, to.index) || w.links.blocks(to.index, sealed.Message().Kind()) ||
 		!w.calm && w.chance(w.o.Loss) || w.chance(max(w.links.loss[from.index], w.links.loss[to.index])) {
 		w.passage(Dropped, from, to, id, sealed)
 		return
 	}
-	if w.weather != nil && !w.weather.admit(from, to, sealed) {
+	if w.weather != nil && !w.weather.admit(from, to, id, sealed) {
 		w.passage(Dropped, from, to, id, sealed)
 		return
 	}
@@ -413,5 +417,5 @@ func (w *world) deliver(from, to *node, id uint64, sealed *wire.Sealed) {
 		sealed = o.sealed
 	}
 	w.passage(Received, from, to, id, sealed)
-	to.receive(to.life, from.id, sealed)
+	to.receive(to.life, from.id, id, sealed)
 }

@@ -70,6 +70,7 @@ type node struct {
 	saved   store
 
 	prepared, committed wire.Seq // the highest, ever
+	message             uint64   // what it takes in, for Options.Steps
 
 	fx core.Effects
 }
@@ -100,8 +101,16 @@ func (n *node) check(what string, err error) bool {
 }
 
 func (n *node) config() core.Config {
-	o := &n.w.o
-	c := core.DefaultConfig(n.id, n.w.quorum)
+	c := n.w.o.config(n.id, n.w.quorum)
+	if n.w.o.RealStorage {
+		c.StateZero = checkpoint.EmptyRoot()
+	}
+	return c
+}
+
+// config returns how the replicas of a run are configured, with the fast models.
+func (o *Options) config(id wire.ReplicaID, q core.Quorum) core.Config {
+	c := core.DefaultConfig(id, q)
 	c.Interval, c.Window = wire.Seq(o.Interval), wire.Seq(o.Window) //nolint:gosec // not negative
 	c.InFlight, c.BatchRequestsMax, c.BatchBytesMax = o.InFlight, o.BatchRequests, o.BatchBytes
 	c.QueueRequestsMax = o.QueueRequests
@@ -110,9 +119,6 @@ func (n *node) config() core.Config {
 	c.RequestTicks, c.StatusTicks = ticks(requestTimeout), ticks(o.StatusEvery)
 	c.HeartbeatTicks, c.CatchUpTicks = ticks(heartbeatTimeout), ticks(5*tick)
 	c.StateZero = modelRoot(nil)
-	if o.RealStorage {
-		c.StateZero = checkpoint.EmptyRoot()
-	}
 	c.Seed = o.Seed
 	return c
 }
@@ -153,6 +159,7 @@ func (n *node) boot() bool {
 	n.bounds = config.Bounds(n.w.opener.Limits())
 	n.replica, err = core.New(config, core.Restored{Snapshot: snapshot, Records: found.records, Rejoin: n.lost})
 	n.lost = false
+	n.w.did(n, Step{Do: StepStart, Kept: found.kept, Seq: snapshot.Seq})
 	return n.check("start", err)
 }
 
@@ -281,6 +288,7 @@ func (n *node) end(disk func(*rand.Rand)) {
 	n.stillRots()
 	n.down = true
 	n.life++
+	n.w.did(n, Step{Do: StepCrash})
 }
 
 // stillRots asks the state whether what changed by itself is there: a crash goes
@@ -306,15 +314,16 @@ func (n *node) lose() {
 	n.w.counters.Lost++
 	n.format()
 	n.lost, n.unsent = true, false
+	n.w.did(n, Step{Do: StepLose})
 }
 
 // receive takes a message in.
-func (n *node) receive(life int, from wire.ReplicaID, sealed *wire.Sealed) {
+func (n *node) receive(life int, from wire.ReplicaID, id uint64, sealed *wire.Sealed) {
 	if !n.alive(life) {
 		return
 	}
 	if n.paused {
-		n.later(func() { n.receive(life, from, sealed) })
+		n.later(func() { n.receive(life, from, id, sealed) })
 		return
 	}
 	n.w.note(markReceive, n.id, uint64(from), tag(sealed))
@@ -328,6 +337,7 @@ func (n *node) receive(life int, from wire.ReplicaID, sealed *wire.Sealed) {
 		n.w.counters.Early++
 	}
 	before := n.replica.Executed()
+	n.message = id
 	if n.strategy != nil && from != n.id {
 		n.hear(from, sealed)
 	} else {
@@ -340,6 +350,7 @@ func (n *node) receive(life int, from wire.ReplicaID, sealed *wire.Sealed) {
 
 // step runs the core and carries out what follows.
 func (n *node) step(ev core.Event) {
+	n.w.stepped(n, ev)
 	n.fx.Reset()
 	n.replica.Step(ev, &n.fx)
 	n.replica.Step(core.TurnEnded{}, &n.fx)
@@ -388,7 +399,11 @@ func (n *node) rebase() bool {
 		n.crashFor(2 * time.Second)
 		return false
 	}
-	return n.stored("rebase", err)
+	if n.stored("rebase", err) {
+		n.w.did(n, Step{Do: StepRebase})
+		return true
+	}
+	return false
 }
 
 // scheduleFlush makes what is appended durable, and sends what waits for that.
@@ -421,6 +436,7 @@ func (n *node) flush() {
 		n.crashFor(2 * time.Second)
 		return
 	}
+	n.w.did(n, Step{Do: StepFlush})
 	n.release()
 }
 

@@ -161,6 +161,9 @@ type Options struct {
 	// Watch, if set, gets everything that happens, as data. It changes nothing in
 	// the run.
 	Watch func(Moment)
+	// Steps, if set, gets everything that the cores get and their disks keep, in
+	// order. It changes nothing in the run.
+	Steps func(Step)
 	// Marks has Result.Marks counted.
 	Marks bool
 }

@@ -69,7 +69,7 @@ func (c *Control) Inject(from, to wire.ReplicaID, frame []byte) error {
 		return err
 	}
 	n := c.w.nodes[to]
-	n.receive(n.life, from, sealed)
+	n.receive(n.life, from, 0, sealed)
 	return nil
 }
 

@@ -36,7 +36,7 @@ func (w *world) arrived(p *parcel) {
 		*one.load--
 	}
 	if one.from == one.to {
-		one.to.receive(one.life, one.from.id, one.sealed)
+		one.to.receive(one.life, one.from.id, 0, one.sealed)
 		return
 	}
 	w.deliver(one.from, one.to, one.id, one.sealed)

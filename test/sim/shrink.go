@@ -44,6 +44,9 @@ func Shrink(o Options, runs int) (Result, int) {
 		return s.best, 1
 	}
 	s.o = o.withDefaults()
+	if s.o.Replicas > 4 {
+		s.try(s.o.On(4)) // the number of faults must follow, which no single field does
+	}
 	for changed := true; changed && s.left > 0; {
 		changed = s.withoutClasses()
 		changed = s.withFewer() || changed
@@ -108,7 +111,8 @@ func (s *shrinking) withoutClasses() (changed bool) {
 // withFewer halves, and then lowers by one, every number above one.
 func (s *shrinking) withFewer() (changed bool) {
 	for i := range reflect.TypeFor[Options]().NumField() {
-		if reflect.TypeFor[Options]().Field(i).Name == "Seed" {
+		switch reflect.TypeFor[Options]().Field(i).Name {
+		case "Seed", "Tick", "StatusEvery": // who ticks more often does more
 			continue
 		}
 		for _, smaller := range []func(n int64) int64{

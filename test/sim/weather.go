@@ -28,6 +28,7 @@ type weather struct {
 // passed is a message that passed.
 type passed struct {
 	from   *node
+	id     uint64
 	sealed *wire.Sealed
 }
 
@@ -99,8 +100,8 @@ func (s *weather) shun() {
 
 // admit tells whether a message goes on its way as it is, and what else happens
 // because it passes.
-func (s *weather) admit(from, to *node, sealed *wire.Sealed) bool {
-	s.remember(passed{from, sealed})
+func (s *weather) admit(from, to *node, id uint64, sealed *wire.Sealed) bool {
+	s.remember(passed{from, id, sealed})
 	w := s.w
 	if (!w.calm || w.ending == nil) && w.chance(w.o.Replay) {
 		s.repeat()
@@ -161,14 +162,16 @@ func (s *weather) repeat() {
 		}
 	}
 	s.w.counters.Replayed++
-	s.insert(from, to, old.sealed)
+	s.insert(from, to, old.id, old.sealed)
 }
 
-// insert is a message that the network sends by itself.
-func (s *weather) insert(from, to *node, sealed *wire.Sealed) {
+// insert is a message that the network sends by itself: it repeats an old one, or
+// makes one up, if old is 0.
+func (s *weather) insert(from, to *node, old uint64, sealed *wire.Sealed) {
 	s.w.messages++
 	id := s.w.messages
 	s.w.passage(Sent, from, to, id, sealed)
+	s.w.did(from, Step{Do: StepRepeat, Peer: to.id, Message: id, Old: old, Sealed: sealed})
 	s.w.after(s.w.delay(), func() { s.w.deliver(from, to, id, sealed) })
 }
 
@@ -197,7 +200,7 @@ func (s *weather) damage(from, to *node, sealed *wire.Sealed) {
 		w.breach(lawOnce, "a damaged %s was opened", opened.Message().Kind())
 		return
 	}
-	s.insert(from, to, opened)
+	s.insert(from, to, 0, opened)
 }
 
 // carry loads a link with p, and returns when p arrives: after d, or when the link

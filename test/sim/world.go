@@ -2,6 +2,7 @@ package sim
 
 import (
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"strings"
@@ -102,7 +103,7 @@ func Run(o Options) Result {
 	o = o.withDefaults()
 	q, err := core.NewQuorumWithFaults(o.Replicas, o.Faults)
 	if err == nil {
-		err = o.validate()
+		err = errors.Join(o.validate(), o.config(0, q).Validate())
 	}
 	if err != nil {
 		return Result{Options: o, Violation: err}
