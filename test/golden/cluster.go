@@ -112,6 +112,18 @@ type client struct {
 	sealed map[string]*wire.Sealed
 }
 
+// client returns the id of the client with a letter.
+func (w *World) client(letter string) wire.ClientID {
+	signer, err := w.signer(clientKeys + uint64(letter[0]))
+	if err != nil {
+		return wire.ClientID{}
+	}
+	return signer.Public()
+}
+
+// clientKeys is added to a letter to make the key of a client.
+const clientKeys = 1000
+
 // request returns the request of a name like a12, made anew unless it was made
 // before. Its operation is its name, filled up to size.
 func (w *World) request(name string, c call) (*wire.Sealed, error) {
@@ -124,7 +136,7 @@ func (w *World) request(name string, c call) (*wire.Sealed, error) {
 	}
 	one := w.clients[name[:1]]
 	if one == nil {
-		signer, err := w.signer(1000 + uint64(name[0]))
+		signer, err := w.signer(clientKeys + uint64(name[0]))
 		if err != nil {
 			return nil, err
 		}

@@ -53,6 +53,7 @@ type recording struct {
 	same     map[place][]*envelope
 	heard    []int // own messages that the script has already let arrive
 	sessions map[wire.ClientID]int
+	letters  []string
 	drawn    map[wire.ClientID][]wire.Session
 	omitted  map[string]bool
 }
@@ -138,6 +139,8 @@ func (rec *recording) preface(cfg core.Config) {
 		what  string
 	}{
 		{o.Liars+len(o.Byzantine) > 0, "what liars say"},
+		{o.Outlaws > 0, "what Byzantine clients do"},
+		{o.Liveness, "those that lie from the end of the turbulence on"},
 		{o.Twins > 0, "the second copies of twins"},
 		{o.BadDisks > 0, "what a disk that lies has forgotten"},
 		{o.Backups > 0, "the return to an old copy of a disk"},
@@ -242,6 +245,11 @@ func (rec *recording) translate(i int) {
 func (rec *recording) crash(i int) {
 	s := &rec.steps[i]
 	rec.heard[s.Node] = 0
+	for link := range rec.posted {
+		if int(link[0]) == s.Node {
+			rec.posted[link] = nil // the crash came before
+		}
+	}
 	line := fmt.Sprintf("crash %d", s.Node)
 	if j := rec.after[i]; j >= 0 && rec.steps[j].Do == sim.StepStart {
 		found := &rec.steps[j]
@@ -307,15 +315,41 @@ func (rec *recording) send(s *sim.Step) {
 		return // a transfer is one command
 	}
 	link := [2]wire.ReplicaID{wire.ReplicaID(s.Node), s.Peer} //nolint:gosec // a cluster is small
-	view, seq := placeOf(s.Sealed.Message())
-	want := place{link[0], link[1], s.Sealed.Message().Kind(), view, seq}
+	want := newEnvelope(link[0], link[1], s.Sealed)
 	for i, e := range rec.posted[link] {
-		if placeOfEnvelope(e) == want {
+		if alike(e, want) {
 			rec.sent[s.Message] = e
-			rec.posted[link] = rec.posted[link][i+1:]
+			rec.posted[link] = slices.Delete(rec.posted[link], i, i+1)
 			return
 		}
 	}
+}
+
+// alike tells whether two messages of different worlds say the same, as far as
+// that can be told: the digests differ, and what is in the order of digests is in
+// another order.
+func alike(a, b *envelope) bool {
+	signer, signed := wire.SenderOf(a.sealed.Message())
+	other, too := wire.SenderOf(b.sealed.Message())
+	return placeOfEnvelope(a) == placeOfEnvelope(b) && signed == too && signer == other &&
+		slices.Equal(asked(a.sealed.Message()), asked(b.sealed.Message()))
+}
+
+// asked returns the numbers of the requests that a message holds, and how many
+// operations each has.
+func asked(m wire.Message) []wire.Number {
+	var requests []*wire.Request
+	switch m := m.(type) { //nolint:gochecksumtype // the others hold none
+	case *wire.Request:
+		requests = append(requests, m)
+	case *wire.BatchBody:
+		requests = m.Batch.Requests
+	}
+	var numbers []wire.Number
+	for _, r := range requests {
+		numbers = append(numbers, r.Number, wire.Number(len(r.Ops)))
+	}
+	return numbers
 }
 
 // take lets a message arrive.
@@ -386,86 +420,4 @@ func (rec *recording) before(e *envelope) int {
 		}
 	}
 	return n
-}
-
-// submit brings a request of a client to a replica.
-func (rec *recording) submit(s *sim.Step) {
-	m, ok := s.Sealed.Message().(*wire.Request)
-	if !ok {
-		return
-	}
-	letter, session := rec.client(m)
-	if letter == "" {
-		rec.omit("requests of clients beyond the 26th")
-		return
-	}
-	bytes := 0
-	for _, op := range m.Ops {
-		bytes += len(op)
-	}
-	name := fmt.Sprintf("%s%d", letter, m.Number)
-	line := fmt.Sprintf("submit %s to=%d", name, s.Node)
-	for _, option := range []struct {
-		name    string
-		n, none int
-	}{
-		{"session", session, 1}, {"acked", int(m.Acked), 0}, {"ops", len(m.Ops), 1}, //nolint:gosec // small
-		{"size", max(0, bytes/max(1, len(m.Ops))-len(name)), 0},
-	} {
-		if option.n != option.none {
-			line += fmt.Sprintf(" %s=%d", option.name, option.n)
-		}
-	}
-	if m.ReadOnly {
-		line += " read=yes"
-	}
-	rec.do("%s", line)
-}
-
-// client returns the letter of a client, and the rank of a session among those of
-// all clients: that is what decides who is forgotten when there are too many.
-func (rec *recording) client(m *wire.Request) (letter string, session int) {
-	if len(rec.sessions) == 0 {
-		rec.rank()
-	}
-	at, known := rec.sessions[m.Client]
-	if !known || at >= 26 {
-		return "", 0
-	}
-	return string(rune('a' + at)), 1 + slices.Index(rec.drawn[m.Client], m.Session)
-}
-
-// rank finds all clients and sessions of the run.
-func (rec *recording) rank() {
-	var all []wire.Session
-	for i := range rec.steps {
-		m, ok := rec.request(i)
-		if !ok {
-			continue
-		}
-		key := m.Client
-		if _, known := rec.sessions[key]; !known {
-			rec.sessions[key] = len(rec.sessions)
-		}
-		if !slices.Contains(rec.drawn[key], m.Session) {
-			rec.drawn[key] = append(rec.drawn[key], m.Session)
-		}
-		all = append(all, m.Session)
-	}
-	slices.Sort(all)
-	all = slices.Compact(all)
-	for key := range rec.drawn {
-		slices.Sort(rec.drawn[key])
-		if rec.o.ClientsMax < len(rec.sessions) {
-			rec.drawn[key] = all
-		}
-	}
-}
-
-func (rec *recording) request(i int) (*wire.Request, bool) {
-	if rec.steps[i].Do != sim.StepSubmit {
-		return nil, false
-	}
-	m, ok := rec.steps[i].Sealed.Message().(*wire.Request)
-	return m, ok
 }
