@@ -185,6 +185,9 @@ func (r *Replica) keepPace(s *slot, orders []Order) {
 	requests, bytes, served := 0, 0, false
 	var last *wire.Request
 	for _, o := range orders {
+		if l := r.pool.lines[o.Request.Client]; l != nil && (o.Run || o.Outcome == wire.OutcomeWindow) {
+			l.served = r.tick // a correct client has nothing beyond its window, which could be repeated to hold it off
+		}
 		if !o.Run || o.Request == last {
 			continue
 		}
@@ -192,9 +195,6 @@ func (r *Replica) keepPace(s *slot, orders []Order) {
 		requests, bytes = requests+1, bytes+last.Size()
 		served = served || last.Client == p.longest
 		p.countTurn(last.Client, r.executed)
-		if l := r.pool.lines[last.Client]; l != nil {
-			l.served = r.tick
-		}
 	}
 	if served {
 		p.turns = nil

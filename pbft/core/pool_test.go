@@ -87,7 +87,7 @@ func TestPoolCountsWhatItHolds(t *testing.T) {
 		held := map[crypto.Digest]*wire.Request{}
 		var all []crypto.Digest
 		for i := range rapid.IntRange(1, 120).Draw(t, "steps") {
-			what := []string{"add", "add", "remove", "take", "unpropose", "execute", "oldest"}
+			what := []string{"add", "add", "remove", "take", "unpropose", "execute", "longest"}
 			switch rapid.SampledFrom(what).Draw(t, "what") {
 			case "add":
 				client := byte(rapid.IntRange(1, 3).Draw(t, "client"))
@@ -114,20 +114,20 @@ func TestPoolCountsWhatItHolds(t *testing.T) {
 						table.take(req, nil)
 					}
 				}
-			case "oldest":
-				p.oldest(&table)
+			case "longest":
+				p.longest(&table, 0)
 			}
-			for d := range held { // take and oldest forget what is executed
+			for d := range held { // take and longest forget what is executed
 				if _, there := p.byDigest[d]; !there && table.settled(held[d]) {
 					delete(held, d)
 				}
 			}
 			checkPool(t, &p, held, cfg)
 		}
-		if one := p.oldest(&table); one != nil {
-			for _, other := range p.byDigest {
-				if other.since < one.since && !table.settled(other.req) {
-					t.Fatalf("got the request of tick %d as the oldest; one of %d waits", one.since, other.since)
+		if line, since := p.longest(&table, 0); line != nil {
+			for _, other := range p.lines {
+				if at := max(other.requests[0].since, other.served); at < since {
+					t.Fatalf("got a client that waits since tick %d as the one that waits longest; another does since %d", since, at)
 				}
 			}
 		}

@@ -108,20 +108,6 @@ func (p *pool) trim() {
 	}
 }
 
-// oldest returns the request that has waited longest and could still change
-// something, or nil.
-func (p *pool) oldest(t *clientTable) *pending {
-	for len(p.arrivals) > 0 {
-		one := p.arrivals[0]
-		if !one.gone && !t.settled(one.req) {
-			return one
-		}
-		p.remove(one.digest)
-		p.trim()
-	}
-	return nil
-}
-
 // take returns requests for one batch, from the clients in turn, and marks
 // them as proposed. It returns none when nothing waits.
 func (p *pool) take(cfg *Config, t *clientTable) []*wire.Request {

@@ -28,8 +28,8 @@ func (r *Replica) patience(base int) uint64 {
 	return uint64(base)<<r.change.backoff + r.change.jitter //nolint:gosec // Validate: positive, and at most 16 doublings
 }
 
-// watch suspects a primary: in its view, when the oldest known request has
-// waited too long, whatever else was executed meanwhile, or when an idle one is
+// watch suspects a primary: in its view, when a client has waited too long,
+// whatever was executed for others meanwhile, or when an idle one is
 // silent, or when it holds back; between views, when no new view comes.
 func (r *Replica) watch(fx *Effects) {
 	if r.rejoin != nil {
@@ -74,10 +74,14 @@ func (r *Replica) inCompany() bool {
 	return n >= r.q.Strong()
 }
 
-// oldest returns since when the oldest known work waits.
+// oldest returns since when the oldest known work waits. A client waits since its
+// oldest request came, or since an operation of it executed: or one with more
+// waiting than the cluster serves in a request timeout would depose every primary.
+// A primary that serves others does not gain time by that; one that passes over a
+// single request of a client it serves gains no more than the client's window.
 func (r *Replica) oldest() (since uint64, what string, waits bool) {
-	if one := r.pool.oldest(&r.clients); one != nil {
-		since, what, waits = one.since, "a request waited too long", true
+	if line, at := r.pool.longest(&r.clients, 0); line != nil {
+		since, what, waits = at, "a request waited too long", true
 	}
 	for seq := r.executed + 1; seq <= r.high(); seq++ {
 		s := r.slots.at(seq)

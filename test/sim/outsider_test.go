@@ -89,3 +89,15 @@ func TestScriptSeesTwins(t *testing.T) {
 		t.Errorf("%v, %d twins, want 1", res.Violation, twins)
 	}
 }
+
+// TestOneGreedyClientDeposesNobody has a client with more waiting than a slow
+// cluster serves in a request timeout, in front of a correct primary.
+func TestOneGreedyClientDeposesNobody(t *testing.T) {
+	res := Run(Options{
+		Seed: 1, Operations: 100, Interval: 8, BatchRequests: 1, DelayMax: 20 * time.Millisecond,
+		Turbulence: 20 * time.Second, Outlaws: 1,
+	})
+	if res.Violation != nil || res.Counters.LeftViews > 0 || res.Counters.Crimes == 0 {
+		t.Errorf("%v; views were left %d times, with %d crimes", res.Violation, res.Counters.LeftViews, res.Counters.Crimes)
+	}
+}
