@@ -82,6 +82,14 @@ func TestVotesAgainstACommittedBatchAreViolations(t *testing.T) {
 			w.replicas[3].forgot = true
 			sign(w, 3, &wire.Prepare{Vote: vote(3, 2, other)})
 		}},
+		{"a view change that hides a commit", "to view 2 hides n1", func(w *World) {
+			commits(w, 0)
+			sign(w, 0, &wire.ViewChange{View: 2, Sender: 0})
+		}},
+		{"a view change that shows it", "", func(w *World) {
+			commits(w, 0)
+			sign(w, 0, &wire.ViewChange{View: 2, Prepared: []wire.PreparedCert{{Seq: 1, View: 1}}, Sender: 0})
+		}},
 		{"two checkpoints", "signs two statements: checkpoint", func(w *World) {
 			sign(w, 3, &wire.Checkpoint{Seq: 4, Sender: 3})
 			sign(w, 3, &wire.Checkpoint{Seq: 4, State: other.Digest(), Sender: 3})

@@ -32,6 +32,8 @@ type replica struct {
 	later  bool           // and taken in by command
 	rotten bool           // its state has been corrupt
 	forgot bool           // it has lost its data
+
+	promised map[wire.Seq]wire.View // the views of its last commits
 }
 
 // state is the replicated state: what was executed stands for all of it.

@@ -44,8 +44,8 @@ func play(lines []string) (kept []string, at int, how string) {
 // playsMax bounds how often shorten plays a script, and commandsMax how many
 // commands it plays in all.
 const (
-	playsMax    = 4000
-	commandsMax = 2_000_000
+	playsMax    = 10_000
+	commandsMax = 5_000_000
 )
 
 // shortening is a search for the shortest script that breaks the same.

@@ -2,6 +2,7 @@ package golden
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 
 	"github.com/quorate/quorate/crypto"
@@ -36,6 +37,7 @@ func (w *World) signed(r *replica, sealed *wire.Sealed) {
 		place, digest = fmt.Sprint(r.id, m.Kind(), m.View, m.Seq), m.Digest
 		w.voted(r, m.Vote)
 		w.committed(r, m.Vote)
+		w.promise(r, m.Vote)
 	case *wire.Checkpoint:
 		if r.rotten {
 			return
@@ -44,6 +46,7 @@ func (w *World) signed(r *replica, sealed *wire.Sealed) {
 	case *wire.ViewChange:
 		place, digest = fmt.Sprint(r.id, m.Kind(), m.View), sealed.Digest()
 		w.truth.changes[fmt.Sprint(m.Sender, m.View)] = sealed.Digest()
+		w.keeps(r, m)
 	case *wire.NewView:
 		place, digest = fmt.Sprint(r.id, m.Kind(), m.View), crypto.Sum(sealed.Frame())
 		for _, c := range m.Choices {
@@ -114,6 +117,25 @@ func (w *World) compare(fixed, cast vote) {
 	if cast.seq == fixed.seq && cast.view > fixed.view && cast.digest != fixed.digest {
 		w.print("VIOLATION: n%d has committed %s in view %d, and a replica votes for %s in view %d",
 			fixed.seq, w.names.digest(fixed.digest), fixed.view, w.names.digest(cast.digest), cast.view)
+	}
+}
+
+// promise notes that a replica committed to a batch, which its view changes must
+// show from now on (PBFT §4.4).
+func (w *World) promise(r *replica, v wire.Vote) {
+	if r.promised == nil {
+		r.promised = map[wire.Seq]wire.View{}
+	}
+	r.promised[v.Seq] = max(r.promised[v.Seq], v.View)
+}
+
+// keeps watches that a view change shows what its replica has promised.
+func (w *World) keeps(r *replica, vc *wire.ViewChange) {
+	for _, seq := range slices.Sorted(maps.Keys(r.promised)) {
+		shows := func(c wire.PreparedCert) bool { return c.Seq == seq && c.View >= r.promised[seq] }
+		if seq > vc.Stable.Seq && !r.forgot && !slices.ContainsFunc(vc.Prepared, shows) {
+			w.emit(r.name(), fmt.Sprintf("VIOLATION: its view change to view %d hides n%d, for which it sent a commit", vc.View, seq))
+		}
 	}
 }
 

@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"strconv"
+	"strings"
 	"time"
 )
 
@@ -26,7 +27,7 @@ type Hunt struct {
 // from the first one until the bug shows or the budget is spent. root is the
 // root of the module.
 func (m Mutant) Find(ctx context.Context, root, work string, first uint64) (Hunt, error) {
-	binary, err := m.build(ctx, root, work)
+	binary, err := m.build(ctx, root, work, "./test/sim")
 	if err != nil {
 		return Hunt{}, err
 	}
@@ -52,9 +53,27 @@ func (m Mutant) Find(ctx context.Context, root, work string, first uint64) (Hunt
 	return h, err
 }
 
-// build compiles the simulator's tests with the changed files in place of the
+// Breaks builds the tests of package golden with the bug, in directory work, and
+// tells whether the scenario in a file of testdata/found fails.
+func (m Mutant) Breaks(ctx context.Context, root, work, scenario string) (bool, error) {
+	binary, err := m.build(ctx, root, work, "./test/golden")
+	if err != nil {
+		return false, err
+	}
+	name := strings.TrimSuffix(filepath.Base(scenario), ".txt")
+	run := exec.CommandContext(ctx, binary, "-test.run", "^TestScenarios$/^found$/^"+name+"$") //nolint:gosec // our own binary
+	run.Dir = filepath.Join(root, "test", "golden")
+	out, err := run.CombinedOutput()
+	var failed *exec.ExitError
+	if err != nil && !errors.As(err, &failed) {
+		return false, err
+	}
+	return strings.Contains(string(out), "VIOLATION"), nil
+}
+
+// build compiles the tests of a package with the changed files in place of the
 // real ones.
-func (m Mutant) build(ctx context.Context, root, work string) (string, error) {
+func (m Mutant) build(ctx context.Context, root, work, tests string) (string, error) {
 	files, err := m.Apply(root)
 	if err != nil {
 		return "", err
@@ -77,7 +96,7 @@ func (m Mutant) build(ctx context.Context, root, work string) (string, error) {
 	if err := os.WriteFile(list, data, 0o600); err != nil {
 		return "", err
 	}
-	build := exec.CommandContext(ctx, "go", "test", "-c", "-overlay", list, "-o", binary, "./test/sim") //nolint:gosec // our own
+	build := exec.CommandContext(ctx, "go", "test", "-c", "-overlay", list, "-o", binary, tests) //nolint:gosec // our own
 	build.Dir = root
 	if out, err := build.CombinedOutput(); err != nil {
 		return "", fmt.Errorf("mutant %s does not compile: %w\n%s", m.Name, err, out)

@@ -4,7 +4,10 @@ import (
 	"flag"
 	"go/parser"
 	"go/token"
+	"os"
 	"path/filepath"
+	"regexp"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -69,6 +72,41 @@ func TestHuntFindsEveryMutant(t *testing.T) {
 			t.Errorf("%s: not found in %d schedules (%s): %s", m.Name, m.Budget, h.Time, m.Law)
 		default:
 			t.Logf("%-32s found after %5d schedules, %6.1f s: %s", m.Name, h.Schedules, h.Time.Seconds(), h.How)
+		}
+	}
+}
+
+// TestFoundScenariosNameTheirMutants also plays them on those, if TestHunt plays:
+// what was recorded from a mutant breaks on it, and holds on the real core.
+func TestFoundScenariosNameTheirMutants(t *testing.T) {
+	base, err := filepath.Abs(root)
+	if err != nil {
+		t.Fatal(err)
+	}
+	paths, err := filepath.Glob(filepath.Join(base, "test", "golden", "testdata", "found", "*.txt"))
+	if err != nil || len(paths) < 2 {
+		t.Fatalf("%d scenarios, %v", len(paths), err)
+	}
+	all := load(t)
+	for _, path := range paths {
+		text, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		named := regexp.MustCompile(`Found on the mutant ([a-z-]+)\.`).FindSubmatch(text)
+		if named == nil {
+			continue // found in the product
+		}
+		i := slices.IndexFunc(all, func(m Mutant) bool { return m.Name == string(named[1]) })
+		if i < 0 {
+			t.Errorf("%s names mutant %s, which is not there", path, named[1])
+			continue
+		}
+		if *sample == 0 {
+			continue
+		}
+		if broke, err := all[i].Breaks(t.Context(), base, t.TempDir(), path); err != nil || !broke {
+			t.Errorf("%s holds on mutant %s: %v", path, named[1], err)
 		}
 	}
 }

@@ -209,7 +209,7 @@ func TestWatchingChangesNothing(t *testing.T) {
 				executed[m.Node] = m.Seq
 			}
 		}
-		if res := Run(o); res.Trace != plain.Trace || len(executed) != o.Replicas {
+		if res := Run(o); res.Trace != plain.Trace || len(executed) != o.Replicas+o.Twins {
 			t.Errorf("seed %d: the run is another one, or %d of %d replicas execute", seed, len(executed), o.Replicas)
 		}
 	}

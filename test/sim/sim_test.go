@@ -54,7 +54,8 @@ func TestSeedsHoldEveryProperty(t *testing.T) {
 				o.Marks = true
 				res := Run(o)
 				if res.Violation != nil {
-					t.Errorf("seed %d: %v\n\ttrace: go test ./test/sim -run OneSeed -v -seed %d", seed, res.Violation, seed)
+					t.Errorf("seed %d: %v\n\ttrace: go test ./test/sim -run OneSeed -v -seed %d"+
+						"\n\tscenario: go test ./test/golden -run SeedsBecome -v -seed %d -write found.txt", seed, res.Violation, seed, seed)
 				}
 				mu.Lock()
 				total.Add(res.Counters)
