@@ -69,7 +69,7 @@ func floodingRows() []Scenario {
 		},
 		{
 			Name: "greedy-client", Faulty: "a client floods requests, with operations as large as allowed, and larger", Stake: "SLO MEM",
-			Seen: "the others' wait is bounded",
+			Seen: "the others' wait is bounded; no view change",
 			Sim:  greedyClient,
 			Real: realGreedy,
 		},
@@ -207,6 +207,9 @@ func greedyClient(p *Play) {
 		},
 	)
 	p.Finally("nobody else waits longer than T", func(s *Seen) error { return waits(s, timeout) })
+	p.Never("the flood deposes a primary", func(c *sim.Control) bool {
+		return !everyone(c, func(g sim.Glimpse) bool { return g.View == 0 })
+	})
 }
 
 // flood submits a round of requests, and schedules the next.
