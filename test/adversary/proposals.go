@@ -7,19 +7,23 @@ import (
 )
 
 // SplitPrePrepare returns a primary that proposes one batch to f backups and
-// another to the rest, for every number. With votes it commits to both besides.
+// another to the rest, for every number. With votes it prepares and commits what
+// each was told, and then the other batch too.
 func SplitPrePrepare(votes bool) Strategy {
 	return rewriting("proposes two batches", func(env Env, to wire.ReplicaID, m *wire.PrePrepare) ([]wire.Message, bool) {
 		if m.Batch.IsNull() {
 			return nil, false
 		}
 		first, second := m, retold(m)
-		said := []wire.Message{first}
+		told, other := first, second
 		if rank(env, to) >= env.Faults() {
-			said[0] = second
+			told, other = second, first
 		}
+		said := []wire.Message{told}
 		if votes {
-			said = append(said, &wire.Commit{Vote: unsigned(first.Vote)}, &wire.Commit{Vote: unsigned(second.Vote)})
+			for _, pp := range []*wire.PrePrepare{told, other} {
+				said = append(said, &wire.Prepare{Vote: unsigned(pp.Vote)}, &wire.Commit{Vote: unsigned(pp.Vote)})
+			}
 		}
 		return said, true
 	})

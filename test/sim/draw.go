@@ -28,6 +28,9 @@ func FromSeed(seed uint64) Options {
 	d.weather(&o)
 	d.mishaps(&o)
 	d.pace(&o)
+	if d.oneIn(4) {
+		d.duel(&o)
+	}
 	o.History = seed%4 == 1
 	return o.withDefaults().withoutFunctions()
 }
@@ -177,9 +180,6 @@ func (d drawing) faults(o *Options) {
 			*kinds[d.IntN(len(kinds))]++
 		}
 	}
-	if d.oneIn(4) {
-		d.duel(o)
-	}
 	d.endings(o)
 	if o.Losses+o.BadDisks > 0 { // a replica that rejoins waits for windows to pass
 		o.Interval, o.Window, o.Operations = min(o.Interval, 3), min(o.Window, 6), o.Operations+20
@@ -191,10 +191,20 @@ func (d drawing) faults(o *Options) {
 // done, or against who comes back.
 func (d drawing) duel(o *Options) {
 	o.Losses, o.Rots, o.Skews, o.BadDisks, o.Backups, o.Twins = 0, 0, 0, 0, 0, 0
+	o.SafetyOnly, o.Deaths = false, 0
 	named := adversary.Catalogue()
-	o.Liars, o.Strategy, o.LiarLeads = 1, named[d.IntN(len(named))].Name, d.oneIn(2)
+	o.Liars, o.Strategy, o.LiarLeads = 1, named[d.IntN(len(named))].Name, !d.oneIn(3)
 	o.Clients = max(o.Clients, 2)
 	o.Restless = d.IntN(o.Clients)
+	if d.oneIn(2) { // nothing else disturbs it, and so nothing else saves the others
+		o.Loss, o.Duplication, o.Replay, o.Corruption, o.Drift = 0, 0, 0, 0, 0
+		for _, fault := range []*int{
+			&o.Partitions, &o.Mutes, &o.LinkMax, &o.Clogs, &o.Cuts, &o.Shuns, &o.Pauses, &o.Jumps, &o.Bursts,
+			&o.FlushFailures, &o.FullDisks, &o.Crashes, &o.Snipes, &o.Scrambles, &o.Ambushes, &o.Outlaws,
+		} {
+			*fault = 0
+		}
+	}
 }
 
 // pace draws how much of a run is idle talk: ticks and statuses were most of its

@@ -186,7 +186,7 @@ func (o *oracle) signed(n *node, sealed *wire.Sealed) {
 	}
 }
 
-// observe checks O9, and that a state is wrong only where it has rotted.
+// observe counts, tells and checks what replicas observe.
 func (o *oracle) observe(n *node, observations []core.Observation) {
 	for _, obs := range observations {
 		o.w.counters.observe(obs)
@@ -200,28 +200,34 @@ func (o *oracle) observe(n *node, observations []core.Observation) {
 		if o.w.tracing() {
 			o.w.tell("R%d %s", n.id, core.Describe(obs))
 		}
-		switch obs := obs.(type) {
-		case core.Misbehaved:
-			o.accused(n, obs)
-		case core.Diverged:
-			if n.fault == "" {
-				o.w.breach(lawState, "R%d diverges at %d", n.id, obs.Seq)
-			}
-		case core.BecameStable:
-			if n.rot && obs.Seq > n.rotAt {
-				o.w.breach(lawState, "R%d takes checkpoint %d for its own, and its state has changed by itself", n.id, obs.Seq)
-			}
-		case core.LeftView:
-			o.w.note(markObserve, n.id, 0, uint64(obs.View))
-		case core.EnteredView:
-			o.w.note(markObserve, n.id, 1, uint64(obs.View))
-		case core.Refused, core.Accepted, core.BecamePrepared, core.BecameCommitted,
-			core.FellBehind, core.CaughtUp, core.Rejoined:
-		case core.Contradicted:
-			if !n.byzantine {
-				o.w.breach(lawAgreement, "R%d holds two commit certificates of %d, of views %d and %d", n.id, obs.Seq, obs.View, obs.Other)
-			}
+		o.judge(n, obs)
+	}
+}
+
+// judge checks O9, that a state is wrong only where it has rotted and is not
+// taken for right there, and that no correct replica sees agreement broken.
+func (o *oracle) judge(n *node, obs core.Observation) {
+	switch obs := obs.(type) {
+	case core.Misbehaved:
+		o.accused(n, obs)
+	case core.Diverged:
+		if n.fault == "" {
+			o.w.breach(lawState, "R%d diverges at %d", n.id, obs.Seq)
 		}
+	case core.BecameStable:
+		if n.rot && obs.Seq > n.rotAt {
+			o.w.breach(lawState, "R%d takes checkpoint %d for its own, and its state has changed by itself", n.id, obs.Seq)
+		}
+	case core.LeftView:
+		o.w.note(markObserve, n.id, 0, uint64(obs.View))
+	case core.EnteredView:
+		o.w.note(markObserve, n.id, 1, uint64(obs.View))
+	case core.Contradicted:
+		if !n.byzantine {
+			o.w.breach(lawAgreement, "R%d holds two commit certificates of %d, of views %d and %d", n.id, obs.Seq, obs.View, obs.Other)
+		}
+	case core.Refused, core.Accepted, core.BecamePrepared, core.BecameCommitted,
+		core.FellBehind, core.CaughtUp, core.Rejoined:
 	}
 }
 

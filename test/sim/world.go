@@ -251,6 +251,28 @@ func (w *world) finished() bool {
 			return false
 		}
 	}
+	return w.together()
+}
+
+// together tells whether everybody is in the highest view that a quorum has
+// entered, or asks for a higher one: who is behind in view gets there without
+// new traffic.
+func (w *world) together() bool {
+	in := map[wire.View]int{}
+	common := wire.View(0)
+	for _, n := range w.nodes {
+		if n.counts() && n.replica.Active() {
+			v := n.replica.View()
+			if in[v]++; in[v] >= w.quorum.Strong() {
+				common = max(common, v)
+			}
+		}
+	}
+	for _, n := range w.nodes {
+		if n.counts() && (n.replica.View() < common || n.replica.View() == common && !n.replica.Active()) {
+			return false
+		}
+	}
 	return true
 }
 
