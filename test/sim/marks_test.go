@@ -13,8 +13,9 @@ import (
 	"testing"
 )
 
-// marksAfter is how many seeds reach every mark.
-const marksAfter = 2000
+// marksAfter is how many seeds must reach every mark: some are reached once in
+// thousands.
+const marksAfter = 20_000
 
 // unreached are reasons of the core that no simulated run gives, and why that is
 // right.
@@ -22,11 +23,14 @@ func unreached() map[string]string {
 	return map[string]string{
 		"a prepared certificate is of a later view":                  "the decoder refuses it",
 		"the primary's pre-prepare is its vote; it sends no prepare": "the decoder refuses it",
+		"its batch is larger than # bytes":                           "needs large operations and a liar that packs too many of them",
+		"the new view's checkpoint covers its number":                "needs a liar that proposes below the checkpoint it has just announced",
 	}
 }
 
-// checkMarks requires that every reason that the core's source can give was given.
-func checkMarks(t *testing.T, marks Marks) {
+// checkMarks tells which reasons that the core's source can give were not given;
+// after enough seeds each must have been.
+func checkMarks(t *testing.T, marks Marks, enough bool) {
 	t.Helper()
 	given := map[string]bool{}
 	for mark := range marks {
@@ -36,10 +40,11 @@ func checkMarks(t *testing.T, marks Marks) {
 	allowed := unreached()
 	for _, why := range reasons(t) {
 		switch _, known := allowed[why]; {
-		case !given[why] && !known:
+		case given[why] || known:
+		case enough:
+			t.Errorf("no run reached this: %q", why)
+		default:
 			t.Logf("no run reached this: %q", why)
-		case given[why] && known:
-			t.Errorf("%q is said to be out of reach, and was reached", why)
 		}
 	}
 	for _, name := range slices.Sorted(maps.Keys(marks)) {
