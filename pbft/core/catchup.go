@@ -37,6 +37,7 @@ type answered struct {
 	status, committed, bodies, changes int
 	proposed                           int                           // bytes of batches proposed again
 	disputes                           int                           // of a state
+	searched                           int                           // the archive, for what its view changes hide
 	certs                              int                           // own certificates that contradict what it says
 	proofs                             [wire.EvidenceChoices + 1]int // of its lies, told to everyone
 }

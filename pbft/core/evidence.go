@@ -10,8 +10,9 @@ import (
 // each replica, while there is room, and some pairs of certificates that
 // contradict each other.
 const (
-	proofsBytesMax = 16 << 20
-	conflictsMax   = 16
+	proofsBytesMax     = 16 << 20
+	firstProofBytesMax = 1 << 20 // of the first one against a replica, if there is no room otherwise
+	conflictsMax       = 16
 )
 
 // proofs are the lies that a replica keeps, over restarts too.
@@ -26,10 +27,20 @@ func (p *proofs) has(proof wire.EvidenceKind, culprit wire.ReplicaID) bool {
 	return slices.ContainsFunc(p.kept, func(e *wire.Evidence) bool { return e.Proof == proof && e.Culprit == culprit })
 }
 
+// against tells whether the replica keeps any proof against culprit.
+func (p *proofs) against(culprit wire.ReplicaID) bool {
+	return slices.ContainsFunc(p.kept, func(e *wire.Evidence) bool { return e.Culprit == culprit })
+}
+
 // add keeps e and returns true if it is the first of its kind and there is room.
+// For the first one against a replica there is, unless it is very long: large
+// proofs against some liars must not hide the others.
 func (p *proofs) add(e *wire.Evidence) bool {
+	if p.has(e.Proof, e.Culprit) {
+		return false
+	}
 	size := len(wire.Encode(e))
-	if p.has(e.Proof, e.Culprit) || p.bytes+size > proofsBytesMax {
+	if p.bytes+size > proofsBytesMax && (size > firstProofBytesMax || p.against(e.Culprit)) {
 		return false
 	}
 	p.kept = append(p.kept, e)
@@ -85,6 +96,11 @@ func (r *Replica) convictNewView(nv *wire.NewView, changes []*wire.ViewChange, f
 // accuse keeps, reports and spreads a proof that this replica found.
 func (r *Replica) accuse(e *wire.Evidence, fx *Effects) {
 	r.keepProof(e, fx)
+	r.tellProof(e, fx)
+}
+
+// tellProof reports and spreads a proof, so often and no more.
+func (r *Replica) tellProof(e *wire.Evidence, fx *Effects) {
 	if !r.mayAnswer(e.Culprit, func(a *answered) *int { return &a.proofs[e.Proof] }) {
 		return
 	}
@@ -104,14 +120,15 @@ func (r *Replica) keepProof(e *wire.Evidence, fx *Effects) bool {
 
 // onEvidence acts on a proof that another replica found: it is kept and, when it
 // is news, passed on, for whoever found it may fail before others have it; and a
-// primary that lied in the current view is left at once.
+// primary that lied in the current view is left at once. What there is no room for
+// is not passed on: it would be news each time, and go round for ever.
 func (r *Replica) onEvidence(e *wire.Evidence, fx *Effects) {
 	if e.Check(r.q.Replicas()) != nil {
 		return
 	}
-	news := !r.proofs.has(e.Proof, e.Culprit)
+	news := r.keepProof(e, fx)
 	if news {
-		r.accuse(e, fx)
+		r.tellProof(e, fx)
 	}
 	view, led := e.Led(r.q.Replicas())
 	if !led || view != r.view {
@@ -156,20 +173,53 @@ func (r *Replica) repeatProofs(fx *Effects) {
 	}
 }
 
-// searchChange looks, in all commits of its sender that are here, for one that a
-// view change hides.
+// searchChange looks, in the commits of its sender that are here, for one that a
+// view change hides. One is enough: a view change may hide all that was archived.
 func (r *Replica) searchChange(vc *wire.ViewChange, fx *Effects) {
+	commit := r.hiddenInSlots(vc)
+	if commit == nil {
+		commit = r.hiddenInArchive(vc)
+	}
+	if commit != nil {
+		r.convict(wire.EvidenceHidden, commit, vc, fx)
+	}
+}
+
+// hiddenInSlots returns a commit of vc's sender above the low watermark that vc
+// hides, or nil.
+func (r *Replica) hiddenInSlots(vc *wire.ViewChange) *wire.Commit {
 	for _, s := range r.slots {
 		if s.commits.votes != nil {
-			r.compareCommit(r.view, s.seq, s.commits.votes[vc.Sender], vc, fx)
+			v := s.commits.votes[vc.Sender]
+			commit := wire.Vote{View: r.view, Seq: s.seq, Digest: v.digest, Sender: vc.Sender, Signature: v.signature}
+			if v.cast && vc.Hides(&commit) {
+				return &wire.Commit{Vote: commit}
+			}
 		}
-		r.compareCert(s.committed, vc, fx)
+		if commit := s.committed.CommitOf(vc.Sender); commit != nil && vc.Hides(&commit.Vote) {
+			return commit
+		}
+	}
+	return nil
+}
+
+// hiddenInArchive is hiddenInSlots for what was collected. The archive is long,
+// and a view change costs its sender nothing: it is searched so often and no more,
+// and not for one who is convicted of this already.
+func (r *Replica) hiddenInArchive(vc *wire.ViewChange) *wire.Commit {
+	if len(r.archive.entries) == 0 || vc.Stable.Seq >= r.low || r.proofs.has(wire.EvidenceHidden, vc.Sender) ||
+		!r.mayAnswer(vc.Sender, func(a *answered) *int { return &a.searched }) {
+		return nil
 	}
 	for _, entry := range r.archive.entries {
-		if entry.Cert.Seq > vc.Stable.Seq {
-			r.compareCert(&entry.Cert, vc, fx)
+		if entry.Cert.Seq <= vc.Stable.Seq {
+			continue
+		}
+		if commit := entry.Cert.CommitOf(vc.Sender); commit != nil && vc.Hides(&commit.Vote) {
+			return commit
 		}
 	}
+	return nil
 }
 
 // searchProposals looks for a primary that proposed another batch to this replica
@@ -213,17 +263,4 @@ func (c *changing) namedOf(sender wire.ReplicaID) *heldChange {
 		return nil
 	}
 	return c.named[sender]
-}
-
-func (r *Replica) compareCommit(view wire.View, seq wire.Seq, v vote, vc *wire.ViewChange, fx *Effects) {
-	commit := wire.Vote{View: view, Seq: seq, Digest: v.digest, Sender: vc.Sender, Signature: v.signature}
-	if v.cast && vc.Hides(&commit) {
-		r.convict(wire.EvidenceHidden, &wire.Commit{Vote: commit}, vc, fx)
-	}
-}
-
-func (r *Replica) compareCert(cert *wire.CommitCert, vc *wire.ViewChange, fx *Effects) {
-	if commit := cert.CommitOf(vc.Sender); commit != nil && vc.Hides(&commit.Vote) {
-		r.convict(wire.EvidenceHidden, commit, vc, fx)
-	}
 }

@@ -114,7 +114,7 @@ func (c Config) Bounds(limits wire.Limits) Sizes {
 		NewViews:    most(n+2, wire.KindNewView),
 		Checkpoints: Size{Entries: window / interval},
 		Snapshots:   Size{Entries: slots/interval + 1},
-		Proofs:      Size{n*int(wire.EvidenceChoices) + conflictsMax, proofsBytesMax},
+		Proofs:      Size{n*int(wire.EvidenceChoices) + conflictsMax, proofsBytesMax + n*firstProofBytesMax},
 		Turns:       Size{Entries: turnsMax},
 	}
 }
