@@ -94,7 +94,7 @@ func (r *Replica) onStatus(st *wire.Status, fx *Effects) {
 		fx.Send = append(fx.Send, Send{To: st.Sender, Message: &wire.StableProof{Cert: r.stable}})
 	}
 	for _, seq := range slices.Sorted(maps.Keys(r.snapshots)) {
-		if seq > st.Stable && seq > r.low {
+		if seq > st.Stable && seq > r.low && r.mayPromise(seq) {
 			r.tell(st.Sender, &wire.Checkpoint{Seq: seq, State: r.snapshots[seq], Sender: r.id}, fx)
 		}
 	}

@@ -13,14 +13,25 @@ func (r *Replica) onSnapshotted(ev Snapshotted, fx *Effects) {
 		return
 	}
 	r.snapshots[ev.Seq], r.taken = ev.State, ev.Seq
-	fx.persist(CheckpointRecord(ev))
+	if r.mayPromise(ev.Seq) {
+		r.promises[ev.Seq] = ev.State
+		fx.persist(CheckpointRecord(ev))
+		r.say(&wire.Checkpoint{Seq: ev.Seq, State: ev.State, Sender: r.id}, fx)
+	}
 	r.disputeAll(ev.Seq, fx)
-	r.say(&wire.Checkpoint{Seq: ev.Seq, State: ev.State, Sender: r.id}, fx)
 	r.maybeStable(ev.Seq, fx)
 	if r.ahead != nil {
 		r.learn(r.ahead, fx)
 	}
 	r.execute(fx)
+}
+
+// mayPromise tells whether the replica may sign a checkpoint of its snapshot of
+// seq. One whose state was wrong, and was replaced, may have signed another there:
+// the right one then comes from the others, for two would prove a lie.
+func (r *Replica) mayPromise(seq wire.Seq) bool {
+	promised, ok := r.promises[seq]
+	return !ok || promised == r.snapshots[seq]
 }
 
 func (r *Replica) onCheckpoint(ev Received, m *wire.Checkpoint, fx *Effects) {
@@ -123,6 +134,7 @@ func (r *Replica) settle(cert *wire.CheckpointCert) {
 	maps.DeleteFunc(r.placed, func(_ crypto.Digest, seq wire.Seq) bool { return upTo(seq) })
 	maps.DeleteFunc(r.checkpoints, func(seq wire.Seq, _ *ballot) bool { return upTo(seq) })
 	maps.DeleteFunc(r.snapshots, func(seq wire.Seq, _ crypto.Digest) bool { return upTo(seq) })
+	maps.DeleteFunc(r.promises, func(seq wire.Seq, _ crypto.Digest) bool { return upTo(seq) })
 	if r.ahead != nil && upTo(r.ahead.Seq) {
 		r.ahead = nil
 	}

@@ -320,6 +320,9 @@ func TestASilentReplicaSignsNothing(t *testing.T) {
 			}
 			s.chance()
 		}
+		for i := 0; i < 20_000 && rejoined == 0; i++ { // the silence of one run must end
+			s.chance()
+		}
 		if s.problem != "" {
 			t.Fatal(s.problem)
 		}

@@ -36,7 +36,8 @@ type Replica struct {
 	low         wire.Seq // h, the last stable checkpoint
 	stable      wire.CheckpointCert
 	checkpoints map[wire.Seq]*ballot // votes for numbers above low
-	snapshots   map[wire.Seq]crypto.Digest
+	snapshots   map[wire.Seq]crypto.Digest // own states after numbers above low
+	promises    map[wire.Seq]crypto.Digest // what it signed checkpoints of, for those numbers
 	taken       wire.Seq             // the newest own snapshot
 	ahead       *wire.CheckpointCert // of a number that is not executed, or not snapshotted, yet
 
@@ -82,6 +83,7 @@ func New(cfg Config, restored Restored) (*Replica, error) {
 		placed:      map[crypto.Digest]wire.Seq{},
 		checkpoints: map[wire.Seq]*ballot{},
 		snapshots:   map[wire.Seq]crypto.Digest{},
+		promises:    map[wire.Seq]crypto.Digest{},
 		pool:        newPool(),
 		change:      changing{votes: make([]*heldChange, n), candidates: make([]*candidate, n)},
 		early:       newBuffer(n),

@@ -31,7 +31,10 @@ func (r *Replica) restore(rec Record) {
 		r.restoreNewView(rec.NewView)
 	case CheckpointRecord:
 		if rec.Seq > r.low {
-			r.snapshots[rec.Seq] = rec.State
+			r.promises[rec.Seq] = rec.State
+			if _, here := r.snapshots[rec.Seq]; !here {
+				r.snapshots[rec.Seq] = rec.State
+			}
 		}
 	case StableRecord:
 		r.settle(&rec.Cert)
@@ -143,8 +146,11 @@ func (r *Replica) onStart(ev Start, fx *Effects) {
 		fx.persist(RejoinRecord{Open: true, View: r.rejoin.floor})
 	}
 	for _, seq := range slices.Sorted(maps.Keys(r.snapshots)) {
-		fx.persist(CheckpointRecord{seq, r.snapshots[seq]})
-		r.say(&wire.Checkpoint{Seq: seq, State: r.snapshots[seq], Sender: r.id}, fx)
+		if r.mayPromise(seq) {
+			r.promises[seq] = r.snapshots[seq]
+			fx.persist(CheckpointRecord{seq, r.snapshots[seq]})
+			r.say(&wire.Checkpoint{Seq: seq, State: r.snapshots[seq], Sender: r.id}, fx)
+		}
 	}
 	if r.active {
 		r.resumeVotes(fx)
@@ -198,8 +204,8 @@ func (r *Replica) Base() []Record {
 	if j := r.rejoin; j != nil {
 		base = append(base, RejoinRecord{Open: !j.closed, Until: j.until, View: j.floor})
 	}
-	for _, seq := range slices.Sorted(maps.Keys(r.snapshots)) {
-		base = append(base, CheckpointRecord{seq, r.snapshots[seq]})
+	for _, seq := range slices.Sorted(maps.Keys(r.promises)) {
+		base = append(base, CheckpointRecord{seq, r.promises[seq]})
 	}
 	for _, s := range r.slots {
 		base = append(base, s.unvoted()...)

@@ -41,7 +41,7 @@ func (r *Replica) Sizes() Sizes {
 		Clients:     Size{Entries: len(r.clients.clients)},
 		Archive:     Size{len(r.archive.entries), r.archive.bytes},
 		Checkpoints: Size{Entries: len(r.checkpoints)},
-		Snapshots:   Size{Entries: len(r.snapshots)},
+		Snapshots:   Size{Entries: max(len(r.snapshots), len(r.promises))},
 		Proofs:      Size{len(r.proofs.kept) + len(r.proofs.conflicts), r.proofs.bytes},
 		Turns:       Size{Entries: len(r.pace.turns)},
 	}

@@ -148,8 +148,8 @@ func (o *oracle) converged() {
 	}
 }
 
-// signed checks O8: everything that leaves a correct replica. The checkpoints of
-// one whose state has changed by itself are wrong, and right when repaired.
+// signed checks O8: everything that leaves a correct replica, also one whose state
+// has changed by itself.
 func (o *oracle) signed(n *node, sealed *wire.Sealed) {
 	if n.byzantine {
 		return
@@ -168,9 +168,7 @@ func (o *oracle) signed(n *node, sealed *wire.Sealed) {
 		o.votes.commit(n, m.Vote)
 		o.promises.commit(m.Vote)
 	case *wire.Checkpoint:
-		if n.fault != rotten {
-			once(m.Kind(), 0, m.Seq, m.State)
-		}
+		once(m.Kind(), 0, m.Seq, m.State)
 	case *wire.ViewChange:
 		once(m.Kind(), m.View, 0, sealed.Digest())
 		if hidden := o.promises.hidden(m); hidden != 0 {

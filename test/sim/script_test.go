@@ -242,3 +242,34 @@ func TestExcessOfLiarsIsAsked(t *testing.T) {
 		t.Errorf("the violation is %s", got)
 	}
 }
+
+// TestCoalitionIsProvenGuilty has f+1 replicas break agreement on purpose. What
+// holds even then, holds: the liars are convicted, and nobody else.
+func TestCoalitionIsProvenGuilty(t *testing.T) {
+	broken, convicted := 0, 0
+	for seed := range uint64(20) {
+		o := FromSeed(seed).On(4).Honest()
+		o.Seed, o.Excess, o.Liveness, o.RealStorage, o.Patience = seed, true, false, false, 2*time.Second
+		c := adversary.NewCoalition(0, 3)
+		o.Byzantine = map[wire.ReplicaID]func() adversary.Strategy{0: c.Strategy, 3: c.Strategy}
+		res := Run(o)
+		if res.Violation != nil {
+			t.Errorf("seed %d: %v", seed, res.Violation)
+		}
+		for _, v := range res.Oracles {
+			if v.Name == lawAgreement.String() && v.Err != nil {
+				broken++
+			}
+		}
+		if res.Accused[0] > 0 && res.Accused[3] > 0 {
+			convicted++
+		}
+		if res.Accused[1]+res.Accused[2] > 0 {
+			t.Errorf("seed %d: a correct replica is accused: %v", seed, res.Accused)
+		}
+	}
+	if broken == 0 || convicted == 0 {
+		t.Errorf("of 20 coalitions %d broke agreement, and %d were convicted whole", broken, convicted)
+	}
+	t.Logf("of 20 coalitions %d broke agreement, and %d were convicted whole", broken, convicted)
+}
