@@ -35,11 +35,11 @@ type Replica struct {
 
 	low         wire.Seq // h, the last stable checkpoint
 	stable      wire.CheckpointCert
-	checkpoints map[wire.Seq]*ballot // votes for numbers above low
+	checkpoints map[wire.Seq]*ballot       // votes for numbers above low
 	snapshots   map[wire.Seq]crypto.Digest // own states after numbers above low
 	promises    map[wire.Seq]crypto.Digest // what it signed checkpoints of, for those numbers
-	taken       wire.Seq             // the newest own snapshot
-	ahead       *wire.CheckpointCert // of a number that is not executed, or not snapshotted, yet
+	taken       wire.Seq                   // the newest own snapshot
+	ahead       *wire.CheckpointCert       // of a number that is not executed, or not snapshotted, yet
 
 	executed wire.Seq
 	history  crypto.Digest

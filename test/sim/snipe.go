@@ -12,18 +12,18 @@ import (
 // just then, and just there is what a replica must not forget.
 type snipe struct {
 	kind  wire.Kind // of the message; 0 for a view that was entered
-	spare int       // so many receivers still get it
+	spare int       // so many receivers still get it, or entries go unharmed
 	all   bool      // everyone crashes
 }
 
 // lieInWait sets a snipe. It goes to the first replica that it fits.
 func (w *world) lieInWait() {
 	kinds := [...]wire.Kind{
-		0, wire.KindNewView, wire.KindNewView, wire.KindViewChange,
+		0, 0, wire.KindNewView, wire.KindNewView, wire.KindViewChange,
 		wire.KindPrePrepare, wire.KindPrepare, wire.KindCommit, wire.KindCheckpoint,
 	}
 	w.snipes = append(w.snipes, snipe{
-		kind: kinds[w.rng.IntN(len(kinds))], spare: w.rng.IntN(w.o.Replicas + 1), all: w.rng.IntN(3) == 0,
+		kind: kinds[w.rng.IntN(len(kinds))], spare: w.rng.IntN(w.o.Replicas + 1), all: w.rng.IntN(2) == 0,
 	})
 }
 
@@ -46,6 +46,10 @@ func (w *world) snipeEntered(n *node, obs core.Observation) {
 		return
 	}
 	for i, s := range w.snipes {
+		if s.kind == 0 && s.spare > 0 {
+			w.snipes[i].spare--
+			return
+		}
 		if s.kind == 0 {
 			shot := w.snipes[i]
 			w.snipes = append(w.snipes[:i:i], w.snipes[i+1:]...)
