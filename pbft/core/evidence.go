@@ -122,7 +122,7 @@ func (r *Replica) keepProof(e *wire.Evidence, fx *Effects) bool {
 // is news, passed on, for whoever found it may fail before others have it; and a
 // primary that lied in the current view is left at once. What there is no room for
 // is not passed on: it would be news each time, and go round for ever.
-func (r *Replica) onEvidence(e *wire.Evidence, fx *Effects) {
+func (r *Replica) onEvidence(from wire.ReplicaID, e *wire.Evidence, fx *Effects) {
 	if e.Check(r.q.Replicas()) != nil {
 		return
 	}
@@ -134,9 +134,8 @@ func (r *Replica) onEvidence(e *wire.Evidence, fx *Effects) {
 	if !led || view != r.view {
 		return
 	}
-	if !news {
-		at, seq := e.Place(r.q.Replicas())
-		fx.observe(Misbehaved{at, seq, e})
+	if !news && from != r.id {
+		r.tellProof(e, fx) // or else the culprit drives one replica out of the view, alone
 	}
 	r.leave(r.view+1, "the primary provably lied", fx)
 }

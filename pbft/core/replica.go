@@ -161,7 +161,7 @@ func (r *Replica) onReceived(ev Received, fx *Effects) {
 	case *wire.StableProof:
 		r.onStableProof(ev.From, &m.Cert, fx)
 	case *wire.Evidence:
-		r.onEvidence(m, fx)
+		r.onEvidence(ev.From, m, fx)
 	case *wire.CommitProof:
 		r.onCommitProof(ev.From, &m.Cert, fx)
 	case *wire.Reply, *wire.Refusal, *wire.Ask, *wire.Report, *wire.FetchPieces, *wire.Piece,
