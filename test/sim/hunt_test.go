@@ -49,7 +49,7 @@ func huntOne(seed uint64) (found string) {
 		}
 	}()
 	if res := Run(FromSeed(seed)); res.Violation != nil {
-		return fmt.Sprintf("%.120s", res.Broken()+" "+fmt.Sprint(res.Violation))
+		return fmt.Sprintf("%.120s", fmt.Sprint(res.Violation))
 	}
 	return ""
 }
