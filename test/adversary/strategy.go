@@ -51,7 +51,7 @@ type Strategy interface {
 	Hear(env Env, from wire.ReplicaID, m *wire.Sealed) []*wire.Sealed
 	// Answer returns what goes to a client in place of m, a wire.Reply.
 	Answer(env Env, m *wire.Sealed) []*wire.Sealed
-	// Tick is called every hundredth of the request timeout.
+	// Tick is called many times in a request timeout.
 	Tick(env Env)
 }
 

@@ -12,9 +12,10 @@ import (
 
 // Flags of the test.
 var (
-	seeds = flag.Uint64("seeds", 300, "how many seeds TestSeedsHoldEveryProperty runs")
-	first = flag.Uint64("first", 1, "the first seed of TestSeedsHoldEveryProperty")
-	one   = flag.Uint64("seed", 0, "run this seed alone and print its trace")
+	seeds  = flag.Uint64("seeds", 300, "how many seeds TestSeedsHoldEveryProperty runs")
+	first  = flag.Uint64("first", 1, "the first seed of TestSeedsHoldEveryProperty")
+	signed = flag.Bool("signed", false, "run TestSeedsHoldEveryProperty with real signatures")
+	one    = flag.Uint64("seed", 0, "run this seed alone and print its trace")
 )
 
 // TestMain lets garbage lie longer, for a run keeps little of what it makes: next
@@ -51,7 +52,7 @@ func TestSeedsHoldEveryProperty(t *testing.T) {
 		wg.Go(func() {
 			for seed := range next {
 				o := FromSeed(seed)
-				o.Marks = true
+				o.Marks, o.RealSignatures = true, o.RealSignatures || *signed
 				res := Run(o)
 				if res.Violation != nil {
 					t.Errorf("seed %d: %v\n\ttrace: go test ./test/sim -run OneSeed -v -seed %d"+
