@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"runtime"
 	"runtime/debug"
@@ -172,5 +171,6 @@ func (c *console) concludeFuzz(ctx context.Context, f *fuzzer, r fuzzResult) err
 	if r.Violation == "" {
 		return nil
 	}
-	return errors.New(r.Violation + "\nsimpler: " + r.Shrunk)
+	return fmt.Errorf("%s\nsimpler: %s\nas a golden scenario: go test ./test/golden -run SeedsBecomeScenarios -v -seed %d -write found.txt",
+		r.Violation, r.Shrunk, r.Seed)
 }
