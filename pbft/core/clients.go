@@ -136,6 +136,30 @@ func (t *clientTable) settled(req *wire.Request) bool {
 	return true
 }
 
+// runs tells whether an operation of req would execute in a batch of time now.
+// What lies beyond the client's window is never settled: ordered, it would change
+// nothing, and replicas that are behind would have it ordered again and again. A
+// client that finds the table full is told so in the order, and begins anew.
+func (t *clientTable) runs(req *wire.Request, now wire.Time) bool {
+	var then ClientState
+	switch s, known := t.clients[req.Client]; {
+	case known && req.Session < s.Session, !known && req.Session <= t.floor:
+		return false
+	case known && req.Session == s.Session:
+		then = *s
+	case req.Session > max(t.latest, wire.Session(max(now, 0))+sessionLead): //nolint:gosec // not negative
+		return false
+	}
+	then.raise(min(req.Acked, req.Number-1))
+	for i := range req.Ops {
+		n := req.Number + wire.Number(i) //nolint:gosec // an index is small
+		if !then.done(n) && n <= then.Low+ClientWindowMax {
+			return true
+		}
+	}
+	return false
+}
+
 // take decides, at its place in the order, what happens to each operation of
 // req, and remembers it.
 func (t *clientTable) take(req *wire.Request, orders []Order) []Order {

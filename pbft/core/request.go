@@ -262,7 +262,7 @@ func (r *Replica) refuseRequest(sealed *wire.Sealed, req *wire.Request) wire.Ref
 	case r.rejoin != nil || r.transfer != nil || r.wrong:
 		return wire.RefusalRejoining
 	}
-	if _, waits := r.pool.byDigest[sealed.Digest()]; !waits && r.pool.full(req, &r.cfg) {
+	if _, waits := r.pool.byDigest[sealed.Digest()]; !waits && (r.pool.full(req, &r.cfg) || !r.clients.runs(req, r.now)) {
 		return wire.RefusalOverload
 	}
 	return 0

@@ -55,6 +55,18 @@ func keptRuns() []kept {
 				},
 			},
 		},
+		{
+			"what lies beyond a client's window is not ordered, or whoever is behind has it ordered for ever",
+			[]Options{
+				{
+					Seed: 1017506, Replicas: 7, Faults: 2, Clients: 1, Operations: 12, Outstanding: 1, OpsMax: 1,
+					Interval: 5, Window: 10, InFlight: 4, BatchRequests: 1, ArchiveBytes: 1, ClientsMax: 2, Loss: 0.01,
+					DelayMin: 1000000, DelayMax: 1000000, FlushMax: 9000000, SnapshotMax: 38000000, Crashes: 3,
+					OutageMax: 5000000000, Scrambles: 40, Replay: 0.2, Clogs: 5, Shuns: 4, Jumps: 2, Skews: 1,
+					Tick: 50000000, StatusEvery: 200000000, Outlaws: 1, Turbulence: 9000000000, SegmentBytes: 65536,
+				},
+			},
+		},
 	}
 }
 
