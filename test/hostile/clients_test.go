@@ -198,7 +198,7 @@ func strangeRequests(t *testing.T, s *siege) {
 	r.sends(ask(5, 3), ask(5, 3)) // and back
 	r.answered(t, "the lower number is executed", outcome(key.Public(), 3, wire.OutcomeOK))
 	r.sends(ask(5, 100_000))
-	r.answered(t, "a number outside the window has no result", outcome(key.Public(), 100_000, wire.OutcomeWindow))
+	r.answered(t, "a number outside the window is refused", refusal(key.Public(), wire.RefusalOverload))
 	r.sends(ask(4, 1))
 	r.answered(t, "an old session is refused", refusal(key.Public(), wire.RefusalSessionOld))
 	if n := s.executed(t, key.Public()); n != 2 {
