@@ -38,7 +38,7 @@ const (
 
 // Bounds of a configuration.
 const (
-	// RequestTimeoutDefault is how long the oldest request may wait before the
+	// RequestTimeoutDefault is how long a client may wait to be served before the
 	// primary is suspected, unless Config says otherwise.
 	RequestTimeoutDefault = time.Second
 	// RequestTimeoutMin keeps a tick, a hundredth of it, at a millisecond.
@@ -76,7 +76,7 @@ type Config struct {
 	// Listen are the addresses to listen on, as multiaddresses or host:port;
 	// empty means those that the genesis announces.
 	Listen []string
-	// RequestTimeout is the one knob of time: how long the oldest request may
+	// RequestTimeout is the one knob of time: how long a client may
 	// wait before the primary is suspected. All other timers derive from it.
 	// Zero means RequestTimeoutDefault. All replicas should have the same.
 	RequestTimeout time.Duration

@@ -24,7 +24,7 @@ type Config struct {
 	BatchRequestsMax int
 	BatchBytesMax    int
 
-	// RequestTicks is T: how long the oldest known request may wait before the
+	// RequestTicks is T: how long a known client may wait to be served before the
 	// primary is suspected.
 	RequestTicks int
 	// PaceTicks is how long a client may wait for its turn, most of the time, in

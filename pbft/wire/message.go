@@ -352,7 +352,7 @@ type RefusalReason byte
 
 // The reasons of a refusal. They are hints of one replica, never a result.
 const (
-	RefusalOverload   RefusalReason = 1 // the client's or the replica's queue is full; retry later
+	RefusalOverload   RefusalReason = 1 // the client's or the replica's queue, or the client's window, is full; retry later
 	RefusalInvalid    RefusalReason = 2 // app.Validator, or a bound, refuses the operation
 	RefusalSessionOld RefusalReason = 3 // a newer session of the client exists
 	RefusalRejoining  RefusalReason = 4 // the replica is not serving now
