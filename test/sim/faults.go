@@ -181,7 +181,7 @@ func (w *world) becomeCalm() {
 	}
 	w.note(markFault, 0, 0, 0)
 	w.tell("calm")
-	w.calm, w.calmAt = true, w.now
+	w.calm, w.calmAt, w.snipes = true, w.now, nil // who was to be shot is not
 	w.heal()
 	w.moment(Moment{What: Calm, Node: -1})
 	for _, n := range w.nodes {

@@ -65,7 +65,8 @@ func (w *world) shoot(i int, n *node) {
 	w.fell(shot, n)
 }
 
-// fell crashes one replica, or all; they come back in any order.
+// fell crashes one replica, or all; they come back in any order. A calm may have
+// come since the snipe hit.
 func (w *world) fell(s snipe, n *node) {
 	if w.calm {
 		return
