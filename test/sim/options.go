@@ -146,7 +146,8 @@ type Options struct {
 	// letting faults hit a cluster with nothing to do.
 	Hasty bool
 	// Patience is how long, after that, until all must be done, and AnswerMax how
-	// long a client may wait for one operation.
+	// long a client may wait for one operation; its default is 20 s, and longer where
+	// the snapshots of all that clients have asked for take long.
 	Patience, AnswerMax time.Duration
 
 	// RealSignatures uses ed25519 instead of the stub scheme; Reencode sends
@@ -202,9 +203,16 @@ func (o Options) withDefaults() Options {
 	wait(&o.Tick, tick)
 	wait(&o.StatusEvery, 5*tick)
 	wait(&o.Patience, 60*time.Second)
-	wait(&o.AnswerMax, 20*time.Second)
+	wait(&o.AnswerMax, 20*time.Second+o.queueTime())
 	o.DelayMax = max(o.DelayMin, o.DelayMax)
 	return o.withMachine()
+}
+
+// queueTime returns how long what all clients may have asked at once keeps the
+// disks busy: no more than a window of numbers waits for one snapshot.
+func (o *Options) queueTime() time.Duration {
+	numbers := (o.Clients*o.Outstanding + o.BatchRequests - 1) / o.BatchRequests
+	return time.Duration(numbers/o.Window) * o.SnapshotMax
 }
 
 // withMachine adds the key-value store where there is no application.
