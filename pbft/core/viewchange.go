@@ -65,16 +65,19 @@ func (c *changing) progressed() { c.backoff = max(0, c.backoff-1) }
 
 // leave moves the replica to view, which it asks for: it takes no more
 // pre-prepares, prepares or commits of its own (I1), and hands over what it has
-// prepared (PBFT §4.4).
+// prepared (PBFT §4.4). The timeouts double only if the old view did not work
+// although it had about as long as they are: a view that was left at once, for a
+// lie or a slow primary, says nothing about them.
 func (r *Replica) leave(view wire.View, why string, fx *Effects) {
 	if view <= r.view {
 		return
 	}
 	c := &r.change
-	if !c.worked {
-		c.backoff = min(c.backoff+1, r.cfg.BackoffMax)
-	} else {
+	switch {
+	case c.worked:
 		c.backoff = max(c.backoff, min(1, r.cfg.BackoffMax))
+	case 2*(r.tick-c.since) >= r.patience(r.cfg.RequestTicks):
+		c.backoff = min(c.backoff+1, r.cfg.BackoffMax)
 	}
 	r.noteSlow()
 	r.goTo(view, false)

@@ -67,6 +67,18 @@ func keptRuns() []kept {
 				},
 			},
 		},
+		{
+			"a view that was left before its timeout does not make the timeouts longer",
+			[]Options{
+				{
+					Seed: 4088807, Replicas: 4, Faults: 1, Clients: 3, Operations: 46, Outstanding: 2, OpsMax: 1,
+					Interval: 3, Window: 6, InFlight: 4, BatchRequests: 8, BatchBytes: 16384, ArchiveBytes: 33554432,
+					Duplication: 0.1, DelayMin: 1000000, DelayMax: 20000000, FlushMax: 6000000, SnapshotMax: 34000000,
+					Mutes: 1, OutageMax: 1000000000, Scrambles: 22, Shuns: 2, Pauses: 4, FullDisks: 3, Ambushes: 2,
+					Losses: 1, StatusEvery: 200000000, Turbulence: 11000000000, Hasty: true, SegmentBytes: 4096,
+				},
+			},
+		},
 	}
 }
 
