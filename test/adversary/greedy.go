@@ -80,25 +80,32 @@ type RawSender interface {
 // beyond every bound.
 func DecodeBombs() Strategy { return &bomber{} }
 
+// bomber makes each bomb once: the largest have megabytes.
 type bomber struct {
 	Honest
 	noter
 
-	thrown int
+	thrown   int
+	frames   [][]byte
+	messages []*wire.Sealed
 }
 
 // Tick throws the next one.
 func (s *bomber) Tick(env Env) {
 	raw, able := env.(RawSender)
-	frames := Bombs()
-	messages := oversized(env.ID())
+	if able && s.frames == nil {
+		s.frames = Bombs()
+	}
 	s.note(env, "throws decode bomb %d", s.thrown)
-	message := wire.Reseal(messages[s.thrown%len(messages)]())
+	kinds := oversized(env.ID())
+	if len(s.messages) < len(kinds) {
+		s.messages = append(s.messages, wire.Reseal(kinds[s.thrown]()))
+	}
 	for _, to := range others(env) {
 		if able {
-			raw.SendRaw(to, frames[s.thrown%len(frames)])
+			raw.SendRaw(to, s.frames[s.thrown%len(s.frames)])
 		}
-		env.Send(to, message)
+		env.Send(to, s.messages[s.thrown%len(kinds)])
 	}
 	s.thrown++
 }

@@ -13,15 +13,18 @@ func (h *happening) before(other *happening) bool {
 	return h.at < other.at || h.at == other.at && h.order < other.order
 }
 
-// agenda is a binary heap of what is to happen, the next first. It is typed, for
-// container/heap would allocate at every push.
+// agenda is a heap of what is to happen, the next first. It is typed, for
+// container/heap would allocate at every push, and each has heapWidth children, for
+// that is less to move than two.
 type agenda []happening
+
+const heapWidth = 4
 
 func (a *agenda) push(h happening) {
 	heap := append(*a, h)
 	i := len(heap) - 1
 	for i > 0 {
-		parent := (i - 1) / 2
+		parent := (i - 1) / heapWidth
 		if !heap[i].before(&heap[parent]) {
 			break
 		}
@@ -40,7 +43,7 @@ func (a *agenda) pop() happening {
 	heap = heap[:last]
 	for i := 0; ; {
 		least := i
-		for child := 2*i + 1; child <= 2*i+2 && child < last; child++ {
+		for child := heapWidth*i + 1; child <= heapWidth*(i+1) && child < last; child++ {
 			if heap[child].before(&heap[least]) {
 				least = child
 			}

@@ -18,7 +18,7 @@ func FromSeed(seed uint64) Options {
 	d := drawing{rand.New(rand.NewPCG(seed, 0x5eed))}
 	o := Options{
 		Seed: seed, RealStorage: seed%4 == 0, Reencode: seed%8 == 1, RealSignatures: seed%512 == 0,
-		Replicas:   []int{4, 4, 4, 4, 4, 5, 6, 7, 7, 10}[d.IntN(10)],
+		Replicas:   []int{4, 4, 4, 4, 4, 4, 4, 4, 4, 4, 4, 4, 5, 5, 6, 6, 7, 7, 7, 10}[d.IntN(20)],
 		Turbulence: time.Duration(1+d.IntN(6)) * time.Second,
 	}
 	d.load(&o)
@@ -49,9 +49,13 @@ func (d drawing) oneIn(n int) bool { return d.IntN(n) == 0 }
 
 func pick[T any](d drawing, values ...T) T { return values[d.IntN(len(values))] }
 
-// load draws what the clients do.
+// load draws what the clients do. Many short runs meet more than few long ones, but
+// some things need time.
 func (d drawing) load(o *Options) {
-	o.Clients, o.Operations, o.Outstanding = 1+d.IntN(3), 10+d.IntN(20), 1+d.IntN(4)
+	o.Clients, o.Operations, o.Outstanding = 1+d.IntN(3), 3+d.IntN(8), 1+d.IntN(4)
+	if d.oneIn(2) {
+		o.Operations = 10 + d.IntN(20)
+	}
 	if d.oneIn(3) {
 		o.OpsMax, o.Outstanding = 2+d.IntN(4), 2+d.IntN(8)
 	}
@@ -86,7 +90,7 @@ func (d drawing) bounds(o *Options) {
 		o.QueueRequests = 1 + d.IntN(2)
 	}
 	o.ArchiveBytes = pick(d, 1, 1<<10, 32<<20)
-	o.SegmentBytes = pick(d, 4<<10, 8<<10, 16<<10, 64<<10)
+	o.SegmentBytes = pick(d, 4<<10, 8<<10, 16<<10, 32<<10)
 }
 
 func (d drawing) network(o *Options) {

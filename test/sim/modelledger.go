@@ -29,7 +29,7 @@ func (l *modelLedger) Flush() error {
 		return errFull
 	}
 	l.durable = append(l.durable, l.open...)
-	l.open = nil
+	l.open = l.open[:0]
 	return nil
 }
 

@@ -52,6 +52,7 @@ type node struct {
 	bounds  core.Sizes // that it promises to keep
 	applier *driver.Applier
 	held    []core.Send // waiting for the flush
+	free    []core.Send // memory for it
 	unsent  bool        // the process ended with something held
 	flushes bool
 	onFlush func()             // what the agenda does for a flush in this life
@@ -118,7 +119,7 @@ func (o *Options) config(id wire.ReplicaID, q core.Quorum) core.Config {
 	ticks := func(d time.Duration) int { return max(1, int(d/o.Tick)) }
 	c.RequestTicks, c.StatusTicks = ticks(requestTimeout), ticks(o.StatusEvery)
 	c.HeartbeatTicks, c.CatchUpTicks = ticks(heartbeatTimeout), ticks(5*tick)
-	c.StateZero = modelRoot(nil)
+	c.StateZero = modelRoot(app.NewMemory())
 	c.Seed = o.Seed
 	return c
 }
@@ -443,7 +444,11 @@ func (n *node) flush() {
 // release sends what waited for the flush.
 func (n *node) release() {
 	held := n.held
-	n.held = nil
+	n.held, n.free = n.free[:0], nil
+	defer func() {
+		clear(held)
+		n.free = held[:0]
+	}()
 	for _, s := range held {
 		if n.down {
 			return

@@ -138,7 +138,7 @@ func (o *oracle) converged() {
 		if !n.counts() || n.rot {
 			continue
 		}
-		digest := crypto.Sum(flatten(n.state, 0))
+		digest := crypto.Sum(flatten(n.state))
 		if first == nil {
 			first, content = n, digest
 		}

@@ -26,9 +26,9 @@ type outlaw struct {
 	ops     int
 	floods  int
 	store   bool // the application is the key-value store
-	// giants are requests that are too large. They are made once, for making them
-	// took longer than all the rest of a run.
-	giants []*wire.Sealed
+	// giant is a request that is too large. It is made once, for making it took
+	// longer than all the rest of a run.
+	giant *wire.Sealed
 }
 
 // outlawKeys is where the keys of outlaws begin.
@@ -45,6 +45,7 @@ func (w *world) planOutlaws() {
 			rng:  rand.New(rand.NewPCG(w.o.Seed, outlawKeys+uint64(i))), //nolint:gosec // small; and it need not be secret
 			next: 1, store: w.o.isStore(),
 		}
+		w.known[l.signer.Public()] = true
 		w.after(w.between(0, outlawEvery), l.act)
 	}
 }
@@ -177,14 +178,18 @@ func (l *outlaw) misshape() {
 	for _, ops := range [][][]byte{{}, {nil}, make([][]byte, 100), {[]byte("no operation")}} {
 		l.send(l.someNode(), l.seal(l.request(ops...)))
 	}
-	if l.giants == nil {
-		for _, bytes := range []int{l.w.o.BatchBytes, 1 << 20} {
-			l.giants = append(l.giants, l.seal(l.request(make([]byte, bytes))))
-		}
+	if l.giant == nil {
+		l.giant = l.seal(l.request(make([]byte, l.giantBytes())))
 	}
-	for _, giant := range l.giants {
-		l.send(l.someNode(), giant)
+	l.send(l.someNode(), l.giant)
+}
+
+// giantBytes is too much for a batch, or for any request.
+func (l *outlaw) giantBytes() int {
+	if most := l.w.opener.Limits().OpBytesMax; l.w.o.BatchBytes > most || l.rng.IntN(4) == 0 {
+		return most + 1
 	}
+	return l.w.o.BatchBytes
 }
 
 // weak is a key that is none: anybody can sign for it, or it has two encodings.

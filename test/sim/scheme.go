@@ -30,25 +30,38 @@ func (s *Scheme) Signer(key crypto.PrivateKey) crypto.Signer {
 	return stubSigner{key.Public(), &secret}
 }
 
-// stub is a keyed hash of 128 bits, spread over the signature. It is no
-// cryptography, but nothing in a simulation looks for collisions, and chance finds
-// none; it is many times as fast as SHA-256. Each step mixes 16 bytes by one
-// multiplication into 128 bits (as wyhash does).
+// stub is a keyed hash of 128 bits, spread over the signature.
 func stub(secret *[crypto.SeedSize]byte, message []byte) (s crypto.Signature) {
-	word := binary.LittleEndian.Uint64
-	a, b, length := word(secret[0:]), word(secret[8:]), uint64(len(message))
-	for ; len(message) >= 16; message = message[16:] {
-		a, b = mix(a^word(message), b^word(message[8:]))
+	h := hasher{binary.LittleEndian.Uint64(secret[0:]), binary.LittleEndian.Uint64(secret[8:])}
+	h.write(message)
+	h.a, h.b = mix(h.a^binary.LittleEndian.Uint64(secret[16:]), h.b^binary.LittleEndian.Uint64(secret[24:]))
+	h.sum(s[:])
+	return s
+}
+
+// hasher is a hash of 128 bits. It is no cryptography, but nothing in a simulation
+// looks for collisions, and chance finds none; it is many times as fast as SHA-256.
+// Each step mixes 16 bytes by one multiplication into 128 bits (as wyhash does).
+type hasher struct{ a, b uint64 }
+
+// write takes in one piece: two pieces are not the same as both in one.
+func (h *hasher) write(piece []byte) {
+	a, b, length := h.a, h.b, uint64(len(piece))
+	for ; len(piece) >= 16; piece = piece[16:] {
+		a, b = mix(a^binary.LittleEndian.Uint64(piece), b^binary.LittleEndian.Uint64(piece[8:]))
 	}
 	var rest [16]byte
-	copy(rest[:], message)
-	a, b = mix(a^word(rest[:]), b^word(rest[8:]))
-	a, b = mix(a^word(secret[16:])^length, b^word(secret[24:]))
-	for i := 0; i < len(s); i += 16 {
-		binary.LittleEndian.PutUint64(s[i:], a)
-		binary.LittleEndian.PutUint64(s[i+8:], b)
+	copy(rest[:], piece)
+	a, b = mix(a^binary.LittleEndian.Uint64(rest[:]), b^binary.LittleEndian.Uint64(rest[8:]))
+	h.a, h.b = mix(a^length, b)
+}
+
+// sum fills out, in steps of 16 bytes, with the hash.
+func (h *hasher) sum(out []byte) {
+	for ; len(out) >= 16; out = out[16:] {
+		binary.LittleEndian.PutUint64(out, h.a)
+		binary.LittleEndian.PutUint64(out[8:], h.b)
 	}
-	return s
 }
 
 // mix spreads every bit of a and b over both results.

@@ -30,7 +30,6 @@ type snapshot struct {
 	seq     wire.Seq
 	root    crypto.Digest
 	content *app.Memory
-	data    []byte
 }
 
 // writing is a snapshot that is not durable yet.
@@ -47,7 +46,6 @@ type modelState struct {
 	pending []writing
 	target  snapshot
 	got     bool
-	size    int // about, of the content in bytes
 }
 
 func newModelState() *modelState {
@@ -57,14 +55,12 @@ func newModelState() *modelState {
 }
 
 func (s *modelState) freeze(seq wire.Seq) snapshot {
-	data := flatten(s, s.size)
-	s.size = len(data) + len(data)/8
-	return snapshot{seq, modelRoot(data), s.Clone(), data}
+	return snapshot{seq, modelRoot(s.Memory), s.Clone()}
 }
 
-// flatten returns the whole content of a state, of about size bytes.
-func flatten(s app.Store, size int) []byte {
-	data := make([]byte, 0, size)
+// flatten returns the whole content of a state.
+func flatten(s app.Store) []byte {
+	var data []byte
 	_ = s.Scan(nil, nil, func(key, value []byte) bool { // what is in memory does not fail
 		data = binary.BigEndian.AppendUint32(data, uint32(len(key))) //nolint:gosec // short
 		data = append(data, key...)
@@ -75,7 +71,17 @@ func flatten(s app.Store, size int) []byte {
 	return data
 }
 
-func modelRoot(data []byte) crypto.Digest { return crypto.Sum([]byte("sim state"), data) }
+// modelRoot is a keyed hash of the content, as good as the stub signatures.
+func modelRoot(content *app.Memory) (root crypto.Digest) {
+	var h hasher
+	_ = content.Scan(nil, nil, func(key, value []byte) bool { // what is in memory does not fail
+		h.write(key)
+		h.write(value)
+		return true
+	})
+	h.sum(root[:])
+	return root
+}
 
 // Checkpoint freezes the content; persist makes it durable later.
 func (s *modelState) Checkpoint(seq wire.Seq, done func(crypto.Digest, error)) {
@@ -125,7 +131,7 @@ func (s *modelState) Collect(seq wire.Seq) {
 func (s *modelState) Piece(digest crypto.Digest) ([]byte, bool) {
 	for _, d := range s.durable {
 		if d.root == digest {
-			return d.data, true
+			return flatten(d.content), true
 		}
 	}
 	return nil, false
@@ -147,25 +153,32 @@ func (s *modelState) Wanted(int) []crypto.Digest {
 
 // AddPiece takes the target's content.
 func (s *modelState) AddPiece(data []byte) (bool, error) {
-	if s.got || modelRoot(data) != s.target.root {
-		return false, nil
-	}
 	content := app.NewMemory()
-	for rest := data; len(rest) > 0; {
-		var key, value []byte
-		key, rest = field(rest)
-		value, rest = field(rest)
+	for rest := slices.Clone(data); len(rest) > 0; {
+		key, after, ok := field(rest)
+		value, after, complete := field(after)
+		if !ok || !complete {
+			return false, nil
+		}
+		rest = after
 		if err := content.Put(key, value); err != nil {
 			return false, err
 		}
 	}
-	s.target.content, s.target.data, s.got = content, slices.Clone(data), true
+	if s.got || modelRoot(content) != s.target.root {
+		return false, nil
+	}
+	s.target.content, s.got = content, true
 	return true, nil
 }
 
-func field(b []byte) (head, tail []byte) {
-	n := binary.BigEndian.Uint32(b)
-	return b[4 : 4+n], b[4+n:]
+// field returns what b begins with, and what follows.
+func field(b []byte) (head, tail []byte, ok bool) {
+	if len(b) < 4 || uint64(len(b)-4) < uint64(binary.BigEndian.Uint32(b)) {
+		return nil, nil, false
+	}
+	n := 4 + binary.BigEndian.Uint32(b)
+	return b[4:n], b[n:], true
 }
 
 // FinishTransfer makes the target the content, durably.

@@ -1,10 +1,8 @@
 package sim
 
 import (
-	"crypto/sha256"
 	"encoding/binary"
 	"fmt"
-	"hash"
 
 	"github.com/quorate/quorate/crypto"
 	"github.com/quorate/quorate/pbft/wire"
@@ -29,21 +27,21 @@ const (
 // track is the hash of everything that happened: what makes two runs the same.
 // It takes numbers, not text, because text cost a sixth of a run.
 type track struct {
-	hash   hash.Hash
+	hash   hasher
 	buffer []byte
 	events int
 }
 
 const trackBytes = 8 << 10
 
-func newTrack() track { return track{hash: sha256.New(), buffer: make([]byte, 0, trackBytes)} }
+func newTrack() track { return track{buffer: make([]byte, 0, trackBytes)} }
 
 // note adds an event.
 func (w *world) note(what mark, who wire.ReplicaID, a, b uint64) {
 	t := &w.track
 	t.events++
 	if len(t.buffer)+29 > trackBytes {
-		t.hash.Write(t.buffer)
+		t.hash.write(t.buffer)
 		t.buffer = t.buffer[:0]
 	}
 	t.buffer = append(t.buffer, byte(what))
@@ -54,9 +52,11 @@ func (w *world) note(what mark, who wire.ReplicaID, a, b uint64) {
 }
 
 func (t *track) digest() crypto.Digest {
-	t.hash.Write(t.buffer)
+	t.hash.write(t.buffer)
 	t.buffer = t.buffer[:0]
-	return crypto.Digest(t.hash.Sum(nil))
+	var d crypto.Digest
+	t.hash.sum(d[:])
+	return d
 }
 
 // tell adds a line to the trace, if there is one. Where it would be called

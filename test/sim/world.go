@@ -43,8 +43,9 @@ type world struct {
 	quorum   core.Quorum
 	domain   crypto.Domain
 	opener   *wire.Opener
-	nodes    []*node   // the processes: replica i is the i-th, twins come last
-	byID     [][]*node // those of each replica
+	known    map[wire.ClientID]bool // whose keys are good
+	nodes    []*node                // the processes: replica i is the i-th, twins come last
+	byID     [][]*node              // those of each replica
 	clients  []*client
 	links    links
 	weather  *weather // nil if there is none
@@ -136,15 +137,15 @@ func (w *world) populate() {
 	if w.o.RealSignatures {
 		verifier = crypto.NewVerifier(64)
 	}
-	known := make(map[wire.ClientID]bool, w.o.Clients)
-	w.opener = wire.NewOpener(w.domain, keys, wire.DefaultLimits(w.o.Replicas), verifier).WithClients(known)
+	w.known = make(map[wire.ClientID]bool, w.o.Clients+w.o.Outlaws)
+	w.opener = wire.NewOpener(w.domain, keys, wire.DefaultLimits(w.o.Replicas), verifier).WithClients(w.known)
 	for i := range signers {
 		w.enroll(newNode(w, wire.ReplicaID(i), signers[i])) //nolint:gosec // i < n
 	}
 	w.populateFaulty()
 	for i := range w.o.Clients {
 		w.clients = append(w.clients, newClient(w, i, w.signer(clientKeys+i)))
-		known[w.clients[i].key] = true
+		w.known[w.clients[i].key] = true
 	}
 }
 

@@ -125,7 +125,7 @@ func (m *Memory) Clone() *Memory {
 	c.dirs = maps.Clone(m.dirs)
 	for name, node := range m.live {
 		data := bytes.Clone(node.live)
-		c.live[name] = &inode{live: data, kept: bytes.Clone(data), open: map[int]*sector{}, sizes: []int{len(data)}}
+		c.live[name] = &inode{live: data, kept: bytes.Clone(data), open: map[int]sector{}, sizes: []int{len(data)}}
 	}
 	c.kept = maps.Clone(c.live)
 	return c
@@ -183,7 +183,7 @@ func (m *Memory) Create(name string) (File, error) {
 	if err := m.fault(Op{Kind: OpCreate, Name: name}); err != nil {
 		return nil, err
 	}
-	node := &inode{open: map[int]*sector{}, sizes: []int{0}}
+	node := &inode{open: map[int]sector{}, sizes: []int{0}}
 	m.live[name] = node
 	m.pending = append(m.pending, nameOp{OpCreate, "", name, node})
 	return &memoryFile{m, node, name, m.life}, nil

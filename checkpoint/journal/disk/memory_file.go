@@ -10,14 +10,15 @@ import (
 // inode is one file of a Memory. Between two syncs it remembers every version
 // of every sector written, for a crash may leave any of them.
 type inode struct {
-	live  []byte          // what readers see
-	kept  []byte          // what is durable
-	open  map[int]*sector // whose fate is open, by number
-	sizes []int           // the lengths since the last sync
+	live  []byte         // what readers see
+	kept  []byte         // what is durable
+	open  map[int]sector // whose fate is open, by number
+	sizes []int          // the lengths since the last sync
 }
 
 type sector struct {
-	versions [][]byte // ascending in time
+	newest []byte
+	older  [][]byte // ascending in time
 	// given says that a sync failed after the last write: the system takes the
 	// sector for clean, and later syncs do not write it.
 	given bool
@@ -30,14 +31,15 @@ func (n *inode) write(p []byte, off int64) {
 		n.sizes = append(n.sizes, len(n.live))
 	}
 	copy(n.live[at:], p)
-	for i := at / SectorBytes; i*SectorBytes < at+len(p); i++ {
-		s := n.open[i]
-		if s == nil {
-			s = &sector{}
-			n.open[i] = s
+	first := at / SectorBytes
+	written := bytes.Clone(n.live[first*SectorBytes : min((at+len(p)+SectorBytes-1)/SectorBytes*SectorBytes, len(n.live))])
+	for i := first; i*SectorBytes < at+len(p); i++ {
+		s, again := n.open[i]
+		if again {
+			s.older = append(s.older, s.newest)
 		}
-		s.given = false
-		s.versions = append(s.versions, bytes.Clone(part(n.live, i)))
+		s.newest, s.given = part(written, i-first), false
+		n.open[i] = s
 	}
 }
 
@@ -47,15 +49,16 @@ func (n *inode) sync() {
 	n.sizes = []int{len(n.live)}
 	for i, s := range n.open { // in any order: the sectors are distinct
 		if !s.given {
-			copy(part(n.kept, i), s.versions[len(s.versions)-1])
+			copy(part(n.kept, i), s.newest)
 			delete(n.open, i)
 		}
 	}
 }
 
 func (n *inode) failSync() {
-	for _, s := range n.open {
+	for i, s := range n.open { // in any order: each alone
 		s.given = true
+		n.open[i] = s
 	}
 }
 
@@ -63,7 +66,7 @@ func (n *inode) failSync() {
 func (n *inode) crash(choose func(int) int) {
 	n.resize(max(len(n.kept), n.sizes[choose(len(n.sizes))]))
 	for _, i := range slices.Sorted(maps.Keys(n.open)) {
-		versions := n.open[i].versions
+		versions := append(n.open[i].older, n.open[i].newest)
 		if v := choose(len(versions) + 1); v > 0 && i*SectorBytes < len(n.kept) {
 			copy(part(n.kept, i), versions[v-1])
 		}
