@@ -4,6 +4,7 @@ import (
 	"flag"
 	"fmt"
 	"runtime"
+	"runtime/debug"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -42,14 +43,19 @@ func TestHunt(t *testing.T) {
 }
 
 // huntOne returns how a seed breaks a law, or nothing.
-func huntOne(seed uint64) (found string) {
-	defer func() {
-		if v := recover(); v != nil {
-			found = fmt.Sprintf("panic: %v", v)
-		}
-	}()
-	if res := Run(FromSeed(seed)); res.Violation != nil {
+func huntOne(seed uint64) string {
+	if res := runOrPanic(FromSeed(seed)); res.Violation != nil {
 		return fmt.Sprintf("%.120s", fmt.Sprint(res.Violation))
 	}
 	return ""
+}
+
+// runOrPanic makes a panic a violation, so that it ends no other run.
+func runOrPanic(o Options) (res Result) {
+	defer func() {
+		if v := recover(); v != nil {
+			res = Result{Options: o.withoutFunctions(), Violation: fmt.Errorf("panic: %v\n%s", v, debug.Stack())}
+		}
+	}()
+	return Run(o)
 }

@@ -79,6 +79,19 @@ func keptRuns() []kept {
 				},
 			},
 		},
+		{
+			"in the simulator, a piece of the state may come before the first question for one",
+			[]Options{
+				{
+					Seed: 10143708, Replicas: 4, Faults: 1, Clients: 2, Operations: 26, Outstanding: 1, OpsMax: 1,
+					ValueBytes: 2000, Interval: 1, Window: 2, InFlight: 4, BatchRequests: 8, BatchBytes: 16384,
+					ArchiveBytes: 1, Loss: 0.05, Duplication: 0.1, DelayMin: 1000000, DelayMax: 15000000,
+					FlushMax: 9000000, SnapshotMax: 1000000, Partitions: 1, OutageMax: 4000000000, Clogs: 3, Cuts: 6,
+					Bursts: 5, FullDisks: 1, Liars: 1, Tick: 50000000, StatusEvery: 200000000,
+					Turbulence: 3000000000, Hasty: true, RealStorage: true, SegmentBytes: 4096,
+				},
+			},
+		},
 	}
 }
 

@@ -53,7 +53,7 @@ func TestSeedsHoldEveryProperty(t *testing.T) {
 			for seed := range next {
 				o := FromSeed(seed)
 				o.Marks, o.RealSignatures = true, o.RealSignatures || *signed
-				res := Run(o)
+				res := runOrPanic(o)
 				if res.Violation != nil {
 					t.Errorf("seed %d: %v\n\ttrace: go test ./test/sim -run OneSeed -v -seed %d"+
 						"\n\tscenario: go test ./test/golden -run SeedsBecome -v -seed %d -write found.txt", seed, res.Violation, seed, seed)

@@ -36,7 +36,7 @@ func (n *node) fetch(t core.Target) {
 	if !n.check("begin a transfer", n.state.BeginTransfer(t.Cert.Seq, t.Cert.State)) {
 		return
 	}
-	f := &fetching{target: t}
+	f := &fetching{target: t, asked: map[crypto.Digest]bool{}} // a piece may come before the first question
 	n.fetches = f
 	n.w.after(0, func() { n.round(f) })
 	if n.w.o.Crashes > 0 && !n.w.calm && n.w.rng.IntN(4) == 0 {
