@@ -99,6 +99,9 @@ type Config struct {
 	// through it; Start refuses it unless the genesis has PurposeTest. It is never
 	// read from a configuration file.
 	Interpose func(node.Config) node.Transport
+	// Clock, if set, is the replica's wall clock in place of the system's. It is for
+	// tests, as Interpose is, and Start refuses it where it refuses Interpose.
+	Clock func() time.Time
 	// Observe, if set, takes what the replica observes, in order, from one
 	// goroutine: among it every message that it refused, and every proof that
 	// another replica lied. It should not block: when it is slow, observations are
@@ -213,11 +216,15 @@ func (c Config) Validate() error {
 
 // checkPurpose refuses what a cluster that serves may not have.
 func (c Config) checkPurpose(g *Genesis) error {
-	if c.Interpose == nil || g.Purpose == PurposeTest {
+	if c.Interpose == nil && c.Clock == nil || g.Purpose == PurposeTest {
 		return nil
 	}
-	return fmt.Errorf("%w: Interpose makes a replica lie, and %s is of a cluster that serves: use one that was made for "+
-		"tests (purpose = %q, quorate init --test)", ErrConfig, c.GenesisPath(), PurposeTest)
+	what := "Interpose makes a replica lie, or its network fail"
+	if c.Interpose == nil {
+		what = "Clock makes a replica's clock wrong"
+	}
+	return fmt.Errorf("%w: %s, and %s is of a cluster that serves: use one that was made for "+
+		"tests (purpose = %q, quorate init --test)", ErrConfig, what, c.GenesisPath(), PurposeTest)
 }
 
 // isAddress tells whether a is a multiaddress of a host and a TCP port, or

@@ -4,8 +4,11 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
+	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/quorate/quorate/app/kv"
 	"github.com/quorate/quorate/crypto"
@@ -71,6 +74,35 @@ func TestOnlyClustersForTestsAreInterposed(t *testing.T) {
 	}
 	if to := <-s.sent; to == 0 || len(asked) != 1 || asked[0] != 0 {
 		t.Errorf("the node sends to %d, and the transport of %v was asked for, want another one, and replica 0's", to, asked)
+	}
+	if err := r.Close(); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestOnlyClustersForTestsHaveAWrongClock(t *testing.T) {
+	var looked atomic.Bool
+	clock := func() time.Time {
+		looked.Store(true)
+		return time.Now()
+	}
+	serving := replicaDirectory(t, "")
+	serving.Clock = clock
+	_, err := Start(t.Context(), serving, kv.Machine{})
+	if !errors.Is(err, ErrConfig) || !strings.Contains(err.Error(), "quorate init --test") {
+		t.Errorf("a cluster that serves: %v, want %v that tells what to do", err, ErrConfig)
+	}
+	if _, err := os.Stat(filepath.Join(serving.DataPath(), FreshFile)); err != nil || looked.Load() {
+		t.Errorf("the refused start has touched its data: %v, or looked at the clock: %v", err, looked.Load())
+	}
+	forTests := replicaDirectory(t, PurposeTest)
+	forTests.Clock = clock
+	r, err := Start(t.Context(), forTests, kv.Machine{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for !looked.Load() { // which its first step does
+		runtime.Gosched()
 	}
 	if err := r.Close(); err != nil {
 		t.Error(err)

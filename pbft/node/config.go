@@ -40,6 +40,9 @@ type Config struct {
 
 	// Tick is the time between two ticks of the core; 0 means TickDefault.
 	Tick time.Duration
+	// Clock, if set, is the wall clock in place of time.Now. Nothing but the times
+	// of batches comes from it: all waiting is by a clock that does not jump.
+	Clock func() time.Time
 	// Observe, if set, is told what happened, in order, by one goroutine. What
 	// it cannot keep up with is dropped, except for misbehaviour and changes of
 	// view (see observe.go).

@@ -22,6 +22,7 @@ type Node struct {
 	self     wire.ReplicaID
 	replicas int
 	tick     time.Duration
+	clock    func() time.Time
 	log      *logging.ZapEventLogger
 	ran      atomic.Bool
 
@@ -84,7 +85,7 @@ func New(cfg Config) (*Node, error) {
 // newNode builds the stages around an engine.
 func newNode(cfg Config, e engine, applier *Applier) *Node {
 	n := &Node{
-		cfg: cfg, self: cfg.Core.ID, replicas: cfg.Core.Quorum.Replicas(), tick: cfg.Tick,
+		cfg: cfg, self: cfg.Core.ID, replicas: cfg.Core.Quorum.Replicas(), tick: cfg.Tick, clock: cfg.Clock,
 		log: logging.Logger("pbft/node"), engine: e, applier: applier,
 		verified: make(chan []core.Event, verifiedMax), own: newOwn(),
 		turns: make(chan *turn, turnsMax), free: make(chan *turn, turnsMax),
@@ -93,6 +94,9 @@ func newNode(cfg Config, e engine, applier *Applier) *Node {
 	}
 	if n.tick == 0 {
 		n.tick = TickDefault
+	}
+	if n.clock == nil {
+		n.clock = time.Now
 	}
 	n.opener = wire.NewOpener(cfg.Domain, cfg.Keys, cfg.Limits, cfg.Verifier).WithSeen(newSeenCache(seenMax))
 	n.penalties = newPenalties(n.logPenalty)

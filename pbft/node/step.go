@@ -72,7 +72,7 @@ func (n *Node) step(ctx context.Context) error {
 	ticker := time.NewTicker(n.tick)
 	defer ticker.Stop()
 	s := &stepper{n: n, turn: <-n.free}
-	s.one(core.Start{Now: now()})
+	s.one(core.Start{Now: n.now()})
 	for {
 		began := time.Now()
 		s.gather()
@@ -101,7 +101,7 @@ func (s *stepper) wait(ctx context.Context, tick <-chan time.Time) bool {
 	case t := <-free:
 		s.handOver(t)
 	case <-tick:
-		s.one(core.Tick{Now: now()})
+		s.one(core.Tick{Now: s.n.now()})
 	case <-wake:
 	case events := <-verified:
 		s.all(events)
@@ -201,4 +201,4 @@ func (s *stepper) maybeRebase() {
 }
 
 // now is the wall clock.
-func now() wire.Time { return wire.Time(time.Now().UnixNano()) }
+func (n *Node) now() wire.Time { return wire.Time(n.clock().UnixNano()) }
