@@ -51,11 +51,12 @@ var mayImport = map[string][]string{
 	"cmd/quorate": {
 		"crypto", "app", "app/kv", "app/counter", "app/bank", "network", "pbft", "pbft/core",
 		"pbft/forensics", "pbft/wire", "test/bench", "test/cluster", "test/picture", "test/scenario", "test/sim",
-		"pbft/node", "test/adversary", "test/adversary/puppet", // with the tag adversary
+		"pbft/node", "test/adversary", "test/adversary/puppet", "test/faultnet", // with the tag adversary
 	},
 	"test/adversary/puppet": {
 		"crypto", "pbft/wire", "pbft/node", "test/adversary",
 	},
+	"test/faultnet": {"pbft/wire", "pbft/node"},
 	"test/sim": {
 		"crypto", "app", "app/kv", "pbft/wire", "pbft/core", "pbft/node",
 		"checkpoint", "checkpoint/journal", "checkpoint/journal/disk", "test/adversary", "test/linear",
@@ -67,7 +68,7 @@ var mayImport = map[string][]string{
 	"test/adversary": {"crypto", "pbft/wire"},
 	"test/scenario": {
 		"crypto", "app", "app/kv", "network", "pbft", "pbft/wire",
-		"test/adversary", "test/cluster", "test/picture", "test/sim", "test/twins",
+		"test/adversary", "test/cluster", "test/faultnet", "test/picture", "test/sim", "test/twins",
 	},
 	"test/picture": {"pbft/wire", "test/sim"},
 	"test/mutants": {},
