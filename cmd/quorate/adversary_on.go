@@ -9,6 +9,7 @@ import (
 	"github.com/quorate/quorate/pbft/node"
 	"github.com/quorate/quorate/test/adversary"
 	"github.com/quorate/quorate/test/adversary/puppet"
+	"github.com/quorate/quorate/test/faultnet"
 )
 
 // interpose makes the replica of cfg play the strategy with this name, and says
@@ -29,6 +30,28 @@ func interpose(c *console, cfg *pbft.Config, name string) error {
 			Seed: nc.Core.Seed,
 			Note: func(text string) { c.tell("adversary: %s\n", text) },
 		})
+	}
+	return nil
+}
+
+// spoil lets the network and the clock of the replica of cfg do what the orders at
+// path say, below whatever it plays. The replica refuses to start in a cluster that
+// was not made for tests.
+func spoil(c *console, cfg *pbft.Config, path string) error {
+	faults, err := faultnet.Open(path)
+	if err != nil {
+		return usageError{err}
+	}
+	c.tell("WARNING: THE NETWORK AND THE CLOCK OF THIS REPLICA FAIL ON PURPOSE, as %s orders.\n", path)
+	c.tell("WARNING: it is for tests alone, as is this program. Nobody may rely on its cluster.\n")
+	above := cfg.Interpose
+	cfg.Clock = faults.Now
+	cfg.Interpose = func(nc node.Config) node.Transport {
+		nc.Transport = faults.Interpose(nc)
+		if above == nil {
+			return nc.Transport
+		}
+		return above(nc)
 	}
 	return nil
 }

@@ -47,7 +47,7 @@ func machineOf(name string) (app.StateMachine, error) {
 // nodeOptions are the flags of node.
 type nodeOptions struct {
 	dir, genesis, app, logLevel string
-	adversary                   string
+	adversary, faults           string
 	rejoin                      bool
 	requestTimeout              time.Duration
 	keys                        keyFlags
@@ -79,6 +79,8 @@ it can hurt nobody by what it forgot. One replica at a time may do so.`,
 	flags.StringVar(&o.logLevel, "log-level", "", "debug, info, warn or error (default warn)")
 	flags.StringVar(&o.adversary, "adversary", "",
 		"for tests of other replicas: lie in this way; needs a program and a cluster made for tests")
+	flags.StringVar(&o.faults, "faults", "",
+		"for tests: spoil the network and the clock as this file orders; needs a program and a cluster made for tests")
 	o.keys.add(flags, "plain-key")
 	return cmd
 }
@@ -103,6 +105,11 @@ func (o nodeOptions) config(c *console) (pbft.Config, error) {
 	}
 	if o.adversary != "" {
 		if err := interpose(c, &cfg, o.adversary); err != nil {
+			return cfg, err
+		}
+	}
+	if o.faults != "" {
+		if err := spoil(c, &cfg, o.faults); err != nil {
 			return cfg, err
 		}
 	}

@@ -27,10 +27,10 @@ func newScenarioRun(c *console) *cobra.Command {
 		Use:   "run [NAME]",
 		Short: "Play one attack, or all, and judge what came of it",
 		Long: `Run plays a scenario: in the simulator, where equal seeds give equal runs, or
-with --real on four processes that talk over libp2p, one of which lies. It tells
-what the faulty party did, what the others noticed, what each oracle found, and
-whether what the scenario must show was seen. The exit code is 0 if it was, and
-no oracle is broken, and 1 otherwise.
+with --real on four processes that talk over libp2p, one of which lies, or whose
+network fails. It tells what the faulty party did, what the others noticed, what
+each oracle found, and whether what the scenario must show was seen. The exit
+code is 0 if it was, and no oracle is broken, and 1 otherwise.
 
 Real liars need a program that can lie, which is built for tests alone:
   go run -tags adversary ./cmd/quorate scenario run NAME --real`,

@@ -76,3 +76,16 @@ func TestOrdersThatCannotBeReadAreNotWritten(t *testing.T) {
 		t.Errorf("%v, want %v and no file", err, faultnet.ErrOrders)
 	}
 }
+
+func TestTheExampleInTheDocumentIsRead(t *testing.T) {
+	text, err := os.ReadFile("../../docs/TESTING.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, rest, found := strings.Cut(string(text), "```toml\n")
+	example, _, ended := strings.Cut(rest, "```")
+	o, err := faultnet.Parse([]byte(example))
+	if err != nil || !found || !ended || o.Number != 3 || len(o.Send) != 1 || len(o.Hear) != 1 || o.Hear[0].Rate == 0 {
+		t.Errorf("%v: %+v, of:\n%s", err, o, example)
+	}
+}

@@ -19,22 +19,23 @@ func networkRows() []Scenario {
 		},
 		{
 			Name: "one-way-links", Faulty: "R1 hears R0 but cannot send to it, and then the reverse", Stake: "LV",
-			Seen:       "repaired by Status, or a view change",
-			Sim:        oneWayLinks,
-			WhyNotReal: "links between real processes are TCP: a link that carries one way only is none",
+			Seen: "repaired by Status, or a view change",
+			Sim:  oneWayLinks,
+			Real: realOneWayLinks,
 		},
 		{
 			Name: "slow-link", Faulty: "R3 behind 1 Mbit/s", Stake: "SLO MEM",
-			Seen:       "the cluster at full speed; R3 by transfers",
-			Sim:        slowLink,
-			WhyNotReal: "replicas dial each other directly; there is no proxy between them to slow one down",
+			Seen: "the cluster at full speed; R3 by transfers",
+			Sim:  slowLink,
+			Real: realSlowLink,
 		},
 		{
-			Name: "rough-network", Faulty: "30 % loss, duplication, reordering", Stake: "all",
+			Name: "rough-network", Faulty: "30 % loss, duplication, reordering, some damage", Stake: "all",
 			Seen: "all oracles",
 			Sim: func(p *Play) {
 				o := &p.Options
 				o.Operations, o.Loss, o.Duplication, o.DelayMax = 40, 0.3, 0.3, 120*time.Millisecond
+				o.Corruption = 0.01
 				o.Turbulence = 40 * timeout
 				p.Finally("operations were answered in the turbulence", func(s *Seen) error {
 					early := 0
@@ -48,13 +49,13 @@ func networkRows() []Scenario {
 					return atLeast("answers", early, 20)
 				})
 			},
-			WhyNotReal: "TCP repairs loss and order below us; the simulator takes TCP away",
+			Real: realRoughNetwork,
 		},
 		{
 			Name: "clock-jumps", Faulty: "R1's wall clock is off by an hour, and jumps", Stake: "LV",
-			Seen:       "no effect on timers; that replica cannot lead with a wrong time",
-			Sim:        clockJumps,
-			WhyNotReal: "the processes of one machine share its clock",
+			Seen: "no effect on timers; that replica cannot lead with a wrong time",
+			Sim:  clockJumps,
+			Real: realClockJumps,
 		},
 	}
 }

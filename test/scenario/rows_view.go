@@ -80,8 +80,7 @@ func newViewRows() []Scenario {
 			Name: "lone-preparer", Faulty: "only R1 prepared; R0 crashes, R1 is isolated, then heals", Stake: "AG",
 			Seen: "one outcome everywhere; R1 follows it",
 			Sim:  lonePreparer,
-			WhyNotReal: "no network of this machine lets one replica alone hear a prepare at the right moment; " +
-				"the simulator does",
+			Real: realLonePreparer,
 		},
 	}
 }

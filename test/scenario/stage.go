@@ -43,6 +43,7 @@ type Stage struct {
 	began   time.Time
 	liars   map[int]string // what they play
 	history *cluster.History
+	orders  uint64 // given to networks
 }
 
 // runReal plays s on real processes.
@@ -79,12 +80,17 @@ func (s *Stage) did(who, format string, args ...any) {
 }
 
 // start starts n replicas, of which some lie from their first message on.
-func (s *Stage) start(ctx context.Context, n int, liars map[int]string) (err error) {
+func (s *Stage) start(ctx context.Context, n int, liars map[int]string) error {
 	args := map[int][]string{}
 	for id, strategy := range liars {
 		args[id] = []string{"--adversary", strategy}
 	}
 	s.liars = liars
+	return s.launch(ctx, n, args)
+}
+
+// launch starts n replicas with further arguments.
+func (s *Stage) launch(ctx context.Context, n int, args map[int][]string) (err error) {
 	s.Cluster, err = cluster.Start(ctx, cluster.Options{
 		Binary: s.options.Binary, Dir: filepath.Join(s.options.Dir, "cluster"), Name: "scenario", Replicas: n,
 		RequestTimeout: realTimeout, CheckpointInterval: realInterval, Purpose: pbft.PurposeTest, Args: args,
