@@ -105,14 +105,17 @@ func (r *Replica) judge(fx *Effects) {
 		}
 		return
 	}
-	if r.known() > r.executed || r.executed >= r.high() {
-		return // others have executed what waits here, or nobody can order it before the next checkpoint
+	if r.known() > r.executed {
+		return // others have executed what waits here
 	}
 	most := debtTimeouts * r.cfg.RequestTicks
 	if r.watchTurns(line.client, r.tick-since > allowed) {
 		p.debt = most
 		r.leave(r.view+1, fmt.Sprintf("the primary passes over a client that waits longer than %d ticks", allowed), fx)
 		return
+	}
+	if r.executed >= r.high() {
+		return // nobody can order it before the next checkpoint
 	}
 	waited := r.tick - max(since, p.full)
 	p.debt = drift(p.debt, waited > allowed, most)

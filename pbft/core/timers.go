@@ -10,6 +10,9 @@ import (
 func (r *Replica) onTick(ev Tick, fx *Effects) {
 	r.tick++
 	r.now = ev.Now
+	if r.executed >= r.high() {
+		r.change.full = r.tick
+	}
 	if r.tick%uint64(r.cfg.StatusTicks) == 0 { //nolint:gosec // Validate: positive
 		r.sendStatus(Everyone, fx)
 	}
@@ -30,7 +33,9 @@ func (r *Replica) patience(base int) uint64 {
 
 // watch suspects a primary: in its view, when a client has waited too long,
 // whatever was executed for others meanwhile, or when an idle one is
-// silent, or when it holds back; between views, when no new view comes.
+// silent, or when it holds back; between views, when no new view comes. While the
+// window is full no primary can order anything: who waits then waits for a stable
+// checkpoint, and slow disks would depose every primary.
 func (r *Replica) watch(fx *Effects) {
 	if r.rejoin != nil {
 		return
@@ -54,7 +59,7 @@ func (r *Replica) watch(fx *Effects) {
 	}
 	since, what, waits := r.oldest()
 	switch {
-	case waits && r.tick-max(since, c.since) >= r.patience(r.cfg.RequestTicks):
+	case waits && r.tick-max(since, c.since, c.full) >= r.patience(r.cfg.RequestTicks):
 		r.leave(r.view+1, what, fx)
 	case !waits && r.tick-max(c.heard, c.since) >= r.patience(r.cfg.HeartbeatTicks):
 		r.leave(r.view+1, "the primary is silent", fx)

@@ -46,6 +46,7 @@ type node struct {
 	journal ledger
 	state   store
 	lost    bool
+	losses  int // of all data, ever
 
 	// The process.
 	replica *core.Replica
@@ -315,6 +316,7 @@ func (n *node) lose() {
 	n.w.counters.Lost++
 	n.format()
 	n.lost, n.unsent = true, false
+	n.losses++
 	n.w.did(n, Step{Do: StepLose})
 }
 

@@ -30,7 +30,9 @@ type operation struct {
 	number  wire.Number
 }
 
-// statement is what a correct replica says one thing about only.
+// statement is what a correct replica says one thing about only. Of a view change
+// seq tells how often its sender had lost its data: it cannot know which views it
+// asked for before, and counts as faulty.
 type statement struct {
 	sender wire.ReplicaID
 	kind   wire.Kind
@@ -170,7 +172,7 @@ func (o *oracle) signed(n *node, sealed *wire.Sealed) {
 	case *wire.Checkpoint:
 		once(m.Kind(), 0, m.Seq, m.State)
 	case *wire.ViewChange:
-		once(m.Kind(), m.View, 0, sealed.Digest())
+		once(m.Kind(), m.View, wire.Seq(n.losses), sealed.Digest()) //nolint:gosec // small
 		if hidden := o.promises.hidden(m); hidden != 0 {
 			o.w.breach(lawConflict, "R%d's view change to view %d hides the certificate of %d, for which it sent a commit",
 				n.id, m.View, hidden)

@@ -16,6 +16,25 @@ func paced(operations int) Options {
 	}
 }
 
+// TestSlowDisksDeposeNoRow holds that requests which wait for a stable checkpoint,
+// for there is no room in the window, are not held against the primary: only a few
+// find one whose own disk is slower than the others' at a loss.
+func TestSlowDisksDeposeNoRow(t *testing.T) {
+	const few = 5 // of the sixty timeouts that the run takes
+	o := paced(20)
+	o.Interval, o.Window, o.BatchRequests, o.Outstanding, o.OpsMax = 1, 2, 1, 4, 1
+	o.SnapshotMax = 3 * requestTimeout
+	if res := Run(o); res.Violation != nil || res.Views > few {
+		t.Errorf("got %v, view %d, want at most %d", res.Violation, res.Views, few)
+	}
+	o.Byzantine = map[wire.ReplicaID]func() adversary.Strategy{
+		0: func() adversary.Strategy { return adversary.CensorClient() },
+	}
+	if res := Run(o); res.Violation != nil || res.Views == 0 {
+		t.Errorf("a censor behind slow disks: got %v, view %d, want a later view", res.Violation, res.Views)
+	}
+}
+
 // TestSlowPrimaryIsDemoted measures what a primary costs that delays everything to
 // just below the timeout: until it is demoted, and after that.
 func TestSlowPrimaryIsDemoted(t *testing.T) {
