@@ -8,13 +8,17 @@ import (
 	"github.com/quorate/quorate/pbft/wire"
 )
 
-// backlogMax is how long a frame may wait for those before it on a slow link.
+// backlogMax is how long a frame that is sent may wait for those before it on a
+// slow link.
 const backlogMax = time.Second
 
-// passage is one copy of a frame, and when it goes on; at once without a time.
+// passage is one copy of a frame, and when it goes on; at once without a time. Until
+// held, if there is such a time, a slow link is at work on what the replica hears:
+// nothing more of the same stream is read, so that the rest waits at its sender,
+// with its sender's bounds, as over a slow connection.
 type passage struct {
-	frame []byte
-	due   time.Time
+	frame     []byte
+	held, due time.Time
 }
 
 // fate decides what becomes of a frame, the nth of its flow. Chance depends on
@@ -56,15 +60,15 @@ func (n *Network) spoil(c *Count, frame []byte, number wire.Seq) (copies []passa
 		times = 2
 	}
 	for range times {
-		due, room := n.due(r, len(frame), chance)
+		next, room := n.passage(r, c.Heard, frame, chance)
 		switch {
 		case !room:
 			c.Overflowed++
 			continue
-		case !due.IsZero():
+		case !next.due.IsZero() || !next.held.IsZero():
 			c.Delayed++
 		}
-		copies = append(copies, passage{frame, due})
+		copies = append(copies, next)
 	}
 	return copies
 }
@@ -83,29 +87,33 @@ func (n *Network) rule(flow Flow, number wire.Seq) *Rule {
 	return nil
 }
 
-// due returns when a frame of so many bytes has passed, which is the zero time for
-// at once, or that there is no room for it. It needs the lock.
-func (n *Network) due(r *Rule, bytes int, chance *rand.Rand) (due time.Time, room bool) {
+// passage returns how a frame passes, or that there is no room for it. It needs the
+// lock.
+func (n *Network) passage(r *Rule, heard bool, frame []byte, chance *rand.Rand) (p passage, room bool) {
+	p.frame = frame
 	delay := time.Duration(r.DelayMin)
 	if spread := time.Duration(r.DelayMax - r.DelayMin); spread > 0 {
 		delay += time.Duration(chance.Int64N(int64(spread)))
 	}
-	if r.Rate == 0 && delay == 0 {
-		return time.Time{}, true
-	}
-	sent := time.Now()
+	passed := time.Now()
 	if r.Rate > 0 {
 		free := n.mu.free[r]
-		if free.Sub(sent) > backlogMax {
-			return time.Time{}, false
+		if !heard && free.Sub(passed) > backlogMax {
+			return p, false
 		}
-		if free.After(sent) {
-			sent = free
+		if free.After(passed) {
+			passed = free
 		}
-		sent = sent.Add(time.Duration(float64(bytes) / float64(r.Rate) * float64(time.Second)))
-		n.mu.free[r] = sent
+		passed = passed.Add(time.Duration(float64(len(frame)) / float64(r.Rate) * float64(time.Second)))
+		n.mu.free[r] = passed
+		if heard {
+			p.held = passed
+		}
 	}
-	return sent.Add(delay), true
+	if delay > 0 || r.Rate > 0 && !heard {
+		p.due = passed.Add(delay)
+	}
+	return p, true
 }
 
 // chanceOf returns the random numbers for the nth frame of a flow.

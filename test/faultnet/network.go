@@ -23,6 +23,7 @@ type Network struct {
 	limits   wire.Limits
 	replicas int
 	out, in  *pipe
+	ended    chan struct{} // closed when it is over
 
 	mu struct {
 		sync.Mutex
@@ -54,7 +55,7 @@ func Open(path string) (*Network, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", path, err)
 	}
-	n := &Network{path: path, text: string(text), out: newPipe(), in: newPipe()}
+	n := &Network{path: path, text: string(text), out: newPipe(), in: newPipe(), ended: make(chan struct{})}
 	n.mu.counts, n.mu.streams = map[Flow]*Count{}, map[stream]chan struct{}{}
 	n.obey(orders)
 	return n, nil
@@ -127,6 +128,10 @@ func (n *Network) Run(ctx context.Context, in node.Inbound) error {
 	var told error
 	running.Go(func() { n.out.run(serving) })
 	running.Go(func() { n.in.run(serving) })
+	running.Go(func() {
+		<-serving.Done()
+		close(n.ended)
+	})
 	running.Go(func() { told = n.follow(serving) })
 	err := n.under.Run(ctx, n.wrap(in))
 	stop()
@@ -221,6 +226,8 @@ func (n *Network) pass(p *pipe, flow Flow, frame []byte, deliver func([]byte) bo
 	ok := true
 	for _, c := range copies {
 		switch {
+		case !c.held.IsZero() && !n.hold(c.held):
+			return false
 		case c.due.IsZero():
 			ok = arrive(c.frame) && ok
 		case !p.put(c.due, len(c.frame), func() { arrive(c.frame) }):
@@ -228,6 +235,18 @@ func (n *Network) pass(p *pipe, flow Flow, frame []byte, deliver func([]byte) bo
 		}
 	}
 	return ok
+}
+
+// hold waits until a time, and returns false if all is over before.
+func (n *Network) hold(until time.Time) bool {
+	timer := time.NewTimer(time.Until(until))
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return true
+	case <-n.ended:
+		return false
+	}
 }
 
 // arrived notes that the nth frame of a flow is delivered.

@@ -68,13 +68,14 @@ type stage struct {
 	mu     sync.Mutex
 	heard  [][]byte
 	hear   func() // also called with each frame that is heard
+	after  func() // called when the network was told to end
 }
 
 // play runs a network with some orders.
 func play(t *testing.T, o faultnet.Orders, scene func(s *stage)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
-		s := &stage{wires: &wires{}, tb: t, path: filepath.Join(t.TempDir(), "orders.toml"), hear: func() {}}
+		s := &stage{wires: &wires{}, tb: t, path: filepath.Join(t.TempDir(), "orders.toml"), hear: func() {}, after: func() {}}
 		n, err := faultnet.Open(s.write(o))
 		if err != nil {
 			t.Fatal(err)
@@ -104,8 +105,13 @@ func play(t *testing.T, o faultnet.Orders, scene func(s *stage)) {
 		})
 		synctest.Wait()
 		scene(s)
+		told := time.Now()
 		cancel()
 		running.Wait()
+		s.after()
+		if took := time.Since(told); took > 0 {
+			t.Errorf("the end took %s", took)
+		}
 	})
 }
 
@@ -319,6 +325,36 @@ func TestASlowLinkTakesItsTimeAndLosesWhatFindsItFull(t *testing.T) {
 		if c := s.total(); len(sent) != 11 || c.Overflowed != 19 || c.Reordered != 0 {
 			t.Errorf("%d come through, counted %+v", len(sent), c)
 		}
+	})
+}
+
+func TestWhatIsHeardOverASlowLinkWaitsAtItsSenderAndSharesTheLink(t *testing.T) {
+	const bytesEach, rate, frames = 10_000, 100_000, 20
+	play(t, faultnet.Orders{Hear: one(faultnet.Rule{Rate: rate})}, func(s *stage) {
+		began := time.Now()
+		var readers sync.WaitGroup
+		for from := range wire.ReplicaID(3) {
+			readers.Go(func() { // one stream, whose next frame is read when the last is through
+				for range frames {
+					f := append(frame(wire.KindPiece, int(from)), make([]byte, bytesEach-6)...)
+					s.in.Peer(from+1, f)
+				}
+			})
+		}
+		readers.Wait()
+		if took, want := time.Since(began), 3*frames*100*time.Millisecond; took != want || len(s.heard) != 3*frames {
+			t.Errorf("%d frames are through in %s, want %d in %s", len(s.heard), took, 3*frames, want)
+		}
+		first := map[int]int{}
+		for _, f := range s.heard[:frames] {
+			first[says(f)]++
+		}
+		if c := s.total(); len(first) != 3 || c.Overflowed != 0 || c.Delayed != 3*frames {
+			t.Errorf("the first %d are of %v, counted %+v", frames, first, c)
+		}
+		readers.Go(func() { s.in.Peer(1, make([]byte, 1<<20)) }) // under way at the end, which does not wait
+		synctest.Wait()
+		s.after = readers.Wait
 	})
 }
 

@@ -69,7 +69,8 @@ type Rule struct {
 	DelayMin Duration `toml:"delay_min,omitempty"`
 	DelayMax Duration `toml:"delay_max,omitempty"`
 	// Rate, if not zero, is how many bytes a second all these frames together may
-	// have. They wait for each other; what finds too much waiting is lost.
+	// have. What is sent waits, and is lost where too much does; what is heard waits
+	// at its sender, for nothing more is read of the stream it comes on.
 	Rate int `toml:"rate,omitempty"`
 }
 

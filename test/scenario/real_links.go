@@ -48,7 +48,7 @@ const (
 	// much more than slowRate, of a state that passes in seconds.
 	bulkClients = 2
 	bulkKeys    = 8
-	bulkBytes   = 16 << 10
+	bulkBytes   = 4 << 10
 	// slowWindows is how far R3 must fall behind: batches are not fetched then.
 	slowWindows = 3
 )
@@ -81,8 +81,7 @@ func realSlowLink(ctx context.Context, s *Stage) error {
 		return err
 	}
 	s.all(ctx, []want{everyoneFollows("R3, over its slow link,")})
-	s.bit(slow, "has no room for all", func(c faultnet.Count) uint64 { return c.Overflowed })
-	s.bit(slow, "slows down the rest", func(c faultnet.Count) uint64 { return c.Delayed })
+	s.bit(slow, "slows down frames", func(c faultnet.Count) uint64 { return c.Delayed })
 	s.bit(slow, "brings pieces of the state", func(c faultnet.Count) uint64 {
 		if !c.Heard || wire.Kind(c.Kind) != wire.KindPiece {
 			return 0
