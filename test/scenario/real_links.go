@@ -50,7 +50,7 @@ const (
 	bulkKeys    = 8
 	bulkBytes   = 4 << 10
 	// slowWindows is how far R3 must fall behind: batches are not fetched then.
-	slowWindows = 3
+	slowWindows = 6
 )
 
 func realSlowLink(ctx context.Context, s *Stage) error {
