@@ -142,9 +142,13 @@ func realPoisonedTransfer(ctx context.Context, s *Stage) error {
 	if err := errors.Join(s.load(ctx), s.Load.Await(ctx, 100), s.Cluster.Kill(behind)); err != nil {
 		return err
 	}
-	s.did("R3", "is down (SIGKILL) while the others go on for three windows")
-	target := 3 * s.Cluster.Interval() * 4
-	err := s.Cluster.Await(ctx, "checkpoints without R3", func(status []pbft.ReplicaStatus) bool {
+	s.did("R3", "is down (SIGKILL) while the others go on for %d windows", farWindows)
+	target, err := s.Cluster.Highest(ctx)
+	if err != nil {
+		return err
+	}
+	target += farWindows * 4 * s.Cluster.Interval()
+	err = s.Cluster.Await(ctx, "checkpoints without R3", func(status []pbft.ReplicaStatus) bool {
 		r := status[0].Report
 		return r != nil && r.Stable >= target
 	})

@@ -49,8 +49,8 @@ const (
 	bulkClients = 2
 	bulkKeys    = 8
 	bulkBytes   = 4 << 10
-	// slowWindows is how far R3 must fall behind: batches are not fetched then.
-	slowWindows = 6
+	// farWindows is how far R3 must fall behind to fetch the state, and no batches.
+	farWindows = 6
 )
 
 func realSlowLink(ctx context.Context, s *Stage) error {
@@ -71,7 +71,7 @@ func realSlowLink(ctx context.Context, s *Stage) error {
 	window := 4 * s.Cluster.Interval()
 	s.see("R3 falls behind", s.Cluster.Await(ctx, "R3 to fall behind", func(status []pbft.ReplicaStatus) bool {
 		fast, late := status[0].Report, status[slow].Report
-		return fast != nil && late != nil && fast.Stable > late.Executed+slowWindows*window
+		return fast != nil && late != nil && fast.Stable > late.Executed+farWindows*window
 	}))
 	s.all(ctx, []want{served()})
 	rate := float64(s.Load.Acknowledged()-before) / time.Since(began).Seconds()
