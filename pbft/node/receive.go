@@ -106,10 +106,10 @@ func (n *Node) clientGone(conn uint64) {
 }
 
 // peerMaySend tells which kinds replicas send each other: not those between
-// replicas and clients, nor those that only the journal holds.
+// replicas and clients, nor the one that only the journal holds.
 func peerMaySend(k wire.Kind) bool {
 	switch k {
-	case wire.KindReply, wire.KindAsk, wire.KindReport, wire.KindRefusal, wire.KindPrepared, wire.KindCommitProof:
+	case wire.KindReply, wire.KindAsk, wire.KindReport, wire.KindRefusal, wire.KindPrepared:
 		return false
 	default:
 		return true
