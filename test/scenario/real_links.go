@@ -163,6 +163,7 @@ func realRoughNetwork(ctx context.Context, s *Stage) error {
 	}
 	fromClients := rough
 	fromClients.Peers = peers(faultnet.Clients)
+	s.damaged = true
 	orders := faultnet.Orders{Send: []faultnet.Rule{rough}, Hear: []faultnet.Rule{fromClients}}
 	if err := s.orderAll(ctx, orders); err != nil {
 		return err

@@ -44,6 +44,7 @@ type Stage struct {
 	liars   map[int]string // what they play
 	history *cluster.History
 	orders  uint64 // given to networks
+	damaged bool   // a network damages frames, of which their senders are blamed
 }
 
 // runReal plays s on real processes.
@@ -210,6 +211,7 @@ func (s *Stage) readLogs() {
 				s.report.Did = addEvent(s.report.Did, 0, who, strings.TrimSpace(text))
 			} else if text := noticed(line); text != "" && s.liars[i] == "" {
 				s.report.Noticed = addEvent(s.report.Noticed, 0, who, text)
+				s.blames(who, line)
 			}
 		}
 		if s.liars[i] == "" {
@@ -221,6 +223,18 @@ func (s *Stage) readLogs() {
 		}
 		s.see(who+" really plays "+s.liars[i], err)
 	}
+}
+
+// blames makes it a failure if a line of a correct replica's log says of another
+// correct one that it sent what no correct replica sends.
+func (s *Stage) blames(who, line string) {
+	_, text, found := strings.Cut(line, "MISBEHAVIOUR ")
+	var peer int
+	if _, err := fmt.Sscanf(text, "peer=%d", &peer); err != nil || !found || s.damaged || s.liars[peer] != "" ||
+		!strings.Contains(text, " why=") {
+		return
+	}
+	s.see("no correct replica is blamed for bad frames", fmt.Errorf("%s: %s", who, strings.TrimSpace(text)))
 }
 
 // noticed returns what a line of a replica's log tells of others, or nothing.
