@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/quorate/quorate/crypto"
@@ -56,6 +57,8 @@ type Client struct {
 	unasks   chan *asking // those whose context ended
 	arrivals chan arrival // verified messages and changes of links
 
+	signed, operations, frames atomic.Int64 // see ClientCounts
+
 	cancel context.CancelFunc
 	ended  chan struct{} // closed when everything has ended
 	once   sync.Once
@@ -86,6 +89,8 @@ type clientConfig struct {
 	next    wire.Number // the first number that the session has not used
 	// retransmit is how long the primary has before all replicas are asked.
 	retransmit time.Duration
+	// together bounds the operations of one request; 0 means limits.OpsMax.
+	together int
 }
 
 // call is one call of Submit, Read or SubmitWith that waits.
@@ -124,6 +129,21 @@ func (c *Client) Key() crypto.PublicKey { return c.cfg.signer.Public() }
 
 // Session returns the client's session.
 func (c *Client) Session() wire.Session { return c.cfg.session }
+
+// ClientCounts is what a client has done since it was dialed.
+type ClientCounts struct {
+	// Requests is how many requests it signed, and Operations how many operations
+	// those carried: more than one each where several waited together.
+	Requests, Operations int64
+	// Frames is how often it sent a request to a replica: once, to the primary,
+	// for a request that is answered in time, and more for one that is not.
+	Frames int64
+}
+
+// Counts returns what the client has done so far.
+func (c *Client) Counts() ClientCounts {
+	return ClientCounts{Requests: c.signed.Load(), Operations: c.operations.Load(), Frames: c.frames.Load()}
+}
 
 // Submit has the cluster execute op, exactly once, and returns its result. It
 // signs, sends, and retransmits until ctx ends; it never answers that the

@@ -35,6 +35,9 @@ type DialConfig struct {
 	// asks all replicas when the primary is silent for half of it. Zero means
 	// RequestTimeoutDefault.
 	RequestTimeout time.Duration
+	// OpsPerSignature bounds how many operations that wait together share one
+	// signed request. Zero means as many as the cluster takes.
+	OpsPerSignature int
 }
 
 // Dial returns a client. It does not wait for connections: those are made, and
@@ -83,12 +86,14 @@ func (cfg DialConfig) clientConfig() (clientConfig, *Genesis, error) {
 	if err != nil {
 		return clientConfig{}, nil, err
 	}
+	limits := genesis.WireLimits()
+	if err := cfg.inBounds(limits.OpsMax); err != nil {
+		return clientConfig{}, nil, err
+	}
 	own := clientConfig{
 		signer: cfg.Key, domain: genesis.Domain(), keys: genesis.Keys(), quorum: replica.Quorum,
-		limits: genesis.WireLimits(), session: cfg.Session, next: max(cfg.Next, 1), retransmit: timeout / 2,
-	}
-	if cfg.Next > numberMax || cfg.Session > wire.NumberMax {
-		return clientConfig{}, nil, fmt.Errorf("%w: session and next may be at most %d", ErrConfig, uint64(numberMax))
+		limits: limits, session: cfg.Session, next: max(cfg.Next, 1), retransmit: timeout / 2,
+		together: cfg.OpsPerSignature,
 	}
 	if own.session == 0 {
 		own.session = wire.Session(time.Now().UnixNano()) //nolint:gosec // after 1970
@@ -101,6 +106,18 @@ func (cfg DialConfig) clientConfig() (clientConfig, *Genesis, error) {
 		own.signer = key
 	}
 	return own, genesis, nil
+}
+
+// inBounds reports numbers that no client may have.
+func (cfg DialConfig) inBounds(opsMax int) error {
+	if cfg.Next > numberMax || cfg.Session > wire.NumberMax {
+		return fmt.Errorf("%w: session and next may be at most %d", ErrConfig, uint64(numberMax))
+	}
+	if cfg.OpsPerSignature < 0 || cfg.OpsPerSignature > opsMax {
+		return fmt.Errorf("%w: operations per signature are %d, want 1 to %d, or 0 for as many as wait",
+			ErrConfig, cfg.OpsPerSignature, opsMax)
+	}
+	return nil
 }
 
 // answerBytesMax returns the length of the longest frame that a client is sent.

@@ -1,6 +1,7 @@
 package pbft
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"math/rand/v2"
@@ -156,7 +157,7 @@ func (l *clientLoop) onSubmits(w *call) {
 		}
 		ops = append(ops, l.window.add(w))
 		bytes += len(w.op)
-		if len(ops) >= l.cfg.limits.OpsMax || !l.window.admits() {
+		if len(ops) >= cmp.Or(l.cfg.together, l.cfg.limits.OpsMax) || !l.window.admits() {
 			break
 		}
 		w = l.waiting()
@@ -238,6 +239,8 @@ func (l *clientLoop) sendNew(ops []*operation) {
 		m.Ops = append(m.Ops, o.op)
 	}
 	r.frame = wire.Seal(l.cfg.signer, l.cfg.domain, m).Frame()
+	l.signed.Add(1)
+	l.operations.Add(int64(len(ops)))
 	l.requests = append(l.requests, r)
 	l.sendRequest(r)
 }
@@ -266,6 +269,7 @@ func (l *clientLoop) sendTo(id wire.ReplicaID, r *request) bool {
 		return false
 	}
 	r.sends[id]++
+	l.frames.Add(1)
 	l.links[id].introduced = true
 	return true
 }

@@ -9,6 +9,7 @@ import (
 
 	"github.com/quorate/quorate/crypto"
 	"github.com/quorate/quorate/pbft"
+	"github.com/quorate/quorate/test/bench"
 )
 
 // The exit codes. The help of the root command documents them.
@@ -18,6 +19,7 @@ const (
 	exitUsage       = 2
 	exitUnreachable = 3
 	exitRefused     = 4
+	exitNotMet      = 5
 )
 
 // usageError says that the command line, or a file that it names, is bad.
@@ -61,6 +63,7 @@ func exitCode(err error) int {
 		refused    refusedError
 		unfinished *pbft.UnfinishedError
 		missing    unreachableError
+		missed     *bench.MissedError
 	)
 	switch {
 	case errors.As(err, &usage), isBadInput(err):
@@ -69,6 +72,8 @@ func exitCode(err error) int {
 		return exitRefused
 	case errors.As(err, &unfinished), errors.As(err, &missing), errors.Is(err, context.DeadlineExceeded):
 		return exitUnreachable
+	case errors.As(err, &missed):
+		return exitNotMet
 	default:
 		return exitFailure
 	}

@@ -32,7 +32,8 @@ Exit codes:
   1  failure, or a guarantee is violated
   2  bad command line, file or configuration
   3  the cluster cannot be reached, or did not answer in time
-  4  the application refused the operation: no such key, compare-and-swap lost`,
+  4  the application refused the operation: no such key, compare-and-swap lost
+  5  a measurement missed a threshold`,
 		Example: `  quorate init cluster --replicas 4 --plain-keys
   quorate node --dir cluster/r0 --app kv
   quorate kv put greeting hello --genesis cluster/genesis.toml

@@ -21,15 +21,16 @@ func TestLoadsAreAnsweredAndCounted(t *testing.T) {
 		}
 	}()
 	for _, rate := range []int{0, 50} {
-		res, err := bench.Run(t.Context(), bench.Options{
+		res, err := bench.Measure(t.Context(), bench.Options{
 			Genesis: cluster.Genesis(), Clients: 2, Outstanding: 4, Rate: rate, Payload: 64, ReadShare: 0.2,
 			WarmUp: 100 * time.Millisecond, Duration: time.Second,
 		})
 		if err != nil {
 			t.Fatal(err)
 		}
-		if res.Operations == 0 || res.Errors > 0 || res.P50 <= 0 || res.P99 < res.P50 || res.Max < res.P99/2 {
-			t.Errorf("rate %d: got %+v, want answered operations and ordered quantiles", rate, res)
+		if res.Operations == 0 || res.Errors > 0 || res.P50 <= 0 || res.P99 < res.P50 || res.Max < res.P99/2 ||
+			res.Reached.Batches == 0 || res.Reached.OpsPerSignature < 1 {
+			t.Errorf("rate %d: got %+v, want answered operations, counted, and ordered quantiles", rate, res)
 		}
 	}
 }

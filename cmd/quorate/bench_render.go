@@ -1,0 +1,79 @@
+package main
+
+import (
+	"fmt"
+	"strconv"
+	"time"
+
+	"github.com/quorate/quorate/test/bench"
+)
+
+// benchTable is a report for people.
+func benchTable(r bench.Report) table {
+	rows := []string{"load", loadLine(r.Load)}
+	for i, run := range r.Runs {
+		if len(r.Runs) > 1 {
+			rows = append(rows, fmt.Sprintf("run %d", i+1), "")
+		}
+		rows = append(rows, runRows(run)...)
+	}
+	return pairs(append(rows, includedRows(r.Included)...)...)
+}
+
+func loadLine(l bench.Load) string {
+	loop := fmt.Sprintf("closed loop, %d clients × %d outstanding", l.Clients, l.Outstanding)
+	if l.Rate > 0 {
+		loop = fmt.Sprintf("open loop, %d operations/s offered, %d clients", l.Rate, l.Clients)
+	}
+	signed := "as many operations per signature as wait"
+	if l.OpsPerSignature > 0 {
+		signed = fmt.Sprintf("at most %d per signature", l.OpsPerSignature)
+	}
+	return fmt.Sprintf("%s, values of %d B, %.0f %% reads, %s, %v after %v",
+		loop, l.Payload, 100*l.ReadShare, signed, l.Duration, l.WarmUp)
+}
+
+func runRows(run bench.Run) []string {
+	errs := strconv.FormatInt(run.Errors, 10)
+	if run.Errors > 0 {
+		errs = fmt.Sprintf("%d, of which %d were never answered; the first: %s", run.Errors, run.Unanswered, printable(run.FirstError))
+	}
+	rows := []string{
+		"throughput", fmt.Sprintf("%.0f operations/s", run.PerSecond),
+		"latency", fmt.Sprintf("p50 %s  p90 %s  p99 %s  p99.9 %s  max %s",
+			milli(run.P50), milli(run.P90), milli(run.P99), milli(run.P999), milli(run.Max)),
+		"errors", errs,
+		"reached", fmt.Sprintf("%.1f operations per batch, %.2f per client signature; %.1f clients per batch, %.0f batches/s",
+			run.Reached.OpsPerBatch, run.Reached.OpsPerSignature, run.Reached.ClientsPerBatch, run.Reached.BatchesPerSecond),
+	}
+	if run.Late > 0 {
+		rows = append(rows, "late", fmt.Sprintf("%d operations were due while all workers were busy: raise --outstanding", run.Late))
+	}
+	if run.View > 0 {
+		rows = append(rows, "view", fmt.Sprintf("%d at the end: a primary was replaced", run.View))
+	}
+	if u := run.Usage; u.Known {
+		rows = append(rows, "processor", fmt.Sprintf("%s per operation at the replicas, %s at the load; machine idle %.0f %%, other programs %.0f %%",
+			micro(u.Replicas), micro(u.Load), 100*u.Idle, 100*u.Others))
+	}
+	return rows
+}
+
+func includedRows(in bench.Included) []string {
+	shared := "replicas and load share it"
+	if !in.Processes {
+		shared = "of the load; the replicas' is theirs"
+	}
+	return []string{
+		"replicas", fmt.Sprintf("%d, tolerate f = %d; checkpoint every %d batches", in.Replicas, in.Faults, in.CheckpointInterval),
+		"included", in.Signatures,
+		"", in.Flush + ", on " + in.FileSystem,
+		"", in.Transport,
+		"machine", fmt.Sprintf("%s, %d cores, %s; %s", in.Machine.CPU, in.Machine.Cores, in.Machine.Kernel, shared),
+		"version", fmt.Sprintf("%s %.12s %s", in.Version, in.Commit, in.Go),
+	}
+}
+
+func milli(d time.Duration) string { return fmt.Sprintf("%.2f ms", float64(d.Microseconds())/1000) }
+
+func micro(d time.Duration) string { return fmt.Sprintf("%.0f µs", float64(d)/1000) }

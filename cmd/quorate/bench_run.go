@@ -1,0 +1,129 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+
+	"github.com/quorate/quorate/pbft"
+	"github.com/quorate/quorate/test/bench"
+	"github.com/quorate/quorate/test/cluster"
+)
+
+// measure runs the load as often as it shall, each time on a new cluster if it
+// starts its own.
+func (o benchOptions) measure(ctx context.Context, c *console) (report bench.Report, err error) {
+	o.load.RequestTimeout = o.requestTimeout
+	for i := range o.runs {
+		if o.runs > 1 {
+			c.tell("run %d of %d\n", i+1, o.runs)
+		}
+		run, in, err := o.once(ctx)
+		if err != nil {
+			return report, err
+		}
+		if i == 0 {
+			report = bench.NewReport(o.load, in)
+		}
+		report.Runs = append(report.Runs, run)
+	}
+	return report, nil
+}
+
+// once is one run, and what it included.
+func (o benchOptions) once(ctx context.Context) (run bench.Run, in bench.Included, err error) {
+	if o.genesis != "" {
+		o.load.Genesis, err = pbft.LoadGenesis(o.genesis)
+	} else {
+		var stop func() error
+		stop, err = o.start(ctx)
+		defer func() { err = errors.Join(err, stop()) }()
+	}
+	if err != nil {
+		return run, in, err
+	}
+	if run.Result, err = bench.Measure(ctx, o.load); err != nil {
+		return run, in, err
+	}
+	if run.View, err = viewOf(ctx, o.load.Genesis); err != nil {
+		return run, in, err
+	}
+	in, err = o.included()
+	return run, in, err
+}
+
+// start starts replicas as processes of this program. stop ends them and
+// removes their data; it is never nil.
+func (o *benchOptions) start(ctx context.Context) (stop func() error, err error) {
+	stop = func() error { return nil }
+	binary, err := os.Executable()
+	if err != nil {
+		return stop, err
+	}
+	dir, err := os.MkdirTemp(o.data, "quorate-bench-")
+	if err != nil {
+		return stop, err
+	}
+	stop = func() error { return os.RemoveAll(dir) }
+	running, err := cluster.Start(ctx, cluster.Options{
+		Binary: binary, Dir: filepath.Join(dir, "cluster"), Name: "bench", Replicas: o.replicas,
+		RequestTimeout: o.requestTimeout, CheckpointInterval: o.interval, LogLevel: "warn",
+	})
+	if err != nil {
+		return stop, err
+	}
+	o.data = dir
+	o.load.Genesis = running.Genesis()
+	for i := range o.replicas {
+		o.load.Processes = append(o.load.Processes, running.PID(i))
+	}
+	return func() error { return errors.Join(running.Close(), os.RemoveAll(dir)) }, nil
+}
+
+// viewOf returns the highest view that a replica is in.
+func viewOf(ctx context.Context, genesis *pbft.Genesis) (view uint64, err error) {
+	ctx, cancel := context.WithTimeout(ctx, timeoutDefault)
+	defer cancel()
+	client, err := pbft.Dial(ctx, pbft.DialConfig{Genesis: genesis})
+	if err != nil {
+		return 0, err
+	}
+	status, err := client.Status(ctx)
+	for _, s := range status {
+		if s.Report != nil {
+			view = max(view, uint64(s.Report.View))
+		}
+	}
+	return view, errors.Join(err, client.Close())
+}
+
+// included tells what the figures include.
+func (o benchOptions) included() (bench.Included, error) {
+	genesis, version := o.load.Genesis, readVersion()
+	quorum, err := genesis.Quorum()
+	if err != nil {
+		return bench.Included{}, err
+	}
+	in := bench.Included{
+		Replicas: genesis.Replicas(), Faults: quorum.Faults(), Processes: o.genesis == "",
+		Signatures: "ed25519: every request by its client, verified by every replica; every vote; replies once a batch",
+		Flush:      "journal flushed before every vote (fdatasync)",
+		Transport:  "libp2p, TCP, TLS 1.3, yamux",
+
+		RequestTimeout: o.requestTimeout, CheckpointInterval: genesis.Limits.CheckpointInterval,
+		BatchRequests: genesis.Limits.BatchRequests,
+		Machine:       bench.ThisMachine(), FileSystem: "of the replicas, elsewhere",
+		Version: version.Version, Commit: version.Commit, Go: version.Go,
+	}
+	if version.Modified {
+		in.Commit += " (modified)"
+	}
+	if in.Processes {
+		in.FileSystem = bench.FileSystem(o.data)
+	} else {
+		in.Transport += fmt.Sprintf("; replica 0 is at %s", genesis.Members[0].Addrs[0])
+	}
+	return in, nil
+}

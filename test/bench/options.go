@@ -1,0 +1,101 @@
+package bench
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/quorate/quorate/app/kv"
+	"github.com/quorate/quorate/pbft"
+	"github.com/quorate/quorate/pbft/wire"
+)
+
+// Bounds of Options.
+const (
+	clientsMax     = 1024
+	outstandingMax = 256
+	rateMax        = 1_000_000
+	payloadMax     = kv.ValueBytesMax
+	durationMax    = 24 * time.Hour
+	keys           = 1024 // that the load spreads over
+)
+
+// Client is a client as a load needs it; *pbft.Client is one.
+type Client interface {
+	// Submit has the cluster execute op.
+	Submit(ctx context.Context, op []byte) (pbft.Result, error)
+	// Read has the cluster answer op, in order.
+	Read(ctx context.Context, op []byte) (pbft.Result, error)
+	// Counts returns what the client has signed so far.
+	Counts() pbft.ClientCounts
+	// Close ends the client.
+	Close() error
+}
+
+// Options describe a load.
+type Options struct {
+	Genesis *pbft.Genesis
+	// Clients submit Outstanding operations each at once, in a closed loop.
+	Clients, Outstanding int
+	// Rate is operations per second of all clients together, in an open loop; 0
+	// means the closed loop. Then Outstanding bounds what may be open.
+	Rate int
+	// Payload is the length of the values that are put, in bytes.
+	Payload int
+	// ReadShare is the share of ordered reads, 0 to 1.
+	ReadShare float64
+	// OpsPerSignature bounds how many operations a client signs together; 0
+	// leaves it to the client. Result tells what was reached.
+	OpsPerSignature int
+	// WarmUp is not measured; Duration is.
+	WarmUp, Duration time.Duration
+	// RequestTimeout is the replicas'.
+	RequestTimeout time.Duration
+	Seed           uint64
+	// Processes are those of the replicas, if they run on this machine: what they
+	// cost is part of the result.
+	Processes []int
+
+	dial func(ctx context.Context) (Client, error) // for tests; nil means pbft.Dial
+}
+
+// Validate reports everything that is wrong with o, at once.
+func (o Options) Validate() error {
+	var errs []error
+	need := func(ok bool, format string, args ...any) {
+		if !ok {
+			errs = append(errs, fmt.Errorf(format, args...))
+		}
+	}
+	together := wire.DefaultLimits(0).OpsMax
+	need(o.Genesis != nil || o.dial != nil, "bench: no genesis")
+	need(o.Clients >= 1 && o.Clients <= clientsMax, "clients is %d, want 1 to %d", o.Clients, clientsMax)
+	need(o.Outstanding >= 1 && o.Outstanding <= outstandingMax, "outstanding is %d, want 1 to %d", o.Outstanding, outstandingMax)
+	need(o.Rate >= 0 && o.Rate <= rateMax, "rate is %d, want 0 (closed loop) to %d", o.Rate, rateMax)
+	need(o.Payload >= 0 && o.Payload <= payloadMax, "payload is %d bytes, want 0 to %d", o.Payload, payloadMax)
+	need(o.ReadShare >= 0 && o.ReadShare <= 1, "read share is %g, want 0 to 1", o.ReadShare)
+	need(o.OpsPerSignature >= 0 && o.OpsPerSignature <= together,
+		"operations per signature are %d, want 1 to %d, or 0 for as many as wait", o.OpsPerSignature, together)
+	need(o.WarmUp >= 0, "warm-up is %v, want 0 or more", o.WarmUp)
+	need(o.Duration > 0 && o.Duration <= durationMax, "duration is %v, want more than 0, to %v", o.Duration, durationMax)
+	return errors.Join(errs...)
+}
+
+// loop names how operations start.
+func (o Options) loop() string {
+	if o.Rate > 0 {
+		return "open"
+	}
+	return "closed"
+}
+
+// connect returns a new client, with a key of its own.
+func (o Options) connect(ctx context.Context) (Client, error) {
+	if o.dial != nil {
+		return o.dial(ctx)
+	}
+	return pbft.Dial(ctx, pbft.DialConfig{
+		Genesis: o.Genesis, RequestTimeout: o.RequestTimeout, OpsPerSignature: o.OpsPerSignature,
+	})
+}

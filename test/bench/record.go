@@ -1,0 +1,179 @@
+package bench
+
+import (
+	"errors"
+	"sync"
+	"time"
+
+	"github.com/HdrHistogram/hdrhistogram-go"
+
+	"github.com/quorate/quorate/pbft"
+)
+
+// latencyMax is the longest latency that is told apart.
+const latencyMax = 10 * time.Minute
+
+// digits are the significant digits of a latency.
+const digits = 3
+
+// answer is who got a result, and at which number of the order.
+type answer struct {
+	client int
+	seq    uint64
+}
+
+// record collects what a load measures. Its methods may be called by many
+// goroutines at once.
+type record struct {
+	from, to time.Time // measured
+
+	mu struct {
+		sync.Mutex
+		all     *hdrhistogram.Histogram // µs, of operations that started in the measured time
+		current *hdrhistogram.Histogram // µs, of those that ended in the current second
+		seconds []Second                // the last one is the current one
+		done    int64                   // answered in the measured time
+		errs    int64
+		err     error // the first
+		lates   int64
+		open    int64 // not answered in the end
+		batches distinct
+		touched []distinct // by client
+	}
+}
+
+func newHistogram() *hdrhistogram.Histogram {
+	return hdrhistogram.New(1, int64(latencyMax/time.Microsecond), digits)
+}
+
+func newRecord(from, to time.Time, clients int) *record {
+	r := &record{from: from, to: to}
+	r.mu.all, r.mu.current = newHistogram(), newHistogram()
+	r.mu.touched = make([]distinct, clients)
+	r.mu.seconds = []Second{{}}
+	return r
+}
+
+// measured tells whether a time is in the measured part of the run.
+func (r *record) measured(at time.Time) bool { return !at.Before(r.from) && at.Before(r.to) }
+
+// micros returns a latency as a histogram takes it.
+func micros(d time.Duration) int64 {
+	return min(max(1, d.Microseconds()), int64(latencyMax/time.Microsecond))
+}
+
+// answered notes a result of an operation that was due at a time.
+func (r *record) answered(due, now time.Time, a answer) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.measured(due) {
+		_ = r.mu.all.RecordValue(micros(now.Sub(due))) // in range
+	}
+	if !r.measured(now) {
+		return
+	}
+	r.mu.done++
+	r.turn(now)
+	r.second().Operations++
+	_ = r.mu.current.RecordValue(micros(now.Sub(due))) // in range
+	if a.seq > 0 {
+		r.mu.batches.add(a.seq)
+		r.mu.touched[a.client].add(a.seq)
+	}
+}
+
+// failed notes an operation without a result. One that is still open when the
+// run is given up counts with the latency that it has by then.
+func (r *record) failed(due, now time.Time, err error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	var unfinished *pbft.UnfinishedError
+	if errors.As(err, &unfinished) {
+		r.mu.open++
+		if r.measured(due) {
+			_ = r.mu.all.RecordValue(micros(now.Sub(due))) // in range
+		}
+	}
+	r.mu.errs++
+	if r.mu.err == nil {
+		r.mu.err = err
+	}
+	if r.measured(now) {
+		r.turn(now)
+		r.second().Errors++
+	}
+}
+
+// late notes that an operation starts after it was due.
+func (r *record) late(due time.Time) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.measured(due) {
+		r.mu.lates++
+	}
+}
+
+// abandon notes operations that were due and never began.
+func (r *record) abandon(operations int64) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.mu.open += operations
+	r.mu.errs += operations
+	if operations > 0 && r.mu.err == nil {
+		r.mu.err = errors.New("operations that were due never began: the cluster was too far behind")
+	}
+}
+
+// second returns the current one. It needs the lock, as all below.
+func (r *record) second() *Second { return &r.mu.seconds[len(r.mu.seconds)-1] }
+
+// turn makes the second of now the current one, if it is later. Seconds without
+// an answer stay in the series, empty.
+func (r *record) turn(now time.Time) {
+	for int(now.Sub(r.from)/time.Second) >= len(r.mu.seconds) {
+		r.closeSecond()
+		r.mu.seconds = append(r.mu.seconds, Second{At: len(r.mu.seconds)})
+	}
+}
+
+func (r *record) closeSecond() {
+	s := r.second()
+	s.P50, s.P99 = quantile(r.mu.current, 50), quantile(r.mu.current, 99)
+	s.Max = time.Duration(r.mu.current.Max()) * time.Microsecond
+	r.mu.current.Reset()
+}
+
+func quantile(h *hdrhistogram.Histogram, q float64) time.Duration {
+	return time.Duration(h.ValueAtQuantile(q)) * time.Microsecond
+}
+
+// span is how far below the highest number a distinct still tells numbers apart:
+// more batches than answers overtake each other by.
+const span = 4096
+
+// distinct counts different numbers of an almost ascending sequence. A number
+// further below the highest than span counts as one that was there before.
+type distinct struct {
+	bits [span / 64]uint64
+	high uint64
+	n    int64
+}
+
+func (d *distinct) add(x uint64) {
+	if x+span <= d.high {
+		return
+	}
+	if x >= d.high+span {
+		clear(d.bits[:])
+		d.high = x
+	}
+	for d.high < x {
+		d.high++
+		d.bits[d.high%span/64] &^= 1 << (d.high % 64)
+	}
+	word, bit := &d.bits[x%span/64], uint64(1)<<(x%64)
+	if *word&bit == 0 {
+		*word |= bit
+		d.n++
+	}
+}

@@ -1,0 +1,103 @@
+package bench
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"time"
+)
+
+// reportFormat names the layout of a report. It changes when a field changes its
+// meaning or goes; new fields may come at any time.
+const reportFormat = "quorate-bench/1"
+
+// reportBytesMax bounds a report that is read: hours of seconds, many runs.
+const reportBytesMax = 256 << 20
+
+// Report is a measurement: one or more runs of the same load, with all that
+// their figures included. docs/PERFORMANCE.md documents its JSON.
+type Report struct {
+	Format   string    `json:"format"`
+	Begun    time.Time `json:"begun"`
+	Load     Load      `json:"load"`
+	Included Included  `json:"included"`
+	Runs     []Run     `json:"runs"`
+}
+
+// Load is the load that was put on, as in Options.
+type Load struct {
+	Loop            string        `json:"loop"` // closed or open
+	Clients         int           `json:"clients"`
+	Outstanding     int           `json:"outstanding_per_client"`
+	Rate            int           `json:"rate_offered"` // 0 in the closed loop
+	Payload         int           `json:"payload_bytes"`
+	ReadShare       float64       `json:"read_share"`
+	OpsPerSignature int           `json:"operations_per_signature_max"` // 0: as many as waited
+	WarmUp          time.Duration `json:"warm_up_ns"`
+	Duration        time.Duration `json:"duration_ns"`
+	Seed            uint64        `json:"seed"`
+}
+
+// Included is what the figures of a report include: what they are worth.
+type Included struct {
+	Replicas           int           `json:"replicas"`
+	Faults             int           `json:"tolerates"`
+	Processes          bool          `json:"own_processes"` // replicas are processes of their own on this machine
+	Signatures         string        `json:"signatures"`
+	Flush              string        `json:"flush"`
+	Transport          string        `json:"transport"`
+	RequestTimeout     time.Duration `json:"request_timeout_ns"`
+	CheckpointInterval uint64        `json:"checkpoint_interval"`
+	BatchRequests      int           `json:"batch_requests_max"`
+	Machine            Machine       `json:"machine"`
+	FileSystem         string        `json:"filesystem"` // of the replicas' data
+	Version            string        `json:"version"`
+	Commit             string        `json:"commit"`
+	Go                 string        `json:"go"`
+}
+
+// Run is one run of a report.
+type Run struct {
+	Result
+	View uint64 `json:"view"` // at the end; above 0 where a primary was replaced
+}
+
+// NewReport returns a report without runs.
+func NewReport(o Options, in Included) Report {
+	return Report{
+		Format: reportFormat, Begun: time.Now().UTC().Truncate(time.Second), Included: in,
+		Load: Load{
+			Loop: o.loop(), Clients: o.Clients, Outstanding: o.Outstanding, Rate: o.Rate, Payload: o.Payload,
+			ReadShare: o.ReadShare, OpsPerSignature: o.OpsPerSignature, WarmUp: o.WarmUp, Duration: o.Duration, Seed: o.Seed,
+		},
+	}
+}
+
+// WriteJSON writes r for programs.
+func (r Report) WriteJSON(to io.Writer) error {
+	e := json.NewEncoder(to)
+	e.SetIndent("", "  ")
+	return e.Encode(r)
+}
+
+// ReadReport reads what WriteJSON wrote.
+func ReadReport(path string) (Report, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return Report{}, err
+	}
+	defer f.Close() //nolint:errcheck // it was only read
+	var r Report
+	if err := json.NewDecoder(io.LimitReader(f, reportBytesMax)).Decode(&r); err != nil {
+		return Report{}, fmt.Errorf("%s is no report of quorate bench: %w", path, err)
+	}
+	if r.Format != reportFormat {
+		return Report{}, fmt.Errorf("%s has the format %q, want %q: measure it again with this version", path, r.Format, reportFormat)
+	}
+	if len(r.Runs) == 0 {
+		return Report{}, errors.New(path + " holds no run")
+	}
+	return r, nil
+}

@@ -1,0 +1,131 @@
+package bench
+
+import (
+	"time"
+
+	"github.com/quorate/quorate/pbft"
+)
+
+// Result is what one run of a load measured.
+type Result struct {
+	Operations int64   `json:"operations"` // answered in the measured time
+	PerSecond  float64 `json:"operations_per_second"`
+	Errors     int64   `json:"errors"`
+	Unanswered int64   `json:"unanswered"` // of the errors: still open, or not even begun, 30 s after the end
+	FirstError string  `json:"first_error,omitempty"`
+	Late       int64   `json:"late_starts"` // open loop: due while all workers were busy
+
+	Mean time.Duration `json:"mean_ns"`
+	P50  time.Duration `json:"p50_ns"`
+	P90  time.Duration `json:"p90_ns"`
+	P99  time.Duration `json:"p99_ns"`
+	P999 time.Duration `json:"p999_ns"`
+	Max  time.Duration `json:"max_ns"`
+
+	// What was reached, counted in the measured time.
+	Reached Reached `json:"reached"`
+	Usage   Usage   `json:"cpu"`
+
+	Curve   []Point  `json:"curve"`
+	Seconds []Second `json:"seconds"`
+}
+
+// Reached is how far work was shared. Batches are counted by the numbers of the
+// order in the results, signatures by the clients that made them.
+type Reached struct {
+	Batches          int64   `json:"batches"`
+	OpsPerBatch      float64 `json:"operations_per_batch"`
+	Signatures       int64   `json:"client_signatures"`
+	OpsPerSignature  float64 `json:"operations_per_signature"`
+	RequestsPerBatch float64 `json:"requests_per_batch"`
+	ClientsPerBatch  float64 `json:"clients_per_batch"`
+	FramesPerRequest float64 `json:"frames_per_request"` // 1 where none was sent again, or to all
+	BatchesPerSecond float64 `json:"batches_per_second"`
+}
+
+// Point is one point of the latency curve: the share Quantile, 0 to 1, of all
+// operations took at most Latency.
+type Point struct {
+	Quantile float64       `json:"quantile"`
+	Latency  time.Duration `json:"latency_ns"`
+}
+
+// Second is what happened in one second of the measured time. Its latencies are
+// those of the operations that were answered in it.
+type Second struct {
+	At         int           `json:"second"`
+	Operations int64         `json:"operations"`
+	Errors     int64         `json:"errors"`
+	P50        time.Duration `json:"p50_ns"`
+	P99        time.Duration `json:"p99_ns"`
+	Max        time.Duration `json:"max_ns"`
+}
+
+// counts is what clients and processes had done at one time.
+type counts struct {
+	clients pbft.ClientCounts
+	usage   usage
+}
+
+// result returns what was measured, but for what counts tell.
+func (r *record) result(o Options) Result {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.turn(r.to.Add(-1))
+	r.closeSecond()
+	h := r.mu.all
+	res := Result{
+		Operations: r.mu.done, PerSecond: float64(r.mu.done) / o.Duration.Seconds(),
+		Errors: r.mu.errs, Unanswered: r.mu.open, Late: r.mu.lates,
+		Mean: time.Duration(h.Mean() * float64(time.Microsecond)),
+		P50:  quantile(h, 50), P90: quantile(h, 90), P99: quantile(h, 99), P999: quantile(h, 99.9),
+		Max:   time.Duration(h.Max()) * time.Microsecond,
+		Curve: curve(h.TotalCount(), func(q float64) time.Duration { return quantile(h, 100*q) }), Seconds: r.mu.seconds,
+	}
+	if r.mu.err != nil {
+		res.FirstError = r.mu.err.Error()
+	}
+	res.Reached.Batches = r.mu.batches.n
+	if n := float64(r.mu.batches.n); n > 0 {
+		touched := int64(0)
+		for i := range r.mu.touched {
+			touched += r.mu.touched[i].n
+		}
+		res.Reached.OpsPerBatch = float64(r.mu.done) / n
+		res.Reached.ClientsPerBatch = float64(touched) / n
+		res.Reached.BatchesPerSecond = n / o.Duration.Seconds()
+	}
+	return res
+}
+
+// curve returns points of the distribution, denser towards its end, as far as
+// there are operations to tell apart.
+func curve(total int64, at func(q float64) time.Duration) []Point {
+	const steps = 20 // for each halving of what lies above
+	var points []Point
+	if total == 0 {
+		return points
+	}
+	for left := 1.0; left*float64(total) >= 1; left /= 2 {
+		for i := range steps {
+			q := 1 - left*(1-float64(i)/(2*steps))
+			points = append(points, Point{q, at(q)})
+		}
+	}
+	return append(points, Point{1, at(1)})
+}
+
+// count fills in what was counted between two times.
+func (r *Result) count(before, after counts) {
+	requests := after.clients.Requests - before.clients.Requests
+	operations := after.clients.Operations - before.clients.Operations
+	r.Reached.Signatures = requests
+	if requests > 0 {
+		r.Reached.OpsPerSignature = float64(operations) / float64(requests)
+		r.Reached.FramesPerRequest = float64(after.clients.Frames-before.clients.Frames) / float64(requests)
+	}
+	if r.Reached.OpsPerSignature > 0 {
+		r.Reached.RequestsPerBatch = r.Reached.OpsPerBatch / r.Reached.OpsPerSignature
+	}
+	r.Usage = usageBetween(before.usage, after.usage, r.Operations)
+}

@@ -1,0 +1,116 @@
+package bench
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+)
+
+// Thresholds are what a measurement must reach. A zero field demands nothing.
+type Thresholds struct {
+	Throughput float64 // operations per second, at least
+	P50, P99   time.Duration
+	P999       time.Duration
+	// Errors is how many operations of all runs together may fail.
+	Errors int64
+}
+
+// Validate reports everything that is wrong with t, at once.
+func (t Thresholds) Validate() error {
+	var errs []error
+	for _, c := range []struct {
+		name string
+		ok   bool
+	}{
+		{"the least throughput", t.Throughput >= 0},
+		{"the greatest latency", t.P50 >= 0 && t.P99 >= 0 && t.P999 >= 0},
+		{"the greatest number of errors", t.Errors >= 0},
+	} {
+		if !c.ok {
+			errs = append(errs, fmt.Errorf("%s is negative", c.name))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// MissedError says which thresholds a measurement missed, and by how much.
+type MissedError struct{ Missed []string }
+
+// Error lists them, one a line.
+func (e *MissedError) Error() string {
+	text := ""
+	for i, m := range e.Missed {
+		if i > 0 {
+			text += "\n"
+		}
+		text += "not met: " + m
+	}
+	return text
+}
+
+// Check holds a report to t. Of several runs the median counts, and all of their
+// errors. The error is nil or a *MissedError.
+func (t Thresholds) Check(r Report) error {
+	var missed []string
+	miss := func(format string, args ...any) { missed = append(missed, fmt.Sprintf(format, args...)) }
+	if got := r.median(func(run Run) float64 { return run.PerSecond }); got < t.Throughput {
+		miss("throughput is %.0f operations/s, want at least %.0f: %.1f %% too little", got, t.Throughput,
+			100*(1-got/t.Throughput))
+	}
+	for _, q := range []struct {
+		name string
+		want time.Duration
+		of   func(Run) time.Duration
+	}{
+		{"p50", t.P50, func(r Run) time.Duration { return r.P50 }},
+		{"p99", t.P99, func(r Run) time.Duration { return r.P99 }},
+		{"p99.9", t.P999, func(r Run) time.Duration { return r.P999 }},
+	} {
+		got := time.Duration(r.median(func(run Run) float64 { return float64(q.of(run)) }))
+		if q.want > 0 && got > q.want {
+			miss("%s is %v, want at most %v: %.1f %% too much", q.name, got, q.want, 100*(float64(got)/float64(q.want)-1))
+		}
+	}
+	var errs int64
+	for i, run := range r.Runs {
+		if run.Operations == 0 {
+			miss("run %d answered no operation at all", i+1)
+		}
+		errs += run.Errors
+	}
+	if errs > t.Errors {
+		miss("%d operations failed, want at most %d; the first: %s", errs, t.Errors, r.firstError())
+	}
+	if len(missed) == 0 {
+		return nil
+	}
+	return &MissedError{missed}
+}
+
+// median returns the median over the runs.
+func (r Report) median(of func(Run) float64) float64 {
+	values := make([]float64, 0, len(r.Runs))
+	for _, run := range r.Runs {
+		values = append(values, of(run))
+	}
+	return median(values)
+}
+
+// median returns the middle of values, and 0 of none.
+func median(values []float64) float64 {
+	if len(values) == 0 {
+		return 0
+	}
+	s := slices.Sorted(slices.Values(values))
+	return (s[(len(s)-1)/2] + s[len(s)/2]) / 2
+}
+
+func (r Report) firstError() string {
+	for _, run := range r.Runs {
+		if run.FirstError != "" {
+			return run.FirstError
+		}
+	}
+	return ""
+}

@@ -1,0 +1,40 @@
+package bench
+
+import "time"
+
+// Usage is the processor time that the operations cost, where the system tells.
+// Together with what others took it shows whether a figure is the cluster's or
+// that of a machine with other work.
+type Usage struct {
+	Known bool `json:"known"`
+	// Replicas and Load are processor time for each operation: of all replicas
+	// together, if they are processes of this machine, and of the clients.
+	Replicas time.Duration `json:"replicas_per_operation_ns"`
+	Load     time.Duration `json:"load_per_operation_ns"`
+	// Idle is the share of the machine that did nothing, and Others the share that
+	// other programs took, 0 to 1.
+	Idle   float64 `json:"machine_idle_share"`
+	Others float64 `json:"machine_others_share"`
+}
+
+// usage is processor time since some time in the past.
+type usage struct {
+	known                bool
+	replicas, load       time.Duration
+	machineBusy, machine time.Duration // of all processors: working; passed
+}
+
+func usageBetween(before, after usage, operations int64) Usage {
+	u := Usage{Known: before.known && after.known && operations > 0}
+	if !u.Known {
+		return u
+	}
+	replicas, load := after.replicas-before.replicas, after.load-before.load
+	u.Replicas, u.Load = replicas/time.Duration(operations), load/time.Duration(operations)
+	if passed := after.machine - before.machine; passed > 0 {
+		busy := after.machineBusy - before.machineBusy
+		u.Idle = max(0, 1-float64(busy)/float64(passed))
+		u.Others = max(0, float64(busy-replicas-load)/float64(passed))
+	}
+	return u
+}
