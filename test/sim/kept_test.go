@@ -92,6 +92,19 @@ func keptRuns() []kept {
 				},
 			},
 		},
+		{
+			"in the simulator, a cluster that still changes its view is not at rest yet",
+			[]Options{
+				{
+					Seed: 20378272, Replicas: 6, Faults: 1, Clients: 1, Operations: 26, Outstanding: 2, OpsMax: 1,
+					Reads: 0.3, Interval: 50, Window: 150, InFlight: 3, BatchRequests: 8, BatchBytes: 1048576,
+					ArchiveBytes: 1024, Duplication: 0.1, DelayMin: 1000000, DelayMax: 5000000, FlushMax: 8000000,
+					SnapshotMax: 57000000, Crashes: 1, Snipes: 2, Partitions: 3, Mutes: 3, OutageMax: 4000000000,
+					Scrambles: 11, Replay: 0.05, Tick: 10000000, StatusEvery: 200000000, Liveness: true,
+					Turbulence: 6000000000, RealStorage: true, SegmentBytes: 32768,
+				},
+			},
+		},
 	}
 }
 

@@ -29,7 +29,8 @@ const (
 	lossyLoss = 0.7
 	slowFlush = 2 * time.Second
 	// A cluster with nothing to do is left alone for restTime, and then watched for
-	// quietTime.
+	// quietTime: again, if it changed its view, which is bounded by itself and has
+	// every open slot voted on once more.
 	restTime, quietTime = 3 * time.Second, 2 * time.Second
 	// quietFactor is how many messages each replica may then send to each other in
 	// the time between two of its Status messages.
@@ -46,6 +47,7 @@ type ending struct {
 	begun  bool      // all is done, and the rest has begun
 	ended  bool
 	within wire.View // how many views the quorum may take
+	steps  wire.View // how far the quorum's view changes were when the rest began
 }
 
 // planEnding chooses the quorum, as small as possible or larger, and everybody
@@ -156,17 +158,50 @@ func (w *world) rest() bool {
 	}
 	if !e.begun {
 		e.begun = true
-		w.after(restTime, func() {
-			e.sent = 0
-			w.after(quietTime, w.checkQuiet)
-		})
+		w.watchRest()
 	}
 	return e.ended
+}
+
+func (w *world) watchRest() {
+	e := w.ending
+	e.steps = w.viewSteps()
+	w.after(restTime, func() {
+		e.sent = 0
+		w.after(quietTime, w.checkQuiet)
+	})
+}
+
+// viewSteps counts the beginnings and ends of the quorum's view changes. (One
+// replica alone may wait in a view that nobody follows it to.)
+func (w *world) viewSteps() wire.View {
+	steps := wire.View(0)
+	for _, n := range w.nodes {
+		if n.role != roleHealed {
+			continue
+		}
+		steps += 2 * n.replica.View()
+		if !n.replica.Active() {
+			steps--
+		}
+	}
+	return steps
 }
 
 // checkQuiet checks what the rest was like.
 func (w *world) checkQuiet() {
 	e := w.ending
+	for _, n := range w.nodes {
+		if n.role == roleHealed && n.replica.View() > e.worst+e.within {
+			w.breach(lawLiveness, "R%d is in view %d: the network became timely in view %d, want at most %d more",
+				n.id, n.replica.View(), e.worst, e.within)
+			return
+		}
+	}
+	if w.viewSteps() != e.steps {
+		w.watchRest()
+		return
+	}
 	e.ended = true
 	w.checked(lawLiveness)
 	n := len(w.nodes)
@@ -174,11 +209,5 @@ func (w *world) checkQuiet() {
 	liar := func(n *node) bool { return n.byzantine && !n.dead } // liars have clients of their own
 	if e.sent > most && !slices.ContainsFunc(w.nodes, liar) {
 		w.breach(lawLiveness, "the quorum sends %d messages in %v with nothing to do, want at most %d", e.sent, quietTime, most)
-	}
-	for _, n := range w.nodes {
-		if n.role == roleHealed && n.replica.View() > e.worst+e.within {
-			w.breach(lawLiveness, "R%d is in view %d: the network became timely in view %d, want at most %d more",
-				n.id, n.replica.View(), e.worst, e.within)
-		}
 	}
 }
