@@ -3,8 +3,6 @@ package crypto
 import (
 	"sync"
 	"sync/atomic"
-
-	"github.com/oasisprotocol/curve25519-voi/primitives/ed25519"
 )
 
 // keyCache keeps at most size expanded keys. It evicts by second chance (the
@@ -24,7 +22,7 @@ type keyCache struct {
 
 type keyEntry struct {
 	key      PublicKey
-	expanded *ed25519.ExpandedPublicKey
+	expanded *expandedKey
 	used     atomic.Bool // since the hand last passed
 }
 
@@ -35,7 +33,7 @@ func newKeyCache(size int) *keyCache {
 }
 
 // get fills in the expanded keys that it has, and tells whether it has all.
-func (c *keyCache) get(checks []Check, expanded []*ed25519.ExpandedPublicKey) bool {
+func (c *keyCache) get(checks []Check, expanded []*expandedKey) bool {
 	c.mu.RLock()
 	defer c.mu.RUnlock()
 	all := true
@@ -54,7 +52,7 @@ func (c *keyCache) get(checks []Check, expanded []*ed25519.ExpandedPublicKey) bo
 }
 
 // put adds the keys of the valid checks.
-func (c *keyCache) put(checks []Check, expanded []*ed25519.ExpandedPublicKey, ok []bool) {
+func (c *keyCache) put(checks []Check, expanded []*expandedKey, ok []bool) {
 	if c.size == 0 {
 		return
 	}

@@ -1,9 +1,6 @@
 package crypto
 
-import (
-	"github.com/oasisprotocol/curve25519-voi/curve/scalar"
-	"github.com/oasisprotocol/curve25519-voi/primitives/ed25519"
-)
+import "github.com/oasisprotocol/curve25519-voi/primitives/ed25519"
 
 // batchMax is the most checks that are verified in one batch. Beyond it the
 // cost of each falls little more, while one bad signature makes its whole batch
@@ -20,7 +17,7 @@ type BatchVerifier struct {
 }
 
 // NewVerifier returns a verifier that remembers at most the given number of
-// expanded public keys, about 1.7 KiB each; with none or fewer it remembers
+// expanded public keys, about 3 KiB each; with none or fewer it remembers
 // nothing, and works.
 func NewVerifier(keys int) *BatchVerifier {
 	return &BatchVerifier{
@@ -65,19 +62,19 @@ func (v *BatchVerifier) verifyBatch(checks []Check, ok []bool) bool {
 
 // expand returns the expanded key of each check, nil where the key's bytes are
 // no point, and whether any was not in the cache.
-func (v *BatchVerifier) expand(checks []Check) (expanded []*ed25519.ExpandedPublicKey, missed bool) {
-	expanded = make([]*ed25519.ExpandedPublicKey, len(checks))
+func (v *BatchVerifier) expand(checks []Check) (expanded []*expandedKey, missed bool) {
+	expanded = make([]*expandedKey, len(checks))
 	if v.keys.get(checks, expanded) {
 		return expanded, false
 	}
-	fresh := make(map[PublicKey]*ed25519.ExpandedPublicKey)
+	fresh := make(map[PublicKey]*expandedKey)
 	for i := range checks {
 		if expanded[i] != nil {
 			continue
 		}
 		key, seen := fresh[checks[i].Key]
 		if !seen {
-			key, _ = ed25519.NewExpandedPublicKey(checks[i].Key[:]) // nil on an error
+			key = expandKey(&checks[i].Key)
 			fresh[checks[i].Key] = key
 		}
 		expanded[i] = key
@@ -86,26 +83,23 @@ func (v *BatchVerifier) expand(checks []Check) (expanded []*ed25519.ExpandedPubl
 }
 
 // verifyOne applies the predicate to one check.
-func (v *BatchVerifier) verifyOne(c *Check, key *ed25519.ExpandedPublicKey) bool {
-	return ed25519.VerifyExpandedWithOptions(key, c.Message, c.Signature[:], v.options)
+func (v *BatchVerifier) verifyOne(c *Check, key *expandedKey) bool {
+	single := key.forOne(&c.Key)
+	return single != nil && ed25519.VerifyExpandedWithOptions(single, c.Message, c.Signature[:], v.options)
 }
 
 // verifyMany verifies the checks as one batch and, if that fails, one by one.
 // Checks that need no arithmetic to be refused stay out of the batch, so that
 // they do not spoil it.
-func (v *BatchVerifier) verifyMany(checks []Check, expanded []*ed25519.ExpandedPublicKey, ok []bool) {
-	batch := ed25519.NewBatchVerifierWithCapacity(len(checks))
-	members := make([]int, 0, len(checks))
+func (v *BatchVerifier) verifyMany(checks []Check, expanded []*expandedKey, ok []bool) {
+	batch := newMerged(len(checks))
 	for i := range checks {
-		s := &checks[i].Signature
-		if expanded[i] == nil || !scalar.ScMinimalVartime(s[32:]) {
-			continue
-		}
-		batch.AddExpandedWithOptions(expanded[i], checks[i].Message, s[:], v.options)
-		members = append(members, i)
+		ok[i] = expanded[i] != nil && batch.add(&checks[i], expanded[i])
 	}
-	_, valid := batch.Verify(nil)
-	for j, i := range members {
-		ok[i] = valid[j]
+	if batch.holds() {
+		return
+	}
+	for i := range checks {
+		ok[i] = ok[i] && v.verifyOne(&checks[i], expanded[i])
 	}
 }

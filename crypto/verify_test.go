@@ -10,6 +10,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/hdevalence/ed25519consensus"
+	"github.com/oasisprotocol/curve25519-voi/primitives/ed25519"
 	"pgregory.net/rapid"
 )
 
@@ -43,8 +44,19 @@ func oracleBatch(checks []Check) bool {
 	return b.Verify()
 }
 
+// libraryBatch is the batch verification of the library that the Verifier builds
+// on, which it does not use: it merges the terms of one key.
+func libraryBatch(checks []Check) bool {
+	b := ed25519.NewBatchVerifier()
+	for _, c := range checks {
+		b.AddWithOptions(c.Key[:], c.Message, c.Signature[:], &ed25519.Options{Verify: ed25519.VerifyOptionsZIP_215})
+	}
+	all, _ := b.Verify(nil)
+	return all
+}
+
 // requireAgreement fails unless v, in one call and check by check, says what
-// the oracle says, in one batch and check by check.
+// the oracle says, in one batch and check by check, and the library in its own.
 func requireAgreement(t rapid.TB, v *BatchVerifier, checks []Check) {
 	t.Helper()
 	want := make([]bool, len(checks))
@@ -61,6 +73,9 @@ func requireAgreement(t rapid.TB, v *BatchVerifier, checks []Check) {
 	}
 	if len(checks) > 0 && oracleBatch(checks) != wantAll {
 		t.Errorf("the oracle's batch of %d does not say %v", len(checks), wantAll)
+	}
+	if len(checks) > 0 && libraryBatch(checks) != wantAll {
+		t.Errorf("the library's batch of %d does not say %v", len(checks), wantAll)
 	}
 	for i := range checks {
 		one := []bool{!want[i]}
