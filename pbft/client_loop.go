@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"errors"
-	"math/rand/v2"
 	"slices"
 	"time"
 
@@ -56,6 +55,7 @@ type clientLoop struct {
 	view     wire.View // which f+1 replicas reached
 	askings  []*asking
 	deadline *time.Timer
+	pace     pace
 }
 
 // run serves until ctx is done, or the transport ends.
@@ -230,6 +230,7 @@ func (l *clientLoop) sendNew(ops []*operation) {
 	r := &request{
 		first: ops[0].number, ops: ops, open: len(ops),
 		refusals: make(map[wire.ReplicaID]wire.Refusal), sends: make(map[wire.ReplicaID]int),
+		began: time.Now(),
 	}
 	m := &wire.Request{
 		Client: l.Key(), Session: l.cfg.session, Number: r.first, Acked: l.window.acked(), ReadOnly: ops[0].readOnly,
@@ -274,22 +275,15 @@ func (l *clientLoop) sendTo(id wire.ReplicaID, r *request) bool {
 	return true
 }
 
-// pause returns how long to wait after an attempt: growing, bounded, and with
-// jitter, so that clients do not retransmit in step.
-func (l *clientLoop) pause(attempt int) time.Duration {
-	d := l.cfg.retransmit << min(attempt, retransmitDoublings)
-	return d - d/8 + rand.N(d/4+1)
-}
-
 func (l *clientLoop) primary() wire.ReplicaID { return l.view.Primary(len(l.links)) }
 
 // sweep forgets requests that are answered, and sets the timer for the rest.
 func (l *clientLoop) sweep() {
 	l.requests = slices.DeleteFunc(l.requests, func(r *request) bool { return r.open <= 0 })
 	next := time.Now().Add(time.Hour)
-	for _, r := range l.requests {
-		if r.due.Before(next) {
-			next = r.due
+	for i := range l.requests {
+		if due := l.dueAt(i); due.Before(next) {
+			next = due
 		}
 	}
 	for _, a := range l.askings {
@@ -302,8 +296,8 @@ func (l *clientLoop) sweep() {
 
 // onDeadline sends again, to all, what has waited long enough.
 func (l *clientLoop) onDeadline(now time.Time) {
-	for _, r := range l.requests {
-		if !now.Before(r.due) {
+	for i, r := range l.requests {
+		if !now.Before(l.dueAt(i)) {
 			r.attempt++
 			r.everyone = true
 			l.sendRequest(r)

@@ -100,6 +100,54 @@ func TestSilentPrimaryIsRetransmittedPast(t *testing.T) {
 	})
 }
 
+// TestLoadedClusterIsAskedAgainForTheOldestAlone: what usually takes long is not sent
+// again before it has, but for the oldest, so that every replica knows of the client.
+func TestLoadedClusterIsAskedAgainForTheOldestAlone(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFakeCluster(t, 4)
+		c := f.acquainted()
+		f.setAnswer(func(to wire.ReplicaID, m wire.Message) []wire.Message {
+			if to == 0 { // the primary has all of them execute it
+				<-time.After(3 * testRetransmit)
+				for id := range wire.ReplicaID(4) {
+					for _, r := range f.honest(id, m) {
+						r.(*wire.Reply).View = 0 //nolint:errcheck,forcetypeassert // it is one
+						f.say(id, r)
+					}
+				}
+			}
+			return nil
+		})
+		defer closeClient(t, c)
+		burst := func() []int {
+			before := f.received()
+			var wg sync.WaitGroup
+			for range 8 {
+				wg.Go(func() {
+					if _, err := c.Submit(t.Context(), []byte("x")); err != nil {
+						t.Error(err)
+					}
+				})
+				synctest.Wait() // a request for each
+			}
+			wg.Wait()
+			synctest.Wait()
+			sent := f.received()
+			for i := range sent {
+				sent[i] -= before[i]
+			}
+			return sent
+		}
+		if first := burst(); first[3] < 8 {
+			t.Errorf("before it knows how slow the cluster is: %v, want all sent to all", first)
+		}
+		burst()
+		if got := burst(); got[0] > 11 || got[3] < 1 || got[3] > 3 {
+			t.Errorf("once it knows: %v, want little more than 8 to the primary, and the oldest to all", got)
+		}
+	})
+}
+
 func TestPrimaryIsLearntOnlyFromWeakQuorum(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newFakeCluster(t, 4)

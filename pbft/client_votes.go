@@ -75,6 +75,9 @@ func (l *clientLoop) onReply(m *wire.Reply, frame []byte) {
 		return
 	}
 	l.answer(o, answerOf(resultOf(matching)))
+	if o.request.open <= 0 {
+		l.pace.add(time.Since(o.request.began))
+	}
 }
 
 // resultOf returns the result that matching replies, ascending by sender, prove.

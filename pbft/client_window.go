@@ -52,6 +52,7 @@ type request struct {
 	frame    []byte
 	open     int // operations without an answer
 	attempt  int
+	began    time.Time // when it was first sent
 	due      time.Time
 	everyone bool // no longer sent to the primary alone
 	refusals map[wire.ReplicaID]wire.Refusal
