@@ -113,3 +113,17 @@ func BenchmarkMerkleTree(b *testing.B) {
 		})
 	}
 }
+
+// BenchmarkSum measures the digest of a node of a Merkle tree, of a request, and of
+// something long.
+func BenchmarkSum(b *testing.B) {
+	for _, length := range []int{64, 200, 4096} {
+		b.Run(fmt.Sprint(length), func(b *testing.B) {
+			tag, left, right := []byte{1}, make([]byte, length/2), make([]byte, length-length/2)
+			b.ReportAllocs()
+			for b.Loop() {
+				Sum(tag, left, right)
+			}
+		})
+	}
+}

@@ -59,10 +59,11 @@ type Client struct {
 
 	signed, operations, frames atomic.Int64 // see ClientCounts
 
-	cancel context.CancelFunc
-	ended  chan struct{} // closed when everything has ended
-	once   sync.Once
-	cause  error // why it ended by itself; read after ended is closed
+	cancel  context.CancelFunc
+	numbers endedNumbers
+	ended   chan struct{} // closed when everything has ended
+	once    sync.Once
+	cause   error // why it ended by itself; read after ended is closed
 }
 
 // clientTransport carries frames between a client and the replicas.

@@ -77,7 +77,7 @@ func (c *Client) run(ctx context.Context) {
 
 // serve runs the transport. Its goroutines verify, so that the loop need not.
 func (c *Client) serve(ctx context.Context) error {
-	door := newClientDoor(c.cfg)
+	door := newClientDoor(c.cfg, &c.numbers)
 	put := func(a arrival) {
 		select {
 		case c.arrivals <- a:
@@ -181,6 +181,7 @@ func (l *clientLoop) onRetry(w *call) {
 	case err != nil:
 		w.done <- answer{err: err}
 	case isNew:
+		l.numbers.forget(o.number)
 		l.sendNew([]*operation{o})
 	case o.answer != nil:
 		l.window.drop(o)
@@ -220,6 +221,7 @@ func (l *clientLoop) answer(o *operation, a answer) {
 		return
 	}
 	l.window.drop(o)
+	l.numbers.add(o.number)
 	for _, w := range o.calls {
 		w.done <- a
 	}

@@ -4,8 +4,10 @@ import (
 	"fmt"
 	"slices"
 	"sync"
+	"sync/atomic"
 
 	"github.com/quorate/quorate/crypto"
+	"github.com/quorate/quorate/pbft/core"
 	"github.com/quorate/quorate/pbft/wire"
 )
 
@@ -16,14 +18,26 @@ type clientDoor struct {
 	session wire.Session
 	limits  wire.Limits
 	opener  *wire.Opener
+	ended   *endedNumbers
 }
 
-func newClientDoor(cfg clientConfig) *clientDoor {
+func newClientDoor(cfg clientConfig, ended *endedNumbers) *clientDoor {
 	return &clientDoor{
 		client: cfg.signer.Public(), session: cfg.session, limits: cfg.limits,
-		opener: openerFor(cfg.domain, cfg.keys, cfg.limits),
+		opener: openerFor(cfg.domain, cfg.keys, cfg.limits), ended: ended,
 	}
 }
+
+// endedNumbers tells which of the last numbers have their answers. Replicas reply
+// all, and the first f+1 that agree are enough: the others need not be verified.
+type endedNumbers [2 * core.ClientWindowMax]atomic.Uint64
+
+func (e *endedNumbers) add(n wire.Number) { e[n%wire.Number(len(e))].Store(uint64(n)) }
+
+// forget makes n one that has no answer.
+func (e *endedNumbers) forget(n wire.Number) { e[n%wire.Number(len(e))].CompareAndSwap(uint64(n), 0) }
+
+func (e *endedNumbers) has(n wire.Number) bool { return e[n%wire.Number(len(e))].Load() == uint64(n) }
 
 func openerFor(d crypto.Domain, keys []crypto.PublicKey, lim wire.Limits) *wire.Opener {
 	v := &rememberingVerifier{inner: crypto.NewVerifier(len(keys))}
@@ -39,6 +53,9 @@ func (d *clientDoor) open(from wire.ReplicaID, frame []byte) (a arrival, ok bool
 		return a, false
 	}
 	if kind != wire.KindReply && kind != wire.KindRefusal && kind != wire.KindReport {
+		return a, false
+	}
+	if n, is := wire.ReplyNumber(frame); is && n != 0 && d.ended.has(n) {
 		return a, false
 	}
 	sealed, err := d.opener.OpenOne(frame)

@@ -51,6 +51,26 @@ func TestRetryWithTheIdentityGetsTheOneResult(t *testing.T) {
 	})
 }
 
+// TestAnsweredNumberIsAnsweredAgain: the replies to what is done are not looked at,
+// until it is asked again.
+func TestAnsweredNumberIsAnsweredAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFakeCluster(t, 4)
+		c := f.client()
+		defer closeClient(t, c)
+		first, err := c.Submit(t.Context(), []byte("x"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+		defer cancel()
+		again, err := c.SubmitWith(ctx, first.Identity, []byte("x"))
+		if err != nil || string(again.Value) != string(first.Value) {
+			t.Errorf("got %q, %v, want %q", again.Value, err, first.Value)
+		}
+	})
+}
+
 func TestResultThatNobodyWaitedForIsKeptForTheRetry(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newFakeCluster(t, 4)

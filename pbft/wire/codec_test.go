@@ -254,6 +254,23 @@ func TestFrameKindReadsTwoBytes(t *testing.T) {
 	}
 }
 
+func TestReplyNumberIsThatOfTheDecodedReply(t *testing.T) {
+	for k, s := range newStubWorld(t).samples(t) {
+		want, is := wire.Number(0), k == wire.KindReply
+		if is {
+			want = message[*wire.Reply](s).Number
+		}
+		if got, ok := wire.ReplyNumber(s.Frame()); got != want || ok != is {
+			t.Errorf("%s: got %d, %v, want %d, %v", k, got, ok, want, is)
+		}
+		for cut := range min(len(s.Frame()), 66) {
+			if _, ok := wire.ReplyNumber(s.Frame()[:cut]); ok {
+				t.Errorf("%s cut to %d bytes has a number", k, cut)
+			}
+		}
+	}
+}
+
 func TestNullDigestIsThatOfTheNullBatch(t *testing.T) {
 	if got, want := wire.NullDigest(), wire.NullBatch().Digest(); got != want {
 		t.Errorf("got %s, want %s", got, want)

@@ -1,6 +1,7 @@
 package wire
 
 import (
+	"encoding/binary"
 	"errors"
 	"fmt"
 
@@ -51,6 +52,17 @@ func FrameKind(frame []byte) (Kind, error) {
 		return 0, fmt.Errorf("%w: unknown %s", ErrMalformed, k)
 	}
 	return k, nil
+}
+
+// ReplyNumber returns which number of its client a Reply answers, from its place in the
+// frame, so that what nobody waits for need not be taken apart. It returns false for
+// other frames; the rest of a Reply may still be wrong.
+func ReplyNumber(frame []byte) (Number, bool) {
+	const at = headerBytes + 8 + 8 + crypto.PublicKeySize + 8 // after View, Seq, Client and Session
+	if k, err := FrameKind(frame); err != nil || k != KindReply || len(frame) < at+8 {
+		return 0, false
+	}
+	return Number(binary.BigEndian.Uint64(frame[at:])), true
 }
 
 // parse takes a frame apart and returns the bytes that the digest covers.
