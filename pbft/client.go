@@ -60,7 +60,7 @@ type Client struct {
 	signed, operations, frames atomic.Int64 // see ClientCounts
 
 	cancel  context.CancelFunc
-	numbers endedNumbers
+	settled *settledThings
 	ended   chan struct{} // closed when everything has ended
 	once    sync.Once
 	cause   error // why it ended by itself; read after ended is closed
@@ -113,7 +113,7 @@ type answer struct {
 // over.
 func newClient(cfg clientConfig, transport clientTransport) *Client {
 	c := &Client{
-		cfg: cfg, transport: transport,
+		cfg: cfg, transport: transport, settled: newSettledThings(len(cfg.keys)),
 		submits: make(chan *call), retries: make(chan *call), leaves: make(chan *call),
 		asks: make(chan *asking), unasks: make(chan *asking),
 		arrivals: make(chan arrival, eventsMax),

@@ -56,6 +56,7 @@ type clientLoop struct {
 	askings  []*asking
 	deadline *time.Timer
 	pace     pace
+	alarmed  time.Time // when the oldest request was last sent to everyone, for it waited
 }
 
 // run serves until ctx is done, or the transport ends.
@@ -77,7 +78,7 @@ func (c *Client) run(ctx context.Context) {
 
 // serve runs the transport. Its goroutines verify, so that the loop need not.
 func (c *Client) serve(ctx context.Context) error {
-	door := newClientDoor(c.cfg, &c.numbers)
+	door := newClientDoor(c.cfg, c.settled)
 	put := func(a arrival) {
 		select {
 		case c.arrivals <- a:
@@ -181,7 +182,7 @@ func (l *clientLoop) onRetry(w *call) {
 	case err != nil:
 		w.done <- answer{err: err}
 	case isNew:
-		l.numbers.forget(o.number)
+		l.settled.forget(o.number)
 		l.sendNew([]*operation{o})
 	case o.answer != nil:
 		l.window.drop(o)
@@ -221,7 +222,7 @@ func (l *clientLoop) answer(o *operation, a answer) {
 		return
 	}
 	l.window.drop(o)
-	l.numbers.add(o.number)
+	l.settled.add(o.number)
 	for _, w := range o.calls {
 		w.done <- a
 	}
@@ -300,6 +301,9 @@ func (l *clientLoop) sweep() {
 func (l *clientLoop) onDeadline(now time.Time) {
 	for i, r := range l.requests {
 		if !now.Before(l.dueAt(i)) {
+			if i == 0 {
+				l.alarmed = now
+			}
 			r.attempt++
 			r.everyone = true
 			l.sendRequest(r)

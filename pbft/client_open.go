@@ -18,26 +18,45 @@ type clientDoor struct {
 	session wire.Session
 	limits  wire.Limits
 	opener  *wire.Opener
-	ended   *endedNumbers
+	settled *settledThings
 }
 
-func newClientDoor(cfg clientConfig, ended *endedNumbers) *clientDoor {
+func newClientDoor(cfg clientConfig, settled *settledThings) *clientDoor {
 	return &clientDoor{
 		client: cfg.signer.Public(), session: cfg.session, limits: cfg.limits,
-		opener: openerFor(cfg.domain, cfg.keys, cfg.limits), ended: ended,
+		opener: openerFor(cfg.domain, cfg.keys, cfg.limits), settled: settled,
 	}
 }
 
-// endedNumbers tells which of the last numbers have their answers. Replicas reply
-// all, and the first f+1 that agree are enough: the others need not be verified.
-type endedNumbers [2 * core.ClientWindowMax]atomic.Uint64
+// settledThings tells, to any goroutine, what a client's loop knows already: which of
+// the last numbers have their answers, and the view of each replica. All replicas
+// reply, and the first f+1 that agree are enough: the other replies need not be
+// verified, if they do not tell of a later view.
+type settledThings struct {
+	numbers [2 * core.ClientWindowMax]atomic.Uint64
+	views   []atomic.Uint64
+}
 
-func (e *endedNumbers) add(n wire.Number) { e[n%wire.Number(len(e))].Store(uint64(n)) }
+func newSettledThings(replicas int) *settledThings {
+	return &settledThings{views: make([]atomic.Uint64, replicas)}
+}
+
+func (s *settledThings) add(n wire.Number) { s.numbers[n%wire.Number(len(s.numbers))].Store(uint64(n)) }
 
 // forget makes n one that has no answer.
-func (e *endedNumbers) forget(n wire.Number) { e[n%wire.Number(len(e))].CompareAndSwap(uint64(n), 0) }
+func (s *settledThings) forget(n wire.Number) {
+	s.numbers[n%wire.Number(len(s.numbers))].CompareAndSwap(uint64(n), 0)
+}
 
-func (e *endedNumbers) has(n wire.Number) bool { return e[n%wire.Number(len(e))].Load() == uint64(n) }
+// enter notes the view of a replica.
+func (s *settledThings) enter(from wire.ReplicaID, v wire.View) { s.views[from].Store(uint64(v)) }
+
+// covers tells whether a frame of a replica is a reply that tells nothing new.
+func (s *settledThings) covers(from wire.ReplicaID, frame []byte) bool {
+	v, n, is := wire.PeekReply(frame)
+	return is && n != 0 && int(from) < len(s.views) && uint64(v) <= s.views[from].Load() &&
+		s.numbers[n%wire.Number(len(s.numbers))].Load() == uint64(n)
+}
 
 func openerFor(d crypto.Domain, keys []crypto.PublicKey, lim wire.Limits) *wire.Opener {
 	v := &rememberingVerifier{inner: crypto.NewVerifier(len(keys))}
@@ -55,7 +74,7 @@ func (d *clientDoor) open(from wire.ReplicaID, frame []byte) (a arrival, ok bool
 	if kind != wire.KindReply && kind != wire.KindRefusal && kind != wire.KindReport {
 		return a, false
 	}
-	if n, is := wire.ReplyNumber(frame); is && n != 0 && d.ended.has(n) {
+	if d.settled.covers(from, frame) {
 		return a, false
 	}
 	sealed, err := d.opener.OpenOne(frame)

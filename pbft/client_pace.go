@@ -23,8 +23,9 @@ func (p *pace) add(took time.Duration) {
 	p.smooth += (took - p.smooth) / 8
 }
 
-// usual returns how long an answer usually takes at most.
-func (p *pace) usual() time.Duration { return p.smooth + 4*p.spread }
+// usual returns how long an answer usually takes at most, which is well more than the
+// average however even the answers were.
+func (p *pace) usual() time.Duration { return p.smooth + max(4*p.spread, p.smooth/2) }
 
 // patienceMax is how many times as long as an unloaded cluster's a request that is
 // not the oldest may wait before it is sent again.
@@ -38,15 +39,22 @@ func (l *clientLoop) pause(attempt int) time.Duration {
 }
 
 // dueAt returns when the i-th of the open requests is to be sent again. The oldest
-// is when the primary has had its time, however slow the cluster is: every replica
-// then knows that this client waits, and suspects a primary that lets it. The others
-// wait as long as answers usually take, or under load every request would be sent
-// many times, and load the cluster more.
+// is when the primary has had its time, however slow the cluster is, if no other was
+// in that time: every replica then knows that this client waits, and suspects a
+// primary that lets it. The others wait as long as answers usually take, or under
+// load every request would be sent many times, and load the cluster more.
 func (l *clientLoop) dueAt(i int) time.Time {
 	r := l.requests[i]
 	if i == 0 {
-		return r.due
+		return later(r.due, l.alarmed.Add(l.cfg.retransmit))
 	}
 	longer := min(l.pace.usual(), patienceMax*l.cfg.retransmit) - l.cfg.retransmit
 	return r.due.Add(max(0, longer) << min(r.attempt, retransmitDoublings))
+}
+
+func later(a, b time.Time) time.Time {
+	if a.After(b) {
+		return a
+	}
+	return b
 }

@@ -110,6 +110,7 @@ func (l *clientLoop) learnView(from wire.ReplicaID, v wire.View) {
 		return
 	}
 	l.views[from] = v
+	l.settled.enter(from, v)
 	sorted := slices.Sorted(slices.Values(l.views))
 	view := sorted[len(sorted)-l.cfg.quorum.Weak()]
 	if view <= l.view {

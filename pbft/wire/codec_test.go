@@ -254,18 +254,19 @@ func TestFrameKindReadsTwoBytes(t *testing.T) {
 	}
 }
 
-func TestReplyNumberIsThatOfTheDecodedReply(t *testing.T) {
+func TestPeekedReplyIsTheDecodedOne(t *testing.T) {
 	for k, s := range newStubWorld(t).samples(t) {
-		want, is := wire.Number(0), k == wire.KindReply
+		view, number, is := wire.View(0), wire.Number(0), k == wire.KindReply
 		if is {
-			want = message[*wire.Reply](s).Number
+			m := message[*wire.Reply](s)
+			view, number = m.View, m.Number
 		}
-		if got, ok := wire.ReplyNumber(s.Frame()); got != want || ok != is {
-			t.Errorf("%s: got %d, %v, want %d, %v", k, got, ok, want, is)
+		if v, n, ok := wire.PeekReply(s.Frame()); v != view || n != number || ok != is {
+			t.Errorf("%s: got view %d, number %d, %v, want %d, %d, %v", k, v, n, ok, view, number, is)
 		}
 		for cut := range min(len(s.Frame()), 66) {
-			if _, ok := wire.ReplyNumber(s.Frame()[:cut]); ok {
-				t.Errorf("%s cut to %d bytes has a number", k, cut)
+			if _, _, ok := wire.PeekReply(s.Frame()[:cut]); ok {
+				t.Errorf("%s cut to %d bytes is a reply", k, cut)
 			}
 		}
 	}

@@ -54,15 +54,16 @@ func FrameKind(frame []byte) (Kind, error) {
 	return k, nil
 }
 
-// ReplyNumber returns which number of its client a Reply answers, from its place in the
-// frame, so that what nobody waits for need not be taken apart. It returns false for
-// other frames; the rest of a Reply may still be wrong.
-func ReplyNumber(frame []byte) (Number, bool) {
-	const at = headerBytes + 8 + 8 + crypto.PublicKeySize + 8 // after View, Seq, Client and Session
-	if k, err := FrameKind(frame); err != nil || k != KindReply || len(frame) < at+8 {
-		return 0, false
+// PeekReply returns the view of a Reply's sender, and which number of its client it
+// answers, from their places in the frame, so that what nobody waits for need not be
+// taken apart. It returns false for other frames; the rest of a Reply may still be
+// wrong.
+func PeekReply(frame []byte) (View, Number, bool) {
+	const view, number = headerBytes, headerBytes + 8 + 8 + crypto.PublicKeySize + 8 // View, Seq, Client, Session, Number
+	if k, err := FrameKind(frame); err != nil || k != KindReply || len(frame) < number+8 {
+		return 0, 0, false
 	}
-	return Number(binary.BigEndian.Uint64(frame[at:])), true
+	return View(binary.BigEndian.Uint64(frame[view:])), Number(binary.BigEndian.Uint64(frame[number:])), true
 }
 
 // parse takes a frame apart and returns the bytes that the digest covers.
