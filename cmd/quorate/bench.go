@@ -46,7 +46,9 @@ journal flushed before every vote, libp2p with TLS. They share this machine with
 the load, and each of --runs gets a new cluster.
 
 What was reached is counted, not assumed: operations per batch by the numbers of
-the order in the results, operations per signature by the clients.
+the order in the results, operations per signature by the clients. The throughput
+is also printed as a share of what this machine can do at best with that: see
+'quorate bench limits'.
 
 With a threshold, the exit code is 5 if it is missed: of several runs by the
 median.`,
@@ -67,6 +69,7 @@ median.`,
 		},
 	}
 	o.flags(cmd)
+	cmd.AddCommand(newBenchLimits(c))
 	return cmd
 }
 
@@ -96,16 +99,13 @@ func (o *benchOptions) flags(cmd *cobra.Command) {
 	f.DurationVar(&o.want.P50, "max-p50", 0, "median latency, at most")
 	f.DurationVar(&o.want.P99, "max-p99", 0, "99th percentile, at most")
 	f.DurationVar(&o.want.P999, "max-p999", 0, "99.9th percentile, at most")
+	f.Float64Var(&o.want.Share, "min-share", 0, "share of the machine's limit, 0 to 1, at least")
 	f.Int64Var(&o.want.Errors, "max-errors", 0, "operations that may fail, in all runs")
 }
 
 // validate reports what is wrong with the command line, before anything starts.
 func (o benchOptions) validate() error {
-	load := o.load
-	if load.Genesis == nil {
-		load.Genesis = &pbft.Genesis{} // there will be one
-	}
-	errs := []error{load.Validate(), o.want.Validate()}
+	errs := []error{o.load.ValidateLoad(), o.want.Validate()}
 	if o.runs < 1 || o.runs > runsMax {
 		errs = append(errs, fmt.Errorf("runs are %d, want 1 to %d", o.runs, runsMax))
 	}

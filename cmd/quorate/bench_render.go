@@ -11,13 +11,35 @@ import (
 // benchTable is a report for people.
 func benchTable(r bench.Report) table {
 	rows := []string{"load", loadLine(r.Load)}
+	if len(r.Runs) > 1 {
+		rows = append(rows, medianRows(r)...)
+	}
 	for i, run := range r.Runs {
 		if len(r.Runs) > 1 {
 			rows = append(rows, fmt.Sprintf("run %d", i+1), "")
 		}
 		rows = append(rows, runRows(run)...)
 	}
+	if r.Unloaded != nil {
+		rows = append(rows, "unloaded", fmt.Sprintf("p50 is %.2f × the %s that its parts take alone",
+			r.Median(func(run bench.Run) float64 { return float64(run.P50) })/r.Unloaded.Elapsed, micro(time.Duration(r.Unloaded.Elapsed))))
+	}
 	return pairs(append(rows, includedRows(r.Included)...)...)
+}
+
+// medianRows sums several runs up.
+func medianRows(r bench.Report) []string {
+	rows := []string{
+		"medians", fmt.Sprintf("%.0f operations/s, p50 %s, p99 %s, of %d runs",
+			r.Median(func(run bench.Run) float64 { return run.PerSecond }),
+			milli(time.Duration(r.Median(func(run bench.Run) float64 { return float64(run.P50) }))),
+			milli(time.Duration(r.Median(func(run bench.Run) float64 { return float64(run.P99) }))), len(r.Runs)),
+	}
+	if r.Machine != nil {
+		rows = append(rows, "", fmt.Sprintf("%.1f %% of the machine's limit",
+			100*r.Median(func(run bench.Run) float64 { return run.Share })))
+	}
+	return rows
 }
 
 func loadLine(l bench.Load) string {
@@ -45,6 +67,10 @@ func runRows(run bench.Run) []string {
 		"errors", errs,
 		"reached", fmt.Sprintf("%.1f operations per batch, %.2f per client signature; %.1f clients per batch, %.0f batches/s",
 			run.Reached.OpsPerBatch, run.Reached.OpsPerSignature, run.Reached.ClientsPerBatch, run.Reached.BatchesPerSecond),
+	}
+	if run.Limit != nil {
+		rows = append(rows, "limit", fmt.Sprintf("%.1f %% of the %.0f operations/s that this machine can do with that; %.2f × single verification",
+			100*run.Share, run.Limit.PerSecond, run.OfSingle))
 	}
 	if run.Late > 0 {
 		rows = append(rows, "late", fmt.Sprintf("%d operations were due while all workers were busy: raise --outstanding", run.Late))

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -10,6 +11,7 @@ import (
 	"github.com/quorate/quorate/pbft"
 	"github.com/quorate/quorate/test/bench"
 	"github.com/quorate/quorate/test/cluster"
+	"github.com/quorate/quorate/test/roofline"
 )
 
 // measure runs the load as often as it shall, each time on a new cluster if it
@@ -29,8 +31,24 @@ func (o benchOptions) measure(ctx context.Context, c *console) (report bench.Rep
 		}
 		report.Runs = append(report.Runs, run)
 	}
-	return report, nil
+	if !report.Included.Processes {
+		return report, nil
+	}
+	meter, err := newMeter(ctx, o.data)
+	if err != nil {
+		return report, err
+	}
+	return report, report.Hold(meter)
 }
+
+// newMeter measures the machine, with flushes in dir or, if that is empty, where
+// a cluster's data would be.
+func newMeter(ctx context.Context, dir string) (*roofline.Meter, error) {
+	return roofline.NewMeter(ctx, dataDir(dir))
+}
+
+// dataDir is where data goes that was told no place.
+func dataDir(dir string) string { return cmp.Or(dir, os.TempDir()) }
 
 // once is one run, and what it included.
 func (o benchOptions) once(ctx context.Context) (run bench.Run, in bench.Included, err error) {

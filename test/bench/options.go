@@ -62,6 +62,14 @@ type Options struct {
 
 // Validate reports everything that is wrong with o, at once.
 func (o Options) Validate() error {
+	if o.Genesis == nil && o.dial == nil {
+		return errors.Join(errors.New("bench: no genesis"), o.ValidateLoad())
+	}
+	return o.ValidateLoad()
+}
+
+// ValidateLoad is Validate for options whose cluster is not there yet.
+func (o Options) ValidateLoad() error {
 	var errs []error
 	need := func(ok bool, format string, args ...any) {
 		if !ok {
@@ -69,7 +77,6 @@ func (o Options) Validate() error {
 		}
 	}
 	together := wire.DefaultLimits(0).OpsMax
-	need(o.Genesis != nil || o.dial != nil, "bench: no genesis")
 	need(o.Clients >= 1 && o.Clients <= clientsMax, "clients is %d, want 1 to %d", o.Clients, clientsMax)
 	need(o.Outstanding >= 1 && o.Outstanding <= outstandingMax, "outstanding is %d, want 1 to %d", o.Outstanding, outstandingMax)
 	need(o.Rate >= 0 && o.Rate <= rateMax, "rate is %d, want 0 (closed loop) to %d", o.Rate, rateMax)

@@ -7,6 +7,8 @@ import (
 	"io"
 	"os"
 	"time"
+
+	"github.com/quorate/quorate/test/roofline"
 )
 
 // reportFormat names the layout of a report. It changes when a field changes its
@@ -24,6 +26,12 @@ type Report struct {
 	Load     Load      `json:"load"`
 	Included Included  `json:"included"`
 	Runs     []Run     `json:"runs"`
+	// Machine is what the parts cost on this machine, measured right after the
+	// runs. It is missing where the replicas are elsewhere.
+	Machine *roofline.Constants `json:"constants,omitempty"`
+	// Unloaded is the sum of the parts of one operation, where the load had only
+	// one open at a time.
+	Unloaded *roofline.Unloaded `json:"unloaded,omitempty"`
 }
 
 // Load is the load that was put on, as in Options.
@@ -62,6 +70,13 @@ type Included struct {
 type Run struct {
 	Result
 	View uint64 `json:"view"` // at the end; above 0 where a primary was replaced
+	// Limit is what the machine can do at best with what was reached, and Share
+	// how much of it the throughput is. OfSingle is the throughput over the limit
+	// of one that makes and verifies every signature alone, with the standard
+	// library.
+	Limit    *roofline.Limit `json:"limit,omitempty"`
+	Share    float64         `json:"share_of_limit"`
+	OfSingle float64         `json:"times_single_verification"`
 }
 
 // NewReport returns a report without runs.

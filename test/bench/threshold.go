@@ -12,6 +12,8 @@ type Thresholds struct {
 	Throughput float64 // operations per second, at least
 	P50, P99   time.Duration
 	P999       time.Duration
+	// Share is that of the machine's limit, 0 to 1, at least.
+	Share float64
 	// Errors is how many operations of all runs together may fail.
 	Errors int64
 }
@@ -25,11 +27,15 @@ func (t Thresholds) Validate() error {
 	}{
 		{"the least throughput", t.Throughput >= 0},
 		{"the greatest latency", t.P50 >= 0 && t.P99 >= 0 && t.P999 >= 0},
+		{"the least share of the limit", t.Share >= 0},
 		{"the greatest number of errors", t.Errors >= 0},
 	} {
 		if !c.ok {
 			errs = append(errs, fmt.Errorf("%s is negative", c.name))
 		}
+	}
+	if t.Share > 1 {
+		errs = append(errs, fmt.Errorf("the least share of the limit is %g, want 0 to 1", t.Share))
 	}
 	return errors.Join(errs...)
 }
@@ -54,7 +60,7 @@ func (e *MissedError) Error() string {
 func (t Thresholds) Check(r Report) error {
 	var missed []string
 	miss := func(format string, args ...any) { missed = append(missed, fmt.Sprintf(format, args...)) }
-	if got := r.median(func(run Run) float64 { return run.PerSecond }); got < t.Throughput {
+	if got := r.Median(func(run Run) float64 { return run.PerSecond }); got < t.Throughput {
 		miss("throughput is %.0f operations/s, want at least %.0f: %.1f %% too little", got, t.Throughput,
 			100*(1-got/t.Throughput))
 	}
@@ -67,10 +73,15 @@ func (t Thresholds) Check(r Report) error {
 		{"p99", t.P99, func(r Run) time.Duration { return r.P99 }},
 		{"p99.9", t.P999, func(r Run) time.Duration { return r.P999 }},
 	} {
-		got := time.Duration(r.median(func(run Run) float64 { return float64(q.of(run)) }))
+		got := time.Duration(r.Median(func(run Run) float64 { return float64(q.of(run)) }))
 		if q.want > 0 && got > q.want {
 			miss("%s is %v, want at most %v: %.1f %% too much", q.name, got, q.want, 100*(float64(got)/float64(q.want)-1))
 		}
+	}
+	if got := r.Median(func(run Run) float64 { return run.Share }); t.Share > 0 && r.Machine == nil {
+		miss("the share of the machine's limit is unknown, for the replicas are elsewhere")
+	} else if got < t.Share {
+		miss("throughput is %.1f %% of the machine's limit, want at least %.1f %%", 100*got, 100*t.Share)
 	}
 	var errs int64
 	for i, run := range r.Runs {
@@ -88,8 +99,8 @@ func (t Thresholds) Check(r Report) error {
 	return &MissedError{missed}
 }
 
-// median returns the median over the runs.
-func (r Report) median(of func(Run) float64) float64 {
+// Median returns the median over the runs of what of returns.
+func (r Report) Median(of func(Run) float64) float64 {
 	values := make([]float64, 0, len(r.Runs))
 	for _, run := range r.Runs {
 		values = append(values, of(run))

@@ -50,7 +50,7 @@ var mayImport = map[string][]string{
 	},
 	"cmd/quorate": {
 		"crypto", "app", "app/kv", "app/counter", "app/bank", "network", "pbft", "pbft/core",
-		"pbft/forensics", "pbft/wire", "test/bench", "test/cluster", "test/picture", "test/scenario", "test/sim",
+		"pbft/forensics", "pbft/wire", "test/bench", "test/cluster", "test/picture", "test/roofline", "test/scenario", "test/sim",
 		"pbft/node", "test/adversary", "test/adversary/puppet", "test/faultnet", // with the tag adversary
 	},
 	"test/adversary/puppet": {
@@ -64,7 +64,8 @@ var mayImport = map[string][]string{
 	"test/golden":    {"crypto", "app", "pbft/wire", "pbft/core", "test/sim"},
 	"test/cluster":   {"crypto", "app", "app/kv", "app/counter", "app/bank", "pbft", "pbft/core", "pbft/wire", "test/linear"},
 	"test/linear":    {"app/kv"},
-	"test/bench":     {"crypto", "app", "app/kv", "pbft", "pbft/wire", "pbft/core"},
+	"test/bench":     {"app/kv", "pbft", "pbft/wire", "test/roofline"},
+	"test/roofline":  {"crypto", "network", "checkpoint/journal", "pbft/wire", "pbft/core"},
 	"test/adversary": {"crypto", "pbft/wire"},
 	"test/scenario": {
 		"crypto", "app", "app/kv", "network", "pbft", "pbft/wire",
