@@ -49,6 +49,7 @@ const (
 	requestTicks   = 100      // ticks in a request timeout, as core.DefaultConfig counts them
 	configBytesMax = 64 << 10 // a configuration file is a page of text
 	listenMax      = 16       // addresses to listen on
+	connectionsMax = 10_000   // of clients: each has buffers
 )
 
 var (
@@ -88,6 +89,10 @@ type Config struct {
 	// changes and new views of the past. Zero means forensics.ArchiveBytesDefault,
 	// negative none.
 	ArchiveBytes int64
+	// ClientsMax bounds the connections of clients that are served at once, and
+	// ClientsPerAddressMax those from one address (an IPv6 /64 is one). Zero means
+	// 256, and 64 or a quarter of ClientsMax, whichever is more.
+	ClientsMax, ClientsPerAddressMax int
 	// Output, if set, takes what executed operations emit (app.Tx.Emit), in order
 	// and numbered alike on all replicas. It is this replica's word alone: who acts
 	// on it in the outside world waits until f+1 replicas say the same. Nothing
@@ -128,6 +133,8 @@ type configText struct {
 	Listen         []string     `toml:"listen"`
 	RequestTimeout durationText `toml:"request_timeout"`
 	ArchiveBytes   int64        `toml:"archive_bytes"`
+	ClientsMax     int          `toml:"clients_max"`
+	ClientsPerAddr int          `toml:"clients_per_address_max"`
 	App            string       `toml:"app"`
 	LogLevel       string       `toml:"log_level"`
 }
@@ -177,8 +184,9 @@ func ParseConfig(data []byte, dir string) (Config, error) {
 		Listen:         text.Listen,
 		RequestTimeout: time.Duration(text.RequestTimeout),
 		ArchiveBytes:   text.ArchiveBytes,
-		App:            text.App,
-		LogLevel:       text.LogLevel,
+		ClientsMax:     text.ClientsMax, ClientsPerAddressMax: text.ClientsPerAddr,
+		App:      text.App,
+		LogLevel: text.LogLevel,
 	}
 	problems := []error{c.Validate()}
 	if unknown != nil {
@@ -204,6 +212,10 @@ func (c Config) Validate() error {
 		t, RequestTimeoutMin, RequestTimeoutMax)
 	need(c.ArchiveBytes <= 0 || c.ArchiveBytes >= forensics.ArchiveBytesMin,
 		"archive_bytes is %d, want at least %d, 0 for the default or -1 for none", c.ArchiveBytes, forensics.ArchiveBytesMin)
+	need(c.ClientsMax >= 0 && c.ClientsMax <= connectionsMax,
+		"clients_max is %d, want 1 to %d, or 0 for the default", c.ClientsMax, connectionsMax)
+	need(c.ClientsPerAddressMax >= 0 && c.ClientsPerAddressMax <= connectionsMax,
+		"clients_per_address_max is %d, want 1 to %d, or 0 for the default", c.ClientsPerAddressMax, connectionsMax)
 	need(len(c.Listen) <= listenMax, "listen has %d addresses, want at most %d", len(c.Listen), listenMax)
 	for i, a := range c.Listen[:min(len(c.Listen), listenMax)] {
 		need(isAddress(a), "listen[%d] is %q, want an address such as /ip4/127.0.0.1/tcp/7000 or 127.0.0.1:7000", i, a)

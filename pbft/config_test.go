@@ -22,6 +22,8 @@ listen = ["/ip4/127.0.0.1/tcp/7000"]
 request_timeout = "250ms"
 app = "kv"
 log_level = "warn"
+clients_max = 1000
+clients_per_address_max = 500
 `
 	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
@@ -33,6 +35,7 @@ log_level = "warn"
 	want := Config{
 		Dir: dir, Genesis: filepath.Join(filepath.Dir(dir), "genesis.toml"), Key: "/etc/keys/r0", PlainKey: true,
 		Listen: []string{"/ip4/127.0.0.1/tcp/7000"}, RequestTimeout: 250 * time.Millisecond, App: "kv", LogLevel: "warn",
+		ClientsMax: 1000, ClientsPerAddressMax: 500,
 	}
 	if diff := cmp.Diff(got, want); diff != "" {
 		t.Errorf("config (-got +want):\n%s", diff)
@@ -88,6 +91,8 @@ func TestParseConfigRefusesBadText(t *testing.T) {
 		"duplicate": {"app = \"kv\"\napp = \"bank\"", "line 2"},
 		"utf8":      {"app = \"\xff\"", "line 1"},
 		"too slow":  {"request_timeout = \"1h\"", "request_timeout is 1h0m0s"},
+		"clients":   {"clients_max = 100000", "clients_max is 100000"},
+		"address":   {"clients_per_address_max = -1", "clients_per_address_max is -1"},
 		"negative":  {"request_timeout = \"-1s\"", "request_timeout is -1s"},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -85,7 +85,9 @@ func Start(ctx context.Context, cfg Config, machine app.StateMachine) (*Replica,
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
-	transport, err := network.New(genesis.networkConfig(id, key, cfg.Listen))
+	net := genesis.networkConfig(id, key, cfg.Listen)
+	net.ClientsMax, net.ClientsPerIPMax = cfg.ClientsMax, cfg.ClientsPerAddressMax
+	transport, err := network.New(net)
 	if err != nil {
 		return nil, err
 	}

@@ -229,3 +229,29 @@ func TestInterruptedDemoCleansUp(t *testing.T) {
 		t.Errorf("exit code %d after %+v, want 1 and no proof", code, events[len(events)-1])
 	}
 }
+
+// TestBenchServesMoreClientsThanReplicasDoByDefault runs the benchmark with more
+// clients than replicas serve from one address unless told otherwise.
+func TestBenchServesMoreClientsThanReplicasDoByDefault(t *testing.T) {
+	code, text, err := Run(bounded(t), binary, "bench", "--clients", "72", "--outstanding", "1",
+		"--warm-up", "0s", "--duration", "500ms", "-o", "json")
+	if code != 0 || err != nil {
+		t.Fatalf("bench: code %d, %v\n%s", code, err, text)
+	}
+	var report struct {
+		Format string
+		Runs   []struct {
+			Operations, Errors int
+			Share              float64 `json:"share_of_limit"`
+		}
+	}
+	if err := json.Unmarshal([]byte(text), &report); err != nil {
+		t.Fatalf("%v in\n%s", err, text)
+	}
+	if len(report.Runs) != 1 || report.Runs[0].Operations == 0 || report.Runs[0].Errors > 0 {
+		t.Errorf("got %+v, want operations and no error", report)
+	}
+	if share := report.Runs[0].Share; share <= 0 || share > 1 {
+		t.Errorf("the share of the machine's limit is %g, want more than 0 and no more than 1", share)
+	}
+}

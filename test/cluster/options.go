@@ -46,6 +46,9 @@ type Options struct {
 	RequestTimeout time.Duration
 	// CheckpointInterval is K; 0 means 32. The window is four of them.
 	CheckpointInterval uint64
+	// Clients is how many clients on this machine the replicas must serve at once;
+	// 0 leaves it to them.
+	Clients int
 	// LogLevel is that of the replicas; empty means info.
 	LogLevel string
 	// Args are further arguments for the first quorate node of some replicas.
@@ -119,6 +122,9 @@ func (o Options) writeReplica(dir string, key crypto.PrivateKey) error {
 	}
 	config := fmt.Sprintf("genesis = %q\nplain_key = true\nrequest_timeout = %q\napp = %q\nlog_level = %q\n",
 		"../"+pbft.GenesisFile, o.RequestTimeout, o.App, o.LogLevel)
+	if o.Clients > 0 {
+		config += fmt.Sprintf("clients_max = %d\nclients_per_address_max = %d\n", o.Clients, o.Clients)
+	}
 	if err := os.WriteFile(filepath.Join(dir, pbft.ConfigFile), []byte(config), 0o600); err != nil {
 		return err
 	}
