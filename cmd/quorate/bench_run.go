@@ -14,6 +14,10 @@ import (
 	"github.com/quorate/quorate/test/roofline"
 )
 
+// spareClients are those that the replicas must serve beside the load's: what
+// looks at them, and connections that are not yet noticed dead.
+const spareClients = 64
+
 // measure runs the load as often as it shall, each time on a new cluster if it
 // starts its own.
 func (o benchOptions) measure(ctx context.Context, c *console) (report bench.Report, err error) {
@@ -88,6 +92,7 @@ func (o *benchOptions) start(ctx context.Context) (stop func() error, err error)
 	running, err := cluster.Start(ctx, cluster.Options{
 		Binary: binary, Dir: filepath.Join(dir, "cluster"), Name: "bench", Replicas: o.replicas,
 		RequestTimeout: o.requestTimeout, CheckpointInterval: o.interval, LogLevel: "warn",
+		Clients: o.load.Clients + spareClients,
 	})
 	if err != nil {
 		return stop, err

@@ -8,6 +8,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"golang.org/x/sync/errgroup"
+
 	"github.com/quorate/quorate/app/kv"
 	"github.com/quorate/quorate/pbft"
 )
@@ -16,9 +18,16 @@ import (
 // answered. Then they count as errors, with the latency that they had by then.
 const drainMax = 30 * time.Second
 
-// connectMax is how long all clients together have to be answered once, before
-// the load begins.
-const connectMax = 30 * time.Second
+// All clients together have connectBase, and connectEach for each of them, to be
+// answered once before the load begins; so many connect at once.
+const (
+	connectBase    = 30 * time.Second
+	connectEach    = 100 * time.Millisecond
+	connectsAtOnce = 16
+)
+
+// fewClients from one address every replica serves, whatever its configuration.
+const fewClients = 32
 
 // Measure puts the load on the cluster of o.Genesis, which must be running.
 //
@@ -49,28 +58,47 @@ type load struct {
 	total   int64        // how many will
 }
 
-// connect dials, and has every client's first operation answered.
+// connect dials, and has every client's first operation answered: some clients at
+// a time, for a thousand handshakes at once would look like an attack.
 func (l *load) connect(ctx context.Context) error {
-	for range l.o.Clients {
-		c, err := l.o.connect(ctx)
-		if err != nil {
-			return err
-		}
-		l.clients = append(l.clients, c)
-	}
-	ctx, cancel := context.WithTimeout(ctx, connectMax)
+	ctx, cancel := context.WithTimeout(ctx, connectBase+time.Duration(l.o.Clients)*connectEach)
 	defer cancel()
-	for i, c := range l.clients {
-		if _, err := c.Submit(ctx, kv.Put("bench", nil)); err != nil {
-			return fmt.Errorf("the cluster does not answer client %d of %d: %w", i+1, len(l.clients), err)
-		}
+	l.clients = make([]Client, l.o.Clients)
+	group, ctx := errgroup.WithContext(ctx)
+	group.SetLimit(connectsAtOnce)
+	var answered atomic.Int64
+	for i := range l.clients {
+		group.Go(func() error {
+			c, err := l.o.connect(ctx)
+			if err != nil {
+				return err
+			}
+			l.clients[i] = c
+			if _, err := c.Submit(ctx, kv.Put("bench", nil)); err != nil {
+				return fmt.Errorf("the cluster answered %d of %d clients, and not this one: %w%s",
+					answered.Load(), l.o.Clients, err, crowdHint(l.o.Clients))
+			}
+			answered.Add(1)
+			return nil
+		})
 	}
-	return nil
+	return group.Wait()
+}
+
+// crowdHint says what else may be wrong if there are many clients.
+func crowdHint(clients int) string {
+	if clients <= fewClients {
+		return ""
+	}
+	return "; replicas serve a bounded number of clients, and of clients from one address: raise clients_max and " +
+		"clients_per_address_max in their node.toml, or use fewer --clients"
 }
 
 func (l *load) close() {
 	for _, c := range l.clients {
-		_ = c.Close() // nothing is lost: the load is over
+		if c != nil {
+			_ = c.Close() // nothing is lost: the load is over
+		}
 	}
 }
 

@@ -3,7 +3,9 @@ package bench
 import (
 	"context"
 	"errors"
+	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -166,6 +168,39 @@ func TestWhatIsNeverAnsweredCounts(t *testing.T) {
 		}
 		if r.Max < 30*time.Second || r.FirstError == "" {
 			t.Errorf("max is %v and the first error %q, want what the open ones had waited", r.Max, r.FirstError)
+		}
+	})
+}
+
+// silent is a cluster that answers nobody.
+type silent struct{ stalling }
+
+func (*silent) Submit(ctx context.Context, _ []byte) (pbft.Result, error) {
+	<-ctx.Done()
+	return pbft.Result{}, &pbft.UnfinishedError{Err: ctx.Err()}
+}
+
+// TestClientsThatAreNotServedEndTheRun has a cluster that serves 60 clients and
+// no more. The run ends within a bounded time, and says what to do.
+func TestClientsThatAreNotServedEndTheRun(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var dialled atomic.Int64
+		began := time.Now()
+		_, err := Measure(t.Context(), Options{
+			Clients: 100, Outstanding: 2, Duration: time.Minute,
+			dial: func(context.Context) (Client, error) {
+				if dialled.Add(1) > 60 {
+					return new(silent), nil
+				}
+				return new(stalling), nil
+			},
+		})
+		if err == nil || !strings.Contains(err.Error(), "answered 60 of 100 clients") ||
+			!strings.Contains(err.Error(), "clients_per_address_max") {
+			t.Errorf("got %v, want how many were answered, and the limits to raise", err)
+		}
+		if took := time.Since(began); took > time.Minute {
+			t.Errorf("it took %v", took)
 		}
 	})
 }
