@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"runtime"
 	"slices"
 	"time"
 
@@ -57,6 +58,7 @@ type clientLoop struct {
 	deadline *time.Timer
 	pace     pace
 	alarmed  time.Time // when the oldest request was last sent to everyone, for it waited
+	resumes  time.Time // when new operations are taken again; zero: now
 }
 
 // run serves until ctx is done, or the transport ends.
@@ -110,11 +112,11 @@ func (c *Client) serve(ctx context.Context) error {
 // loop reacts until ctx is done.
 func (l *clientLoop) loop(ctx context.Context) {
 	for {
+		l.sweep()
 		submits := l.submits
-		if !l.window.admits() {
+		if !l.takes() {
 			submits = nil
 		}
-		l.sweep()
 		select {
 		case <-ctx.Done():
 			return
@@ -146,24 +148,49 @@ func (l *clientLoop) end(cause error) {
 	}
 }
 
+// takes tells whether a new operation is taken now.
+func (l *clientLoop) takes() bool { return l.resumes.IsZero() && l.window.admits(0, 0) }
+
 // onSubmits takes w and the other calls that wait, as many as one request
-// holds, so that they share its signature.
+// holds, so that they share its signature: writes one, and reads one.
 func (l *clientLoop) onSubmits(w *call) {
+	runtime.Gosched() // those who were answered with w submit next
+	var writes, reads []*call
+	most := cmp.Or(l.cfg.together, l.cfg.limits.OpsMax)
+	for taken, bytes := 0, 0; w != nil; w = l.waiting() {
+		if w.readOnly {
+			reads = append(reads, w)
+		} else {
+			writes = append(writes, w)
+		}
+		taken, bytes = taken+1, bytes+len(w.op)
+		if taken == most || bytes >= l.cfg.limits.OpBytesMax || !l.window.admits(taken, bytes) {
+			break
+		}
+	}
+	l.resumes = time.Time{}
+	if len(writes)+len(reads) < most {
+		l.resumes = l.gapEnd()
+	}
+	l.sendCalls(writes)
+	l.sendCalls(reads)
+}
+
+// sendCalls sends calls of one kind, in one request if their bytes allow it.
+func (l *clientLoop) sendCalls(calls []*call) {
 	var ops []*operation
 	bytes := 0
-	for w != nil {
-		if len(ops) > 0 && (ops[0].readOnly != w.readOnly || bytes+len(w.op) > l.cfg.limits.OpBytesMax) {
+	for _, w := range calls {
+		if len(ops) > 0 && bytes+len(w.op) > l.cfg.limits.OpBytesMax {
 			l.sendNew(ops)
 			ops, bytes = nil, 0
 		}
 		ops = append(ops, l.window.add(w))
 		bytes += len(w.op)
-		if len(ops) >= cmp.Or(l.cfg.together, l.cfg.limits.OpsMax) || !l.window.admits() {
-			break
-		}
-		w = l.waiting()
 	}
-	l.sendNew(ops)
+	if len(ops) > 0 {
+		l.sendNew(ops)
+	}
 }
 
 // waiting returns a call that waits now, or nil.
@@ -220,6 +247,9 @@ func (l *clientLoop) answer(o *operation, a answer) {
 		o.request.open--
 		o.answer, o.votes = &a, nil
 		return
+	}
+	if l.resumes.IsZero() { // who gets an answer may ask for more, and answers come together
+		l.resumes = l.gapEnd()
 	}
 	l.window.drop(o)
 	l.settled.add(o.number)
@@ -280,10 +310,15 @@ func (l *clientLoop) sendTo(id wire.ReplicaID, r *request) bool {
 
 func (l *clientLoop) primary() wire.ReplicaID { return l.view.Primary(len(l.links)) }
 
-// sweep forgets requests that are answered, and sets the timer for the rest.
+// sweep forgets requests that are answered, and sets the timer for the rest and for
+// new operations.
 func (l *clientLoop) sweep() {
 	l.requests = slices.DeleteFunc(l.requests, func(r *request) bool { return r.open <= 0 })
-	next := time.Now().Add(time.Hour)
+	now := time.Now()
+	if len(l.requests) == 0 || !now.Before(l.resumes) {
+		l.resumes = time.Time{}
+	}
+	next := cmp.Or(l.resumes, now.Add(time.Hour))
 	for i := range l.requests {
 		if due := l.dueAt(i); due.Before(next) {
 			next = due

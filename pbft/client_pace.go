@@ -27,6 +27,23 @@ func (p *pace) add(took time.Duration) {
 // average however even the answers were.
 func (p *pace) usual() time.Duration { return p.smooth + max(4*p.spread, p.smooth/2) }
 
+// gatherShare and gatherMax bound how long operations wait for company while others
+// are under way: a share of the time that answers take, which they hardly notice.
+const (
+	gatherShare = 8
+	gatherMax   = 10 * time.Millisecond
+)
+
+// gapEnd returns until when new operations wait, if others are under way, after one
+// was sent or answered. A signature that ten share costs each of them a tenth, here
+// and at every replica. (Nagle, RFC 896, did so with bytes.)
+func (l *clientLoop) gapEnd() time.Time {
+	if l.cfg.together == 1 {
+		return time.Time{}
+	}
+	return time.Now().Add(min(l.pace.smooth/gatherShare, gatherMax))
+}
+
 // patienceMax is how many times as long as an unloaded cluster's a request that is
 // not the oldest may wait before it is sent again.
 const patienceMax = 8

@@ -262,7 +262,7 @@ func TestWindowKeepsItsInvariants(t *testing.T) {
 		}
 		t.Repeat(map[string]func(*rapid.T){
 			"submit": func(t *rapid.T) {
-				if !w.admits() {
+				if !w.admits(0, 0) {
 					return
 				}
 				before := w.next

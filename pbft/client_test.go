@@ -105,6 +105,7 @@ func TestSilentPrimaryIsRetransmittedPast(t *testing.T) {
 func TestLoadedClusterIsAskedAgainForTheOldestAlone(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newFakeCluster(t, 4)
+		f.together = 1
 		c := f.acquainted()
 		f.setAnswer(func(to wire.ReplicaID, m wire.Message) []wire.Message {
 			if to == 0 { // the primary has all of them execute it
@@ -276,6 +277,50 @@ func TestOperationsThatWaitTogetherAreSignedTogether(t *testing.T) {
 				t.Errorf("a request has %d operations, want at most %d", len(q.Ops), f.limits.OpsMax)
 			}
 		}
+	})
+}
+
+// TestOperationsWaitForCompanyWhileOthersAreUnderWay: what comes while nothing is
+// under way is sent at once; what comes later is sent together, after an eighth of the
+// time that answers take; writes and reads apart.
+func TestOperationsWaitForCompanyWhileOthersAreUnderWay(t *testing.T) {
+	const takes, gap = 40 * time.Millisecond, 5 * time.Millisecond
+	synctest.Test(t, func(t *testing.T) {
+		f := newFakeCluster(t, 4)
+		f.answer = func(to wire.ReplicaID, m wire.Message) []wire.Message {
+			<-time.After(takes)
+			return f.honest(to, m)
+		}
+		c := f.client()
+		defer closeClient(t, c)
+		var wg sync.WaitGroup
+		submit := func(do func(context.Context, []byte) (Result, error)) {
+			wg.Go(func() {
+				if _, err := do(t.Context(), []byte("x")); err != nil {
+					t.Error(err)
+				}
+			})
+			synctest.Wait()
+		}
+		submit(c.Submit)
+		wg.Wait() // it knows now how long answers take
+		want := func(requests, operations int64) {
+			t.Helper()
+			synctest.Wait()
+			if got := c.Counts(); got.Requests != requests || got.Operations != operations {
+				t.Errorf("%d requests with %d operations, want %d with %d", got.Requests, got.Operations, requests, operations)
+			}
+		}
+		submit(c.Submit)
+		want(2, 2)
+		for range 4 {
+			submit(c.Submit)
+			submit(c.Read)
+			want(2, 2)
+			<-time.After(gap / 4)
+		}
+		want(4, 10)
+		wg.Wait()
 	})
 }
 

@@ -89,17 +89,19 @@ func (w *window) lowest() wire.Number {
 	return low
 }
 
-// admits tells whether a new operation may have the next number. Where only
-// operations that nobody waits for are in the way, they are given up.
-func (w *window) admits() bool {
-	for w.next > w.lowest()+core.ClientWindowMax || w.bytes >= bytesOpenMax {
+// admits tells whether a new operation may have the next number but taken, when
+// others of so many bytes have those before. Where only operations that nobody waits
+// for are in the way, they are given up.
+func (w *window) admits(taken, bytes int) bool {
+	next := w.next + wire.Number(taken) //nolint:gosec // few
+	for next > w.lowest()+core.ClientWindowMax || w.bytes+bytes >= bytesOpenMax {
 		oldest, ok := w.table[w.lowest()+1]
 		if !ok || len(oldest.calls) > 0 {
 			return false
 		}
 		w.drop(oldest)
 	}
-	return w.next < numberMax
+	return next < numberMax
 }
 
 // add gives the next number to a call's operation.
