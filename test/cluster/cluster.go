@@ -161,7 +161,8 @@ func (c *Cluster) Restart(i int, args ...string) error {
 	if r.process != nil && !r.process.ended() {
 		return fmt.Errorf("replica %d is running", i)
 	}
-	p, err := startProcess(c.options.Binary, append([]string{"node", "--dir", c.Dir(i)}, args...), r.log)
+	args = append([]string{"node", "--dir", c.Dir(i)}, args...)
+	p, err := startProcess(c.options.Binary, args, ProcessorsEach(len(c.genesis.Members)), r.log)
 	if err != nil {
 		return fmt.Errorf("replica %d: %w", i, err)
 	}

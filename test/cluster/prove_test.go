@@ -5,6 +5,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -135,5 +136,21 @@ func TestOneReplicaIsOneProcess(t *testing.T) {
 	must(t, c.Kill(3))
 	if _, err := Open(ctx, Options{Binary: binary, Dir: t.TempDir()}); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("opening an empty directory: %v, want that there is no genesis", err)
+	}
+}
+
+// TestReplicasOnOneMachineShareItsProcessors: each has its share, at least one, and
+// the environment's word counts.
+func TestReplicasOnOneMachineShareItsProcessors(t *testing.T) {
+	t.Setenv(processorsVariable, "")
+	for n := 1; n <= 31; n++ {
+		each := ProcessorsEach(n)
+		if each < 1 || each*n < runtime.NumCPU() || each > 1 && (each-1)*n >= runtime.NumCPU() {
+			t.Errorf("%d replicas on %d processors get %d each", n, runtime.NumCPU(), each)
+		}
+	}
+	t.Setenv(processorsVariable, "3")
+	if each := ProcessorsEach(4); each != 3 {
+		t.Errorf("got %d processors, want the 3 that the environment gives", each)
 	}
 }
