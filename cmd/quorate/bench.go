@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"path/filepath"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -25,7 +26,7 @@ type benchOptions struct {
 	requestTimeout time.Duration
 	interval       uint64
 	runs           int
-	save           string
+	save, html     string
 	load           bench.Options
 	want           bench.Thresholds
 }
@@ -56,6 +57,7 @@ median.`,
   quorate bench --clients 1 --outstanding 1
   quorate bench --rate 2000 --duration 30s -o json
   quorate bench --ops-per-signature 1 --runs 5 --save before.json
+  quorate bench --html bench.html
   quorate bench --min-throughput 5000 --max-p99 200ms
   quorate bench --genesis cluster/genesis.toml --read-share 0.9`,
 		Args: cobra.NoArgs,
@@ -94,6 +96,7 @@ func (o *benchOptions) flags(cmd *cobra.Command) {
 	f.IntVar(&o.runs, "runs", 1, "how often to measure")
 
 	f.StringVar(&o.save, "save", "", "also write the result to this file, as JSON")
+	f.StringVar(&o.html, "html", "", "also write the result to this file, as a page with plots for a browser")
 
 	f.Float64Var(&o.want.Throughput, "min-throughput", 0, "operations per second, at least")
 	f.DurationVar(&o.want.P50, "max-p50", 0, "median latency, at most")
@@ -109,15 +112,33 @@ func (o benchOptions) validate() error {
 	if o.runs < 1 || o.runs > runsMax {
 		errs = append(errs, fmt.Errorf("runs are %d, want 1 to %d", o.runs, runsMax))
 	}
-	if o.data != "" {
-		if info, err := os.Stat(o.data); err != nil {
-			errs = append(errs, fmt.Errorf("--data: %w", err))
-		} else if !info.IsDir() {
-			errs = append(errs, fmt.Errorf("--data: %s is no directory", o.data))
-		}
-	}
+	errs = append(errs, isDir("--data", o.data), isDir("--save", dirOf(o.save)), isDir("--html", dirOf(o.html)))
 	if err := errors.Join(errs...); err != nil {
 		return usageError{err}
+	}
+	return nil
+}
+
+// dirOf is the directory that a file shall be written into, if it has a name.
+func dirOf(path string) string {
+	if path == "" {
+		return ""
+	}
+	return filepath.Dir(path)
+}
+
+// isDir reports that the directory of a flag is none. An empty one is not asked
+// for.
+func isDir(flag, dir string) error {
+	if dir == "" {
+		return nil
+	}
+	info, err := os.Stat(dir)
+	if err != nil {
+		return fmt.Errorf("%s: %w", flag, err)
+	}
+	if !info.IsDir() {
+		return fmt.Errorf("%s: %s is no directory", flag, dir)
 	}
 	return nil
 }
@@ -133,7 +154,7 @@ func (c *console) bench(ctx context.Context, o benchOptions) error {
 	if err := c.show(benchTable(report), report); err != nil {
 		return err
 	}
-	return errors.Join(writeFile(o.save, report.WriteJSON), o.want.Check(report))
+	return errors.Join(writeFile(o.save, report.WriteJSON), writeFile(o.html, report.WriteHTML), o.want.Check(report))
 }
 
 // writeFile writes a file, if it has a name.

@@ -26,8 +26,9 @@ type Result struct {
 	Reached Reached `json:"reached"`
 	Usage   Usage   `json:"cpu"`
 
-	Curve   []Point  `json:"curve"`
-	Seconds []Second `json:"seconds"`
+	Curve     []Point  `json:"curve"`
+	Histogram []Class  `json:"histogram"`
+	Seconds   []Second `json:"seconds"`
 }
 
 // Reached is how far work was shared. Batches are counted by the numbers of the
@@ -41,13 +42,6 @@ type Reached struct {
 	ClientsPerBatch  float64 `json:"clients_per_batch"`
 	FramesPerRequest float64 `json:"frames_per_request"` // 1 where none was sent again, or to all
 	BatchesPerSecond float64 `json:"batches_per_second"`
-}
-
-// Point is one point of the latency curve: the share Quantile, 0 to 1, of all
-// operations took at most Latency.
-type Point struct {
-	Quantile float64       `json:"quantile"`
-	Latency  time.Duration `json:"latency_ns"`
 }
 
 // Second is what happened in one second of the measured time. Its latencies are
@@ -79,8 +73,9 @@ func (r *record) result(o Options) Result {
 		Errors: r.mu.errs, Unanswered: r.mu.open, Late: r.mu.lates,
 		Mean: time.Duration(h.Mean() * float64(time.Microsecond)),
 		P50:  quantile(h, 50), P90: quantile(h, 90), P99: quantile(h, 99), P999: quantile(h, 99.9),
-		Max:   time.Duration(h.Max()) * time.Microsecond,
-		Curve: curve(h.TotalCount(), func(q float64) time.Duration { return quantile(h, 100*q) }), Seconds: r.mu.seconds,
+		Max:       time.Duration(h.Max()) * time.Microsecond,
+		Curve:     curve(h.TotalCount(), func(q float64) time.Duration { return quantile(h, 100*q) }),
+		Histogram: classes(h), Seconds: r.mu.seconds,
 	}
 	if r.mu.err != nil {
 		res.FirstError = r.mu.err.Error()
@@ -96,23 +91,6 @@ func (r *record) result(o Options) Result {
 		res.Reached.BatchesPerSecond = n / o.Duration.Seconds()
 	}
 	return res
-}
-
-// curve returns points of the distribution, denser towards its end, as far as
-// there are operations to tell apart.
-func curve(total int64, at func(q float64) time.Duration) []Point {
-	const steps = 20 // for each halving of what lies above
-	var points []Point
-	if total == 0 {
-		return points
-	}
-	for left := 1.0; left*float64(total) >= 1; left /= 2 {
-		for i := range steps {
-			q := 1 - left*(1-float64(i)/(2*steps))
-			points = append(points, Point{q, at(q)})
-		}
-	}
-	return append(points, Point{1, at(1)})
 }
 
 // count fills in what was counted between two times.
