@@ -45,7 +45,7 @@ func (id Identity) String() string { return fmt.Sprintf("%d/%d", id.Session, id.
 // together.
 //
 // At most core.ClientWindowMax operations have no result at a time; a Submit
-// beyond that waits. Numbers and sessions follow RIFL (Lee et al., SOSP '15).
+// beyond that waits, or is refused (DialConfig.NoWait). Numbers and sessions follow RIFL (Lee et al., SOSP '15).
 type Client struct {
 	cfg       clientConfig
 	transport clientTransport
@@ -92,6 +92,8 @@ type clientConfig struct {
 	retransmit time.Duration
 	// together bounds the operations of one request; 0 means limits.OpsMax.
 	together int
+	// noWait says that what finds no room is refused.
+	noWait bool
 }
 
 // call is one call of Submit, Read or SubmitWith that waits.
@@ -155,6 +157,9 @@ func (c *Client) Counts() ClientCounts {
 //   - *RefusedError: f+1 replicas will not order op, and say why.
 //   - *UnfinishedError: ctx ended first. op may still be executed. To learn its
 //     result, call SubmitWith with the identity in the error.
+//   - ErrOverload, of a client that does not wait (DialConfig.NoWait): there was no
+//     room, and nothing was sent; or, as the Err of an *UnfinishedError, the
+//     replicas had none.
 //   - ErrOperation: op is larger than the cluster takes; nothing was sent.
 //   - ErrClosed: the client is closed.
 //
@@ -226,7 +231,7 @@ func (c *Client) leave(ctx context.Context, w *call) (Result, error) {
 	}
 	select {
 	case a := <-w.done:
-		if unfinished, ok := a.err.(*UnfinishedError); ok { //nolint:errorlint // the loop made it, unwrapped
+		if unfinished, ok := a.err.(*UnfinishedError); ok && unfinished.Err == nil { //nolint:errorlint // the loop made it, unwrapped
 			unfinished.Err = ctx.Err()
 		}
 		return a.result, a.err

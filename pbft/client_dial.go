@@ -38,6 +38,11 @@ type DialConfig struct {
 	// OpsPerSignature bounds how many operations that wait together share one
 	// signed request. Zero means as many as the cluster takes.
 	OpsPerSignature int
+	// NoWait has operations refused at once, with ErrOverload, where they would wait:
+	// when core.ClientWindowMax of this client have no result yet, or f+1 replicas
+	// have no room for them. What is served is then served soon, however much is
+	// asked for.
+	NoWait bool
 }
 
 // Dial returns a client. It does not wait for connections: those are made, and
@@ -93,7 +98,7 @@ func (cfg DialConfig) clientConfig() (clientConfig, *Genesis, error) {
 	own := clientConfig{
 		signer: cfg.Key, domain: genesis.Domain(), keys: genesis.Keys(), quorum: replica.Quorum,
 		limits: limits, session: cfg.Session, next: max(cfg.Next, 1), retransmit: timeout / 2,
-		together: cfg.OpsPerSignature,
+		together: cfg.OpsPerSignature, noWait: cfg.NoWait,
 	}
 	if own.session == 0 {
 		own.session = wire.Session(time.Now().UnixNano()) //nolint:gosec // after 1970

@@ -25,6 +25,7 @@ type fakeCluster struct {
 	limits wire.Limits
 	// together bounds the operations of one request; none means the limits do.
 	together int
+	noWait   bool
 	// answer returns what replica to answers; each message is sealed with its
 	// key. Calls may be concurrent.
 	answer func(to wire.ReplicaID, m wire.Message) []wire.Message
@@ -70,7 +71,7 @@ func (f *fakeCluster) config() clientConfig {
 	}
 	cfg := clientConfig{
 		signer: testKey(f.t, 200), domain: f.domain, quorum: q, limits: f.limits,
-		session: 7, next: 1, retransmit: testRetransmit, together: f.together,
+		session: 7, next: 1, retransmit: testRetransmit, together: f.together, noWait: f.noWait,
 	}
 	for _, k := range f.keys {
 		cfg.keys = append(cfg.keys, k.Public())

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"fmt"
 	"runtime"
 	"slices"
 	"time"
@@ -113,15 +114,19 @@ func (c *Client) serve(ctx context.Context) error {
 func (l *clientLoop) loop(ctx context.Context) {
 	for {
 		l.sweep()
-		submits := l.submits
-		if !l.takes() {
+		submits, full := l.submits, !l.window.admits(0, 0)
+		if !l.resumes.IsZero() || full && !l.cfg.noWait {
 			submits = nil
 		}
 		select {
 		case <-ctx.Done():
 			return
 		case w := <-submits:
-			l.onSubmits(w)
+			if full {
+				w.done <- answer{err: fmt.Errorf("%w: %d operations have no result yet", ErrOverload, len(l.window.table))}
+			} else {
+				l.onSubmits(w)
+			}
 		case w := <-l.retries:
 			l.onRetry(w)
 		case w := <-l.leaves:
@@ -147,9 +152,6 @@ func (l *clientLoop) end(cause error) {
 		}
 	}
 }
-
-// takes tells whether a new operation is taken now.
-func (l *clientLoop) takes() bool { return l.resumes.IsZero() && l.window.admits(0, 0) }
 
 // onSubmits takes w and the other calls that wait, as many as one request
 // holds, so that they share its signature: writes one, and reads one.
@@ -224,9 +226,14 @@ func (l *clientLoop) onLeave(w *call) {
 	if !ok || !slices.Contains(o.calls, w) {
 		return // answered already
 	}
+	l.release(o, w, nil)
+}
+
+// release ends a call of an operation that goes on.
+func (l *clientLoop) release(o *operation, w *call, why error) {
 	o.calls = slices.DeleteFunc(o.calls, func(other *call) bool { return other == w })
 	w.done <- answer{err: &UnfinishedError{
-		Identity: Identity{l.cfg.session, o.number}, Replies: len(o.votes), Links: l.broken(),
+		Identity: Identity{l.cfg.session, o.number}, Replies: len(o.votes), Links: l.broken(), Err: why,
 	}}
 }
 

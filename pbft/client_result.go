@@ -36,6 +36,9 @@ var (
 
 	// ErrRefused says that the cluster will not order the operation.
 	ErrRefused = errors.New("refused")
+	// ErrOverload says that there is no room for the operation now: try again later.
+	// Only a client that does not wait returns it (DialConfig.NoWait).
+	ErrOverload = errors.New("overloaded: try again later")
 	// ErrOperation says that the operation cannot be sent.
 	ErrOperation = errors.New("bad operation")
 	// ErrIdentity says that an identity was misused.
@@ -138,7 +141,8 @@ func (e *RefusedError) Is(target error) bool {
 	return target == ErrRefused || target == ErrSessionOld && e.Reason == wire.RefusalSessionOld
 }
 
-// UnfinishedError says that the context ended before there was a result.
+// UnfinishedError says that the context ended before there was a result, or that
+// the cluster has no room for the operation now and the client does not wait.
 type UnfinishedError struct {
 	// Identity is what to retry with; its Number is 0 if nothing was sent.
 	Identity Identity
@@ -146,7 +150,7 @@ type UnfinishedError struct {
 	Replies int
 	// Links tells, for replicas that could not be reached, why.
 	Links []LinkError
-	// Err is the context's error.
+	// Err is the context's error, or ErrOverload.
 	Err error
 }
 

@@ -232,6 +232,54 @@ func TestWindowHoldsBackWhatReplicasWouldRefuse(t *testing.T) {
 	})
 }
 
+// TestClientThatDoesNotWaitIsRefusedAtOnce: beyond its window nothing is sent; what
+// f+1 replicas have no room for goes on, and is not waited for.
+func TestClientThatDoesNotWaitIsRefusedAtOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFakeCluster(t, 4)
+		f.noWait = true
+		c := f.client()
+		defer closeClient(t, c)
+		f.setAnswer(func(to wire.ReplicaID, m wire.Message) []wire.Message {
+			return []wire.Message{refusal(to, m.(*wire.Request), wire.RefusalOverload)} //nolint:errcheck,forcetypeassert // it is one
+		})
+		start := time.Now()
+		_, err := c.Submit(t.Context(), []byte("x"))
+		var unfinished *UnfinishedError
+		if !errors.Is(err, ErrOverload) || !errors.As(err, &unfinished) || unfinished.Identity.Number != 1 {
+			t.Fatalf("refused by the cluster: %v, want an UnfinishedError of number 1 for ErrOverload", err)
+		}
+		if took := time.Since(start); took > testRetransmit {
+			t.Errorf("it took %v", took)
+		}
+		f.setAnswer(silent)
+		var wg sync.WaitGroup
+		ctx, cancel := context.WithCancel(t.Context())
+		for i := range core.ClientWindowMax {
+			wg.Go(func() {
+				if _, err := c.Submit(ctx, fmt.Append(nil, i)); !errors.Is(err, context.Canceled) {
+					t.Errorf("submit %d: %v, want it to wait", i, err)
+				}
+			})
+		}
+		synctest.Wait()
+		<-time.After(time.Second) // all are under way
+		start = time.Now()
+		if _, err = c.Submit(t.Context(), []byte("x")); !errors.Is(err, ErrOverload) || errors.As(err, &unfinished) {
+			t.Errorf("beyond the window: %v, want ErrOverload alone", err)
+		}
+		if took := time.Since(start); took > gatherMax {
+			t.Errorf("it took %v", took)
+		}
+		cancel()
+		wg.Wait()
+		f.setAnswer(f.honest)
+		if _, err := c.Submit(t.Context(), []byte("x")); err != nil {
+			t.Errorf("with room again: %v", err)
+		}
+	})
+}
+
 // openNumbers returns the numbers that any replica got, and checks that each
 // request keeps to the window that it acknowledges.
 func openNumbers(f *fakeCluster) map[wire.Number]bool {

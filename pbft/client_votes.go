@@ -155,6 +155,7 @@ func (l *clientLoop) onRefusal(m *wire.Refusal) {
 		r.attempt++
 		r.due = time.Now().Add(l.pause(r.attempt + 1))
 		clear(r.refusals)
+		l.overloaded(r)
 	case wire.RefusalInvalid:
 		if len(r.ops) > 1 {
 			l.split(r)
@@ -165,6 +166,22 @@ func (l *clientLoop) onRefusal(m *wire.Refusal) {
 		l.refuse(r, m, signers)
 	case wire.RefusalRejoining: // others, or later, they will serve
 		clear(r.refusals)
+	}
+}
+
+// overloaded ends the calls of a request that the cluster has no room for now, if
+// they do not wait. The request itself is sent again, later.
+func (l *clientLoop) overloaded(r *request) {
+	if !l.cfg.noWait {
+		return
+	}
+	for _, o := range r.ops {
+		if l.window.table[o.number] != o {
+			continue
+		}
+		for _, w := range slices.Clone(o.calls) {
+			l.release(o, w, ErrOverload)
+		}
 	}
 }
 
