@@ -71,7 +71,7 @@ median.`,
 		},
 	}
 	o.flags(cmd)
-	cmd.AddCommand(newBenchLimits(c))
+	cmd.AddCommand(newBenchLimits(c), newBenchCompare(c))
 	return cmd
 }
 

@@ -83,14 +83,12 @@ func (t Thresholds) Check(r Report) error {
 	} else if got < t.Share {
 		miss("throughput is %.1f %% of the machine's limit, want at least %.1f %%", 100*got, 100*t.Share)
 	}
-	var errs int64
 	for i, run := range r.Runs {
 		if run.Operations == 0 {
 			miss("run %d answered no operation at all", i+1)
 		}
-		errs += run.Errors
 	}
-	if errs > t.Errors {
+	if errs := r.errors(); errs > t.Errors {
 		miss("%d operations failed, want at most %d; the first: %s", errs, t.Errors, r.firstError())
 	}
 	if len(missed) == 0 {
@@ -124,4 +122,12 @@ func (r Report) firstError() string {
 		}
 	}
 	return ""
+}
+
+// errors are those of all runs.
+func (r Report) errors() (sum int64) {
+	for _, run := range r.Runs {
+		sum += run.Errors
+	}
+	return sum
 }

@@ -231,27 +231,39 @@ func TestInterruptedDemoCleansUp(t *testing.T) {
 }
 
 // TestBenchServesMoreClientsThanReplicasDoByDefault runs the benchmark with more
-// clients than replicas serve from one address unless told otherwise.
+// clients than replicas serve from one address unless told otherwise, and reads
+// what it wrote.
 func TestBenchServesMoreClientsThanReplicasDoByDefault(t *testing.T) {
+	dir := t.TempDir()
+	saved, page := filepath.Join(dir, "a.json"), filepath.Join(dir, "a.html")
 	code, text, err := Run(bounded(t), binary, "bench", "--clients", "72", "--outstanding", "1",
-		"--warm-up", "0s", "--duration", "500ms", "-o", "json")
-	if code != 0 || err != nil {
+		"--warm-up", "0s", "--duration", "500ms", "--runs", "2", "--save", saved, "--html", page)
+	if code != 0 || err != nil || !strings.Contains(text, "of the machine's limit") {
 		t.Fatalf("bench: code %d, %v\n%s", code, err, text)
 	}
+	data, err := os.ReadFile(saved)
+	if err != nil {
+		t.Fatal(err)
+	}
 	var report struct {
-		Format string
-		Runs   []struct {
+		Runs []struct {
 			Operations, Errors int
 			Share              float64 `json:"share_of_limit"`
 		}
 	}
-	if err := json.Unmarshal([]byte(text), &report); err != nil {
-		t.Fatalf("%v in\n%s", err, text)
+	if err := json.Unmarshal(data, &report); err != nil {
+		t.Fatalf("%v in\n%s", err, data)
 	}
-	if len(report.Runs) != 1 || report.Runs[0].Operations == 0 || report.Runs[0].Errors > 0 {
-		t.Errorf("got %+v, want operations and no error", report)
+	for _, run := range report.Runs {
+		if run.Operations == 0 || run.Errors > 0 || run.Share <= 0 || run.Share > 1 {
+			t.Errorf("got %+v, want operations, no error, and a share of the machine's limit", run)
+		}
 	}
-	if share := report.Runs[0].Share; share <= 0 || share > 1 {
-		t.Errorf("the share of the machine's limit is %g, want more than 0 and no more than 1", share)
+	if html, err := os.ReadFile(page); len(report.Runs) != 2 || err != nil || !strings.Contains(string(html), "</html>") {
+		t.Errorf("got %d runs and %d bytes of a page (%v), want 2 and a whole one", len(report.Runs), len(html), err)
+	}
+	code, text, err = Run(t.Context(), binary, "bench", "compare", "--not-worse", saved, saved)
+	if code != 0 || err != nil || strings.Count(text, "no difference shown") < 6 {
+		t.Errorf("a result and itself: code %d, %v\n%s", code, err, text)
 	}
 }

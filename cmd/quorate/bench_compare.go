@@ -1,0 +1,87 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/quorate/quorate/test/bench"
+)
+
+func newBenchCompare(c *console) *cobra.Command {
+	var notWorse bool
+	cmd := &cobra.Command{
+		Use:   "compare A.json B.json",
+		Short: "Tell whether one result differs from another, and how surely",
+		Long: `Compare tells how the second of two results, written by 'quorate bench --save',
+differs from the first: the ratio of each figure, and an interval that holds the
+true ratio with 95 % confidence. It is Welch's interval of the logarithms, with
+each run as one sample, so both need several --runs. Where it holds 1, no
+difference is shown.
+
+Results of different loads, clusters or machines are refused.`,
+		Example: `  quorate bench --runs 5 --save before.json
+  quorate bench --runs 5 --save after.json
+  quorate bench compare before.json after.json`,
+		Args: cobra.ExactArgs(2),
+		RunE: func(_ *cobra.Command, args []string) error {
+			return c.compare(args[0], args[1], notWorse)
+		},
+	}
+	cmd.Flags().BoolVar(&notWorse, "not-worse", false, "exit code 5 if a figure of the second is worse")
+	return cmd
+}
+
+func (c *console) compare(pathA, pathB string, notWorse bool) error {
+	a, errA := bench.ReadReport(pathA)
+	b, errB := bench.ReadReport(pathB)
+	if err := errors.Join(errA, errB); err != nil {
+		return usageError{err}
+	}
+	comparison, err := bench.Compare(a, b)
+	if err != nil {
+		return usageError{err}
+	}
+	if err := c.show(compareTable(comparison), comparison); err != nil {
+		return err
+	}
+	if worse := comparison.Worse(); notWorse && len(worse) > 0 {
+		return &bench.MissedError{Missed: []string{"worse in the second: " + strings.Join(worse, ", ")}}
+	}
+	return nil
+}
+
+func compareTable(c bench.Comparison) table {
+	t := table{header: []string{
+		"", fmt.Sprintf("first, %d runs", c.RunsA), fmt.Sprintf("second, %d runs", c.RunsB), "ratio",
+		fmt.Sprintf("%.0f %% interval", 100*c.Confidence), "second is",
+	}}
+	for _, change := range c.Changes {
+		t.rows = append(t.rows, []string{
+			change.Name, quantity(change.A, change.Unit), quantity(change.B, change.Unit), fmt.Sprintf("%.3f", change.Ratio),
+			fmt.Sprintf("%.3f to %.3f", change.Low, change.High), string(change.Verdict),
+		})
+	}
+	for _, note := range c.Notes {
+		t.above = append(t.above, "note: "+printable(note))
+	}
+	return t
+}
+
+// quantity is a figure of a comparison, for people.
+func quantity(x float64, unit string) string {
+	switch unit {
+	case "ns":
+		if d := time.Duration(x); d < time.Millisecond {
+			return micro(d)
+		}
+		return milli(time.Duration(x))
+	case "":
+		return fmt.Sprintf("%.1f %%", 100*x)
+	default:
+		return fmt.Sprintf("%.0f %s", x, unit)
+	}
+}

@@ -1,0 +1,246 @@
+package bench
+
+import (
+	"errors"
+	"fmt"
+	"math"
+	"strings"
+)
+
+// Confidence is that of every interval of a Comparison.
+const Confidence = 0.95
+
+// driftMax is how much the machine itself may have changed, by its own
+// constants, before a comparison says so.
+const driftMax = 0.05
+
+// Verdict is what a comparison shows of one figure.
+type Verdict string
+
+// The verdicts. Open means that the interval holds 1: nothing is shown.
+const (
+	Better Verdict = "better"
+	Worse  Verdict = "worse"
+	Open   Verdict = "no difference shown"
+)
+
+// Change is how one figure differs between two reports.
+type Change struct {
+	Name string `json:"name"`
+	Unit string `json:"unit"`
+	// A and B are the geometric means over the runs, and Ratio is B over A.
+	A     float64 `json:"a"`
+	B     float64 `json:"b"`
+	Ratio float64 `json:"ratio"`
+	// Low and High hold the true ratio with the given confidence.
+	Low     float64 `json:"low"`
+	High    float64 `json:"high"`
+	Verdict Verdict `json:"verdict"`
+}
+
+// Comparison is what differs between two reports of the same load.
+type Comparison struct {
+	Confidence float64  `json:"confidence"`
+	RunsA      int      `json:"runs_a"`
+	RunsB      int      `json:"runs_b"`
+	Changes    []Change `json:"changes"`
+	// Notes are what else differs, and what casts doubt on the comparison.
+	Notes []string `json:"notes"`
+}
+
+// figure is one that is compared.
+type figure struct {
+	name, unit string
+	more       bool // is better
+	of         func(Run) float64
+}
+
+// figures are those of every run, and those that both reports have.
+func figures(a, b Report) []figure {
+	all := []figure{{"throughput", "1/s", true, func(r Run) float64 { return r.PerSecond }}}
+	if a.Machine != nil && b.Machine != nil {
+		all = append(all, figure{"share of limit", "", true, func(r Run) float64 { return r.Share }})
+	}
+	all = append(
+		all,
+		figure{"p50", "ns", false, func(r Run) float64 { return float64(r.P50) }},
+		figure{"p90", "ns", false, func(r Run) float64 { return float64(r.P90) }},
+		figure{"p99", "ns", false, func(r Run) float64 { return float64(r.P99) }},
+		figure{"p99.9", "ns", false, func(r Run) float64 { return float64(r.P999) }},
+	)
+	if usageKnown(a) && usageKnown(b) {
+		all = append(all, figure{"processor time", "ns", false, func(r Run) float64 {
+			return float64(r.Usage.Replicas + r.Usage.Load)
+		}})
+	}
+	return all
+}
+
+func usageKnown(r Report) bool {
+	for _, run := range r.Runs {
+		if !run.Usage.Known || run.Usage.Replicas+run.Usage.Load <= 0 {
+			return false
+		}
+	}
+	return true
+}
+
+// Compare tells how b differs from a. Reports of different loads, clusters or
+// machines are refused, and those with too few runs to tell chance from change.
+//
+// Each run is one sample. The interval is Welch's, of the logarithms: it takes
+// neither equal variances nor equal numbers of runs for granted.
+func Compare(a, b Report) (Comparison, error) {
+	if err := errors.Join(alike(a, b), enough("the first", a), enough("the second", b)); err != nil {
+		return Comparison{}, err
+	}
+	c := Comparison{Confidence: Confidence, RunsA: len(a.Runs), RunsB: len(b.Runs), Notes: notes(a, b)}
+	for _, f := range figures(a, b) {
+		c.Changes = append(c.Changes, f.compare(a, b))
+	}
+	return c, nil
+}
+
+// Worse returns the names of the figures that are worse.
+func (c Comparison) Worse() []string {
+	var names []string
+	for _, change := range c.Changes {
+		if change.Verdict == Worse {
+			names = append(names, change.Name)
+		}
+	}
+	return names
+}
+
+func enough(which string, r Report) error {
+	var errs []error
+	if len(r.Runs) < 2 {
+		errs = append(errs, fmt.Errorf("%s result has %d run, which cannot tell chance from change: measure it with --runs 5 or more",
+			which, len(r.Runs)))
+	}
+	for i, run := range r.Runs {
+		if run.Operations == 0 || run.P50 <= 0 {
+			errs = append(errs, fmt.Errorf("run %d of %s result answered nothing", i+1, which))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// alike lists all that must be the same and is not.
+func alike(a, b Report) error {
+	var errs []error
+	same := func(what string, a, b any) {
+		if a != b {
+			errs = append(errs, fmt.Errorf("not comparable: %s %v in the first, %v in the second", what, a, b))
+		}
+	}
+	same("the loop is", a.Load.Loop, b.Load.Loop)
+	same("clients are", a.Load.Clients, b.Load.Clients)
+	same("operations outstanding per client are", a.Load.Outstanding, b.Load.Outstanding)
+	same("the rate offered is", a.Load.Rate, b.Load.Rate)
+	same("the payload in bytes is", a.Load.Payload, b.Load.Payload)
+	same("the share of reads is", a.Load.ReadShare, b.Load.ReadShare)
+	same("operations per signature, at most, are", a.Load.OpsPerSignature, b.Load.OpsPerSignature)
+	same("replicas are", a.Included.Replicas, b.Included.Replicas)
+	same("faults tolerated are", a.Included.Faults, b.Included.Faults)
+	same("replicas on the same machine:", a.Included.Processes, b.Included.Processes)
+	same("signatures are", a.Included.Signatures, b.Included.Signatures)
+	same("the flush is", a.Included.Flush, b.Included.Flush)
+	same("the file system is", a.Included.FileSystem, b.Included.FileSystem)
+	same("the processor is", a.Included.Machine.CPU, b.Included.Machine.CPU)
+	same("cores are", a.Included.Machine.Cores, b.Included.Machine.Cores)
+	return errors.Join(errs...)
+}
+
+// compare computes the change of one figure.
+func (f figure) compare(a, b Report) Change {
+	meanA, varianceA := f.logarithms(a)
+	meanB, varianceB := f.logarithms(b)
+	difference := meanB - meanA
+	margin := welch(varianceA, varianceB, float64(len(a.Runs)), float64(len(b.Runs)))
+	c := Change{
+		Name: f.name, Unit: f.unit, A: math.Exp(meanA), B: math.Exp(meanB), Ratio: math.Exp(difference),
+		Low: math.Exp(difference - margin), High: math.Exp(difference + margin), Verdict: Open,
+	}
+	switch {
+	case c.Low > 1 && f.more, c.High < 1 && !f.more:
+		c.Verdict = Better
+	case c.Low > 1, c.High < 1:
+		c.Verdict = Worse
+	}
+	return c
+}
+
+// logarithms returns the mean and the variance of the logarithms over the runs.
+func (f figure) logarithms(r Report) (mean, variance float64) {
+	n := float64(len(r.Runs))
+	for _, run := range r.Runs {
+		mean += math.Log(f.of(run)) / n
+	}
+	for _, run := range r.Runs {
+		variance += (math.Log(f.of(run)) - mean) * (math.Log(f.of(run)) - mean) / (n - 1)
+	}
+	return mean, variance
+}
+
+// welch returns half the length of the interval for the difference of two means,
+// from the variances and numbers of the samples (Welch, Biometrika 1947).
+func welch(varianceA, varianceB, a, b float64) float64 {
+	partA, partB := varianceA/a, varianceB/b
+	sum := partA + partB
+	if sum == 0 {
+		return 0
+	}
+	freedom := sum * sum / (partA*partA/(a-1) + partB*partB/(b-1))
+	return studentQuantile(Confidence, freedom) * math.Sqrt(sum)
+}
+
+// notes are what the reader of a comparison must know.
+func notes(a, b Report) []string {
+	var all []string
+	note := func(format string, args ...any) { all = append(all, fmt.Sprintf(format, args...)) }
+	differs := func(what, a, b string) {
+		if a != b {
+			note("%s: %s, then %s", what, a, b)
+		}
+	}
+	differs("version", versionOf(a), versionOf(b))
+	differs("kernel", a.Included.Machine.Kernel, b.Included.Machine.Kernel)
+	differs("transport", a.Included.Transport, b.Included.Transport)
+	differs("measured", a.Load.WarmUp.String()+" + "+a.Load.Duration.String(), b.Load.WarmUp.String()+" + "+b.Load.Duration.String())
+	differs("checkpoint interval", fmt.Sprint(a.Included.CheckpointInterval), fmt.Sprint(b.Included.CheckpointInterval))
+	differs("request timeout", a.Included.RequestTimeout.String(), b.Included.RequestTimeout.String())
+	differs("errors", fmt.Sprint(a.errors()), fmt.Sprint(b.errors()))
+	if d := drift(a, b); math.Abs(d-1) > driftMax {
+		note("the machine itself took %.2f times as long for signatures and digests in the second: compare shares of the limit", d)
+	}
+	othersA, othersB := a.Median(others), b.Median(others)
+	if max(othersA, othersB) > driftMax {
+		note("other programs took %.0f %% of the machine, then %.0f %%", 100*othersA, 100*othersB)
+	}
+	return all
+}
+
+func others(r Run) float64 { return r.Usage.Others }
+
+func versionOf(r Report) string {
+	return strings.Join([]string{r.Included.Version, r.Included.Commit, r.Included.Go}, " ")
+}
+
+// drift returns how many times as long the machine took for its own constants in
+// b: 1 where they are unknown.
+func drift(a, b Report) float64 {
+	if a.Machine == nil || b.Machine == nil {
+		return 1
+	}
+	sum, n := 0.0, 0.0
+	for _, pair := range [][2]float64{
+		{a.Machine.SignStdlib, b.Machine.SignStdlib}, {a.Machine.OneStdlib, b.Machine.OneStdlib}, {a.Machine.Hash, b.Machine.Hash},
+	} {
+		if pair[0] > 0 && pair[1] > 0 {
+			sum += math.Log(pair[1] / pair[0])
+			n++
+		}
+	}
+	return math.Exp(sum / max(1, n))
+}
