@@ -1,0 +1,97 @@
+package core
+
+import (
+	"fmt"
+	"testing"
+
+	"github.com/quorate/quorate/crypto"
+	"github.com/quorate/quorate/pbft/wire"
+)
+
+// BenchmarkStep replays what the primary and a backup of four replicas were told
+// while they ordered batches: the protocol alone, without signatures, encoding,
+// disks and sockets.
+func BenchmarkStep(b *testing.B) {
+	const batches = 256 // two checkpoints
+	for _, requests := range []int{1, 100} {
+		s := orderly(b, batches, requests)
+		for id, role := range []string{"primary", "backup"} {
+			b.Run(fmt.Sprintf("%s/requests=%d", role, requests), func(b *testing.B) {
+				b.ReportAllocs()
+				m, fx := s.members[id], new(Effects)
+				for b.Loop() {
+					r, err := New(m.config(), m.boot)
+					if err != nil {
+						b.Fatal(err)
+					}
+					executed := 0
+					for _, ev := range m.events {
+						fx.Reset()
+						r.Step(ev, fx)
+						executed += len(fx.Execute)
+					}
+					if executed != batches {
+						b.Fatalf("executed %d batches, want %d", executed, batches)
+					}
+				}
+				b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N*batches), "ns/batch")
+				b.ReportMetric(float64(b.N*len(m.events))/b.Elapsed().Seconds(), "events/s")
+			})
+		}
+	}
+}
+
+// orderly is a swarm of four in which nothing went wrong: one batch after the
+// other, with a request from each of so many clients.
+func orderly(b *testing.B, batches, requests int) *swarm {
+	b.Helper()
+	q, err := NewQuorumWithFaults(4, 1)
+	if err != nil {
+		b.Fatal(err)
+	}
+	s := &swarm{
+		cfg: DefaultConfig(0, q), domain: crypto.Domain{Cluster: crypto.Sum([]byte("bench"))}, now: 1e18,
+		histories: map[wire.Seq]crypto.Digest{},
+	}
+	signer := func(number uint64) stub {
+		one, err := stubs{}.signer(number)
+		if err != nil {
+			b.Fatal(err)
+		}
+		return one
+	}
+	for i := range uint64(4) {
+		s.signers = append(s.signers, signer(i))
+		s.members = append(s.members, &member{s: s, id: wire.ReplicaID(i)}) //nolint:gosec // four
+	}
+	for i := range requests {
+		s.clients = append(s.clients, signer(uint64(100+i))) //nolint:gosec // not negative
+	}
+	for _, m := range s.members {
+		m.start()
+	}
+	s.deliverAll()
+	for number := wire.Number(1); int(number) <= batches; number++ {
+		primary := s.members[0]
+		for _, c := range s.clients {
+			primary.todo = append(primary.todo, Submitted{wire.Seal(c, s.domain, &wire.Request{
+				Client: c.public, Session: 1, Number: number, Acked: number - 1, Ops: [][]byte{make([]byte, 128)},
+			})})
+		}
+		primary.step(TurnEnded{})
+		s.deliverAll()
+	}
+	if s.problem != "" {
+		b.Fatal(s.problem)
+	}
+	return s
+}
+
+// deliverAll hands over everything that is under way, in order.
+func (s *swarm) deliverAll() {
+	for len(s.queue) > 0 {
+		p := s.queue[0]
+		s.queue = s.queue[1:]
+		s.members[p.to].step(Received{p.from, p.sealed})
+	}
+}
