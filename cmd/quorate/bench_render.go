@@ -78,7 +78,9 @@ func runRows(run bench.Run) []string {
 	if run.View > 0 {
 		rows = append(rows, "view", fmt.Sprintf("%d at the end: a primary was replaced", run.View))
 	}
-	if u := run.Usage; u.Known {
+	if u := run.Usage; u.Known && u.Replicas == 0 {
+		rows = append(rows, "processor", micro(u.Load)+" per operation at the load; the replicas' is unknown")
+	} else if u.Known {
 		rows = append(rows, "processor", fmt.Sprintf("%s per operation at the replicas, %s at the load; machine idle %.0f %%, other programs %.0f %%",
 			micro(u.Replicas), micro(u.Load), 100*u.Idle, 100*u.Others))
 	}
@@ -93,7 +95,7 @@ func includedRows(in bench.Included) []string {
 	return []string{
 		"replicas", fmt.Sprintf("%d, tolerate f = %d; checkpoint every %d batches", in.Replicas, in.Faults, in.CheckpointInterval),
 		"included", in.Signatures,
-		"", in.Flush + ", on " + in.FileSystem,
+		"", in.Flush + "; file system: " + in.FileSystem,
 		"", in.Transport,
 		"machine", fmt.Sprintf("%s, %d cores, %s; %s", in.Machine.CPU, in.Machine.Cores, in.Machine.Kernel, shared),
 		"version", fmt.Sprintf("%s %.12s %s", in.Version, in.Commit, in.Go),

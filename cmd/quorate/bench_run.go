@@ -137,7 +137,7 @@ func (o benchOptions) included() (bench.Included, error) {
 
 		RequestTimeout: o.requestTimeout, CheckpointInterval: genesis.Limits.CheckpointInterval,
 		BatchRequests: genesis.Limits.BatchRequests,
-		Machine:       bench.ThisMachine(), FileSystem: "of the replicas, elsewhere",
+		Machine:       bench.ThisMachine(), FileSystem: "that of the replicas, elsewhere",
 		Version: version.Version, Commit: version.Commit, Go: version.Go,
 	}
 	if version.Modified {

@@ -251,7 +251,7 @@ function fill() {
   facts("included", [
     ["replicas", `${included.replicas}, tolerate ${included.tolerates}; ` +
       (included.own_processes ? "processes of their own on this machine" : "running elsewhere")],
-    ["signatures", included.signatures], ["flush", `${included.flush}, on ${included.filesystem}`],
+    ["signatures", included.signatures], ["flush", `${included.flush}; file system: ${included.filesystem}`],
     ["transport", included.transport],
     ["settings", `request timeout ${time(included.request_timeout_ns)}, checkpoint every ${included.checkpoint_interval} batches, ` +
       `batches of at most ${included.batch_requests_max} requests`],
