@@ -135,6 +135,7 @@ func (l limitsInfo) table() table {
 	t := pairs(
 		"machine", fmt.Sprintf("%s, %d cores, %s", l.Machine.CPU, l.Machine.Cores, l.Machine.Kernel),
 		"sign", fmt.Sprintf("%s; standard library %s", ns(c.Sign), ns(c.SignStdlib)),
+		"", fmt.Sprintf("%.2f × that while all cores sign; the limits below assume 1", c.Crowding),
 		"verify one", fmt.Sprintf("%s; with an unknown key %s; standard library %s", ns(c.One), ns(c.OneFresh), ns(c.OneStdlib)),
 	)
 	for _, b := range c.Batches {

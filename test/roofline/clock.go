@@ -1,17 +1,19 @@
 package roofline
 
 import (
+	"math"
 	"runtime"
 	"slices"
+	"sync"
 	"time"
 )
 
 // rounds are how often a cost is measured. The least counts: everything that
 // disturbs only adds, and a limit that is too low would flatter.
-const rounds = 5
+const rounds = 9
 
 // roundTime is how long a round shall take.
-const roundTime = 6 * time.Millisecond
+const roundTime = 4 * time.Millisecond
 
 // costOf returns the processor time of one call of f, in nanoseconds. Time in
 // which other programs had the processor does not count, where the system tells.
@@ -31,6 +33,34 @@ func costOf(f func()) float64 {
 		best = min(best, timed(calls, f))
 	}
 	return float64(best) / float64(calls)
+}
+
+// crowding returns how many times as much processor time f takes while all
+// processors do nothing else: above 1 where they are threads of fewer cores, share
+// caches, or slow down together.
+func crowding(f func()) float64 {
+	alone := costOf(f)
+	all := runtime.GOMAXPROCS(0)
+	calls := max(1, int(float64(roundTime)/alone))
+	best := math.Inf(1)
+	for range rounds {
+		var wg sync.WaitGroup
+		took := make([]time.Duration, all)
+		for i := range all {
+			wg.Go(func() {
+				runtime.LockOSThread()
+				defer runtime.UnlockOSThread()
+				took[i] = timed(calls, f)
+			})
+		}
+		wg.Wait()
+		sum := 0.0
+		for _, t := range took {
+			sum += float64(t) / float64(calls*all)
+		}
+		best = min(best, sum)
+	}
+	return best / alone
 }
 
 func timed(calls int, f func()) time.Duration {

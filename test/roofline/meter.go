@@ -28,6 +28,9 @@ type Base struct {
 	OneStdlib  float64 `json:"verify_stdlib_ns"`
 	OneFresh   float64 `json:"verify_unknown_key_ns"`
 	One        float64 `json:"verify_ns"` // with a key that is known, as all below
+	// Crowding is how many times as much processor time a signature takes while all
+	// processors make them. The limit assumes 1.
+	Crowding float64 `json:"all_cores_slowdown"`
 }
 
 // Batch is the cost of one signature among several that are verified at once.
@@ -67,6 +70,8 @@ func NewMeter(ctx context.Context, dir string) (*Meter, error) {
 	}
 	m.hashes()
 	m.base.Sign = m.sign(voteBytes)
+	message := make([]byte, voteBytes)
+	m.base.Crowding = crowding(func() { m.keys[0].Sign(message) })
 	single := m.single(voteBytes)
 	m.base.SignStdlib, m.base.OneStdlib = single[0], single[1]
 	var errs []error

@@ -194,6 +194,9 @@ func TestMeterMeasuresThisMachine(t *testing.T) {
 			t.Errorf("%s is %g ns", name, value)
 		}
 	}
+	if c.Crowding < 0.5 || c.Crowding > 100 {
+		t.Errorf("all cores at once take %g times as much", c.Crowding)
+	}
 	if c.Hash > c.Sign || c.Sign > 10*c.One {
 		t.Errorf("a digest costs %g ns, a signature %g, and verifying it %g", c.Hash, c.Sign, c.One)
 	}

@@ -263,6 +263,7 @@ function fill() {
   at("machine").hidden = false;
   facts("constants", [
     ["sign", `${time(c.sign_ns)}; standard library ${time(c.sign_stdlib_ns)}`],
+    ["all cores at once", `${digits(c.all_cores_slowdown, 2)} × that`],
     ["verify one", `${time(c.verify_ns)}; unknown key ${time(c.verify_unknown_key_ns)}; standard library ${time(c.verify_stdlib_ns)}`],
     ...c.verify_together.filter((b) => b.signatures > 1)
       .map((b) => [`verify ${b.signatures} by ${b.keys} keys`, `${time(b.each_ns)} each, of ${b.bytes} B`]),
