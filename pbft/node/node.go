@@ -35,6 +35,7 @@ type Node struct {
 	outlet    *outlet
 
 	lanes     *lanes            // receive → verify
+	aside     *aside            // step → verify
 	verified  chan []core.Event // verify → step
 	own       *own              // settle, apply, receive → step
 	turns     chan *turn        // step → settle
@@ -101,6 +102,7 @@ func newNode(cfg Config, e engine, applier *Applier) *Node {
 	n.opener = wire.NewOpener(cfg.Domain, cfg.Keys, cfg.Limits, cfg.Verifier).WithSeen(newSeenCache(seenMax))
 	n.penalties = newPenalties(n.logPenalty)
 	n.lanes = newLanes(runtime.GOMAXPROCS(0), n.penalties.suspect)
+	n.aside = newAside(cfg.Core.Window)
 	n.outlet = &outlet{
 		transport: cfg.Transport, self: n.self, replicas: wire.ReplicaID(n.replicas), //nolint:gosec // a cluster is small
 	}

@@ -158,6 +158,7 @@ func (s *stepper) endTurn() {
 		s.stable = max(s.stable, cert.Seq)
 		n.serving.collect(cert.Seq)
 	}
+	n.aside.observe(fx.Observe)
 	n.watcher.put(fx.Observe)
 	clear(fx.Observe)
 	fx.Answer, fx.Refuse, fx.Stable, fx.Observe = fx.Answer[:0], fx.Refuse[:0], fx.Stable[:0], fx.Observe[:0]

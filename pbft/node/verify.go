@@ -3,8 +3,9 @@ package node
 // Stage verify is parallel: as many workers as processors. Each takes whatever
 // waits in the lanes that no other worker holds, as one batch, because one
 // signature of a large batch costs a third of a single one; and gives the lanes
-// back when it has passed the batch on, so that each stream stays in order. A bad
-// frame costs its sender a penalty and stops nothing.
+// back when it has passed the batch on, so that each stream stays in order. Votes
+// that no quorum needs any more are set aside. A bad frame costs its sender a penalty
+// and stops nothing.
 
 import (
 	"context"
@@ -46,6 +47,8 @@ func (n *Node) verify(ctx context.Context) error {
 // open verifies a batch and returns the events for the core. What is not the
 // core's goes where it belongs.
 func (n *Node) open(batch *frames) []core.Event {
+	lim := n.opener.Limits()
+	n.aside.sort(batch, &lim)
 	events := make([]core.Event, 0, len(batch.frames))
 	for i, o := range n.opener.Open(batch.frames) {
 		from := batch.from[i]
