@@ -56,6 +56,7 @@ median.`,
 		Example: `  quorate bench
   quorate bench --clients 1 --outstanding 1
   quorate bench --rate 2000 --duration 30s -o json
+  quorate bench --rate 20000 --no-wait
   quorate bench --ops-per-signature 1 --runs 5 --save before.json
   quorate bench --html bench.html
   quorate bench --min-throughput 5000 --max-p99 200ms
@@ -87,6 +88,7 @@ func (o *benchOptions) flags(cmd *cobra.Command) {
 	f.IntVar(&l.Clients, "clients", 8, "how many clients, each with a key of its own")
 	f.IntVar(&l.Outstanding, "outstanding", 64, "operations that a client may have open at once")
 	f.IntVar(&l.Rate, "rate", 0, "operations per second of all clients together (default: closed loop)")
+	f.BoolVar(&l.NoWait, "no-wait", false, "with --rate: have refused at once what finds no room")
 	f.IntVar(&l.Payload, "payload", 128, "length of the values written, in bytes")
 	f.Float64Var(&l.ReadShare, "read-share", 0, "share of ordered reads, 0 to 1")
 	f.IntVar(&l.OpsPerSignature, "ops-per-signature", 0, "operations that a client signs together, at most (default: all that wait)")

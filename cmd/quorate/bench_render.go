@@ -47,6 +47,9 @@ func loadLine(l bench.Load) string {
 	if l.Rate > 0 {
 		loop = fmt.Sprintf("open loop, %d operations/s offered, %d clients", l.Rate, l.Clients)
 	}
+	if l.NoWait {
+		loop += " that do not wait"
+	}
 	signed := "as many operations per signature as wait"
 	if l.OpsPerSignature > 0 {
 		signed = fmt.Sprintf("at most %d per signature", l.OpsPerSignature)
@@ -72,8 +75,13 @@ func runRows(run bench.Run) []string {
 		rows = append(rows, "limit", fmt.Sprintf("%.1f %% of the %.0f operations/s that this machine can do with that; %.2f × single verification",
 			100*run.Share, run.Limit.PerSecond, run.OfSingle))
 	}
+	if run.Refused > 0 {
+		rows = append(rows, "refused", fmt.Sprintf("%d operations, for which there was no room; 99 %% of them within %s",
+			run.Refused, milli(run.RefusedP99)))
+	}
 	if run.Late > 0 {
-		rows = append(rows, "late", fmt.Sprintf("%d operations were due while all workers were busy: raise --outstanding", run.Late))
+		rows = append(rows, "late", fmt.Sprintf("%d operations began late, with all that were open at once, or all processors, busy; "+
+			"that is in their latencies", run.Late))
 	}
 	if run.View > 0 {
 		rows = append(rows, "view", fmt.Sprintf("%d at the end: a primary was replaced", run.View))

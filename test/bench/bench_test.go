@@ -36,11 +36,11 @@ func TestLoadsAreAnsweredAndCounted(t *testing.T) {
 }
 
 func TestOptionsReportEveryProblem(t *testing.T) {
-	err := bench.Options{Clients: -1, Outstanding: 1000, Rate: -1, Payload: -1, ReadShare: 2, WarmUp: -1}.Validate()
+	err := bench.Options{Clients: -1, Outstanding: 1000, Rate: -1, Payload: -1, ReadShare: 2, WarmUp: -1, NoWait: true}.Validate()
 	if err == nil {
 		t.Fatal("got nil, want an error")
 	}
-	for _, want := range []string{"genesis", "clients", "outstanding", "rate", "payload", "read share", "warm-up", "duration"} {
+	for _, want := range []string{"genesis", "clients", "outstanding", "rate", "payload", "read share", "nothing waits", "warm-up", "duration"} {
 		if !strings.Contains(err.Error(), want) {
 			t.Errorf("got %q, want it to name %q", err, want)
 		}

@@ -138,6 +138,7 @@ func alike(a, b Report) error {
 	same("clients are", a.Load.Clients, b.Load.Clients)
 	same("operations outstanding per client are", a.Load.Outstanding, b.Load.Outstanding)
 	same("the rate offered is", a.Load.Rate, b.Load.Rate)
+	same("refused what would wait:", a.Load.NoWait, b.Load.NoWait)
 	same("the payload in bytes is", a.Load.Payload, b.Load.Payload)
 	same("the share of reads is", a.Load.ReadShare, b.Load.ReadShare)
 	same("operations per signature, at most, are", a.Load.OpsPerSignature, b.Load.OpsPerSignature)

@@ -123,6 +123,7 @@ func TestResultsThatAreNotComparableAreRefused(t *testing.T) {
 		"clients":      func(r *Report) { r.Load.Clients++ },
 		"outstanding":  func(r *Report) { r.Load.Outstanding++ },
 		"rate":         func(r *Report) { r.Load.Rate = 1 },
+		"would wait":   func(r *Report) { r.Load.NoWait = true },
 		"payload":      func(r *Report) { r.Load.Payload++ },
 		"reads":        func(r *Report) { r.Load.ReadShare = 1 },
 		"signature":    func(r *Report) { r.Load.OpsPerSignature = 1 },

@@ -48,6 +48,9 @@ type Options struct {
 	// OpsPerSignature bounds how many operations a client signs together; 0
 	// leaves it to the client. Result tells what was reached.
 	OpsPerSignature int
+	// NoWait has an operation refused at once that finds no room, in an open loop:
+	// see pbft.DialConfig.NoWait. Outstanding bounds nothing then.
+	NoWait bool
 	// WarmUp is not measured; Duration is.
 	WarmUp, Duration time.Duration
 	// RequestTimeout is the replicas'.
@@ -84,6 +87,7 @@ func (o Options) ValidateLoad() error {
 	need(o.ReadShare >= 0 && o.ReadShare <= 1, "read share is %g, want 0 to 1", o.ReadShare)
 	need(o.OpsPerSignature >= 0 && o.OpsPerSignature <= together,
 		"operations per signature are %d, want 1 to %d, or 0 for as many as wait", o.OpsPerSignature, together)
+	need(!o.NoWait || o.Rate > 0, "nothing waits in a closed loop: give a rate, or wait")
 	need(o.WarmUp >= 0, "warm-up is %v, want 0 or more", o.WarmUp)
 	need(o.Duration > 0 && o.Duration <= durationMax, "duration is %v, want more than 0, to %v", o.Duration, durationMax)
 	return errors.Join(errs...)
@@ -104,5 +108,6 @@ func (o Options) connect(ctx context.Context) (Client, error) {
 	}
 	return pbft.Dial(ctx, pbft.DialConfig{
 		Genesis: o.Genesis, RequestTimeout: o.RequestTimeout, OpsPerSignature: o.OpsPerSignature,
+		NoWait: o.NoWait,
 	})
 }

@@ -31,6 +31,7 @@ type record struct {
 		sync.Mutex
 		all     *hdrhistogram.Histogram // µs, of operations that started in the measured time
 		current *hdrhistogram.Histogram // µs, of those that ended in the current second
+		refused *hdrhistogram.Histogram // µs, until operations that started in the measured time were refused
 		seconds []Second                // the last one is the current one
 		done    int64                   // answered in the measured time
 		errs    int64
@@ -48,7 +49,7 @@ func newHistogram() *hdrhistogram.Histogram {
 
 func newRecord(from, to time.Time, clients int) *record {
 	r := &record{from: from, to: to}
-	r.mu.all, r.mu.current = newHistogram(), newHistogram()
+	r.mu.all, r.mu.current, r.mu.refused = newHistogram(), newHistogram(), newHistogram()
 	r.mu.touched = make([]distinct, clients)
 	r.mu.seconds = []Second{{}}
 	return r
@@ -79,6 +80,19 @@ func (r *record) answered(due, now time.Time, a answer) {
 	if a.seq > 0 {
 		r.mu.batches.add(a.seq)
 		r.mu.touched[a.client].add(a.seq)
+	}
+}
+
+// noRoom notes an operation that was refused because there was no room for it.
+func (r *record) noRoom(due, now time.Time) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.measured(due) {
+		_ = r.mu.refused.RecordValue(micros(now.Sub(due))) // in range
+	}
+	if r.measured(now) {
+		r.turn(now)
+		r.second().Refused++
 	}
 }
 

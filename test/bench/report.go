@@ -40,6 +40,7 @@ type Load struct {
 	Clients         int           `json:"clients"`
 	Outstanding     int           `json:"outstanding_per_client"`
 	Rate            int           `json:"rate_offered"` // 0 in the closed loop
+	NoWait          bool          `json:"no_wait"`
 	Payload         int           `json:"payload_bytes"`
 	ReadShare       float64       `json:"read_share"`
 	OpsPerSignature int           `json:"operations_per_signature_max"` // 0: as many as waited
@@ -84,7 +85,8 @@ func NewReport(o Options, in Included) Report {
 	return Report{
 		Format: reportFormat, Begun: time.Now().UTC().Truncate(time.Second), Included: in,
 		Load: Load{
-			Loop: o.loop(), Clients: o.Clients, Outstanding: o.Outstanding, Rate: o.Rate, Payload: o.Payload,
+			Loop: o.loop(), Clients: o.Clients, Outstanding: o.Outstanding, Rate: o.Rate, NoWait: o.NoWait,
+			Payload:   o.Payload,
 			ReadShare: o.ReadShare, OpsPerSignature: o.OpsPerSignature, WarmUp: o.WarmUp, Duration: o.Duration, Seed: o.Seed,
 		},
 	}

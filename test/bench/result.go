@@ -13,7 +13,11 @@ type Result struct {
 	Errors     int64   `json:"errors"`
 	Unanswered int64   `json:"unanswered"` // of the errors: still open, or not even begun, 30 s after the end
 	FirstError string  `json:"first_error,omitempty"`
-	Late       int64   `json:"late_starts"` // open loop: due while all workers were busy
+	Late       int64   `json:"late_starts"` // open loop: begun more than 1 ms after they were due
+	// Refused are operations that found no room and did not wait; they are neither
+	// answered nor errors. RefusedP99 is how long it took to hear of it.
+	Refused    int64         `json:"refused"`
+	RefusedP99 time.Duration `json:"refused_p99_ns"`
 
 	Mean time.Duration `json:"mean_ns"`
 	P50  time.Duration `json:"p50_ns"`
@@ -50,6 +54,7 @@ type Second struct {
 	At         int           `json:"second"`
 	Operations int64         `json:"operations"`
 	Errors     int64         `json:"errors"`
+	Refused    int64         `json:"refused"`
 	P50        time.Duration `json:"p50_ns"`
 	P99        time.Duration `json:"p99_ns"`
 	Max        time.Duration `json:"max_ns"`
@@ -71,6 +76,7 @@ func (r *record) result(o Options) Result {
 	res := Result{
 		Operations: r.mu.done, PerSecond: float64(r.mu.done) / o.Duration.Seconds(),
 		Errors: r.mu.errs, Unanswered: r.mu.open, Late: r.mu.lates,
+		Refused: r.mu.refused.TotalCount(), RefusedP99: quantile(r.mu.refused, 99),
 		Mean: time.Duration(h.Mean() * float64(time.Microsecond)),
 		P50:  quantile(h, 50), P90: quantile(h, 90), P99: quantile(h, 99), P999: quantile(h, 99.9),
 		Max:       time.Duration(h.Max()) * time.Microsecond,

@@ -2,6 +2,7 @@ package bench
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"sync"
@@ -25,6 +26,13 @@ const (
 	connectEach    = 100 * time.Millisecond
 	connectsAtOnce = 16
 )
+
+// lateMin is how long after it was due an operation counts as begun late.
+const lateMin = time.Millisecond
+
+// dispatchers pace the operations of an open loop that does not wait. Each starts
+// one at a time; one alone would fall behind at high rates.
+const dispatchers = 4
 
 // fewClients from one address every replica serves, whatever its configuration.
 const fewClients = 32
@@ -119,21 +127,38 @@ func (l *load) run(ctx context.Context) (Result, error) {
 		before = l.countAt(patient, from)
 		after = l.countAt(patient, to)
 	})
-	for i := range l.clients {
-		for j := range l.o.Outstanding {
-			w := worker{load: l, client: i, rng: rand.New(rand.NewPCG(l.o.Seed, uint64(i*outstandingMax+j)))} //nolint:gosec // not for secrets
-			if l.o.Rate == 0 {
-				wg.Go(func() { w.closedLoop(patient) })
-			} else {
-				wg.Go(func() { w.openLoop(patient) })
-			}
-		}
-	}
+	l.begin(patient, &wg)
 	wg.Wait()
 	l.record.abandon(l.total - min(l.total, l.next.Load()))
 	r := l.record.result(l.o)
 	r.count(before, after)
 	return r, ctx.Err()
+}
+
+// begin starts what submits operations.
+func (l *load) begin(ctx context.Context, wg *sync.WaitGroup) {
+	if l.o.NoWait {
+		room := make(chan struct{}, l.o.Clients*outstandingMax)
+		for i := range dispatchers {
+			w := l.worker(0, i)
+			wg.Go(func() { w.dispatch(ctx, wg, room) })
+		}
+		return
+	}
+	for i := range l.clients {
+		for j := range l.o.Outstanding {
+			w := l.worker(i, i*outstandingMax+j)
+			if l.o.Rate == 0 {
+				wg.Go(func() { w.closedLoop(ctx) })
+			} else {
+				wg.Go(func() { w.openLoop(ctx) })
+			}
+		}
+	}
+}
+
+func (l *load) worker(client, number int) worker {
+	return worker{load: l, client: client, rng: rand.New(rand.NewPCG(l.o.Seed, uint64(number)))} //nolint:gosec // not for secrets
 }
 
 // countAt counts what clients and processes have done at a time.
@@ -181,38 +206,83 @@ func (w *worker) closedLoop(ctx context.Context) {
 // it. The times do not depend on the answers: what is due while all workers are
 // busy is taken late, and its latency counts from when it was due.
 func (w *worker) openLoop(ctx context.Context) {
-	for ctx.Err() == nil {
-		i := w.next.Add(1) - 1
-		if i >= w.total {
+	for {
+		_, due, ok := w.take(ctx)
+		if !ok {
 			return
 		}
-		due := w.start.Add(time.Duration(float64(i) / float64(w.o.Rate) * float64(time.Second)))
-		if time.Now().After(due) {
-			w.record.late(due)
-		}
-		await(ctx, due)
 		w.submit(ctx, due)
 	}
 }
 
-// submit runs one operation that was due at a time.
-func (w *worker) submit(ctx context.Context, due time.Time) {
+// dispatch submits operations when they are due, whatever became of the others:
+// those that find no room are refused. room is more than all clients together
+// have, so nothing waits for it but what could not start for want of processors.
+func (w *worker) dispatch(ctx context.Context, wg *sync.WaitGroup, room chan struct{}) {
+	for {
+		i, due, ok := w.take(ctx)
+		if !ok {
+			return
+		}
+		one, o := *w, w.operation()
+		one.client = int(i % int64(len(w.clients)))
+		room <- struct{}{}
+		wg.Go(func() {
+			one.run(ctx, due, o)
+			<-room
+		})
+	}
+}
+
+// take returns the operation that is due next, when it is due; !ok if there is
+// none any more.
+func (w *worker) take(ctx context.Context) (i int64, due time.Time, ok bool) {
+	if ctx.Err() != nil {
+		return 0, due, false
+	}
+	if i = w.next.Add(1) - 1; i >= w.total {
+		return 0, due, false
+	}
+	due = w.start.Add(time.Duration(float64(i) / float64(w.o.Rate) * float64(time.Second)))
+	if time.Since(due) > lateMin {
+		w.record.late(due)
+	}
+	await(ctx, due)
+	return i, due, true
+}
+
+// operation is one operation of the load.
+type operation struct {
+	read  bool
+	bytes []byte
+}
+
+func (w *worker) operation() operation {
 	key := fmt.Sprintf("bench/%04d", w.rng.IntN(keys))
-	var (
-		res pbft.Result
-		err error
-	)
 	if w.rng.Float64() < w.o.ReadShare {
-		res, err = w.clients[w.client].Read(ctx, kv.Get(key))
-	} else {
-		res, err = w.clients[w.client].Submit(ctx, kv.Put(key, payload(w.rng, w.o.Payload)))
+		return operation{true, kv.Get(key)}
 	}
+	return operation{false, kv.Put(key, payload(w.rng, w.o.Payload))}
+}
+
+// submit runs one operation that was due at a time.
+func (w *worker) submit(ctx context.Context, due time.Time) { w.run(ctx, due, w.operation()) }
+
+func (w *worker) run(ctx context.Context, due time.Time, o operation) {
+	do := w.clients[w.client].Submit
+	if o.read {
+		do = w.clients[w.client].Read
+	}
+	res, err := do(ctx, o.bytes)
 	now := time.Now()
-	if err != nil {
+	switch {
+	case err == nil:
+		w.record.answered(due, now, answer{w.client, uint64(res.Seq)})
+	case errors.Is(err, pbft.ErrOverload):
+		w.record.noRoom(due, now)
+	default:
 		w.record.failed(due, now, err)
-		return
 	}
-	w.record.answered(due, now, answer{w.client, uint64(res.Seq)})
 }
 
 func payload(rng *rand.Rand, n int) []byte {

@@ -135,6 +135,51 @@ func TestStallsShowInEverySecond(t *testing.T) {
 	})
 }
 
+// narrow is a cluster that serves one operation at a time, in 20 ms, and refuses
+// what comes meanwhile.
+type narrow struct {
+	stalling
+	busy atomic.Bool
+}
+
+func (n *narrow) Submit(ctx context.Context, op []byte) (pbft.Result, error) {
+	if !n.busy.CompareAndSwap(false, true) {
+		return pbft.Result{}, pbft.ErrOverload
+	}
+	defer n.busy.Store(false)
+	await(ctx, time.Now().Add(19*time.Millisecond))
+	return n.stalling.Submit(ctx, op)
+}
+
+// TestRefusedOperationsAreNeitherAnsweredNorErrors offers twice of what a cluster
+// can do: half is refused, and what is served does not wait.
+func TestRefusedOperationsAreNeitherAnsweredNorErrors(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := new(narrow)
+		r, err := Measure(t.Context(), Options{
+			Clients: 1, Outstanding: 1, Rate: 100, NoWait: true, Duration: 10 * time.Second,
+			dial: func(context.Context) (Client, error) { return n, nil },
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if all := r.Operations + r.Refused; r.Errors > 0 || r.Late > 0 || all < 999 || all > 1000 || r.Refused < 450 || r.Refused > 670 {
+			t.Errorf("got %d answered, %d refused, %d errors, %d late; want about half of 1000 refused, and no error",
+				r.Operations, r.Refused, r.Errors, r.Late)
+		}
+		if r.Max > 21*time.Millisecond || r.RefusedP99 > time.Millisecond {
+			t.Errorf("served within %v and refused within %v, want 20 ms and at once", r.Max, r.RefusedP99)
+		}
+		sum := int64(0)
+		for _, s := range r.Seconds {
+			sum += s.Refused
+		}
+		if sum != r.Refused {
+			t.Errorf("the seconds have %d refused, the result %d", sum, r.Refused)
+		}
+	})
+}
+
 // TestBacklogsDoNotFlatterThroughput has a cluster that stalls until after the
 // end of the measured time: what it answers then counts with its latency, and not
 // as throughput.

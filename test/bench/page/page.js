@@ -163,7 +163,7 @@ function over(id, name, series, show) {
     svg.append(make("rect", { class: "error", x: px(middle(s)) - 2, y: py(0) + 1, width: 4, height: 5 }));
   }
   hover(plotOf(id), svg, run.seconds.map((s) => [middle(s),
-    `second ${s.second}\n${count(perSecond(s))} operations/s` + (s.errors ? `, ${s.errors} errors` : "") +
+    `second ${s.second}\n${count(perSecond(s))} operations/s` + (s.errors ? `, ${s.errors} errors` : "") + (s.refused ? `, ${s.refused} refused` : "") +
     `\np50 ${time(s.p50_ns)}  p99 ${time(s.p99_ns)}  max ${time(s.max_ns)}`]));
 }
 
@@ -210,7 +210,7 @@ function facts(id, rows) {
 
 function fill() {
   const loop = load.loop === "open"
-    ? `Open loop, ${count(load.rate_offered)} operations/s offered, ${count(load.clients)} clients`
+    ? `Open loop, ${count(load.rate_offered)} operations/s offered, ${count(load.clients)} clients${load.no_wait ? " that do not wait" : ""}`
     : `Closed loop, ${count(load.clients)} clients × ${load.outstanding_per_client} outstanding`;
   at("load").textContent = `${loop}, values of ${load.payload_bytes} B, ${percent(load.read_share)} reads; ` +
     `${time(load.duration_ns)} after ${time(load.warm_up_ns)} of warm-up, ${runs.length} ${runs.length > 1 ? "runs: medians" : "run"}; ` +
@@ -236,12 +236,12 @@ function fill() {
     ["run", (r, i) => i + 1], ["operations/s", (r) => count(r.operations_per_second)],
     ["of limit", (r) => (r.limit ? percent(r.share_of_limit) : "–")],
     ["p50", (r) => time(r.p50_ns)], ["p90", (r) => time(r.p90_ns)], ["p99", (r) => time(r.p99_ns)],
-    ["p99.9", (r) => time(r.p999_ns)], ["max", (r) => time(r.max_ns)], ["errors", (r) => count(r.errors)],
+    ["p99.9", (r) => time(r.p999_ns)], ["max", (r) => time(r.max_ns)], ["errors", (r) => count(r.errors)], ...(load.no_wait ? [["refused", (r) => count(r.refused)]] : []),
     ["per batch", (r) => digits(r.reached.operations_per_batch, 1)],
     ["per signature", (r) => digits(r.reached.operations_per_signature, 2)],
     ["batches/s", (r) => count(r.reached.batches_per_second)],
     ["idle", (r) => (r.cpu.known ? percent(r.cpu.machine_idle_share) : "–")],
-    ["other programs", (r) => (r.cpu.known ? percent(r.cpu.machine_others_share) : "–")],
+    ["others", (r) => (r.cpu.known ? percent(r.cpu.machine_others_share) : "–")],
     ["view", (r) => r.view],
   ];
   at("runs").append(make("tr", {}, ...columns.map(([name]) => make("th", {}, name))));
