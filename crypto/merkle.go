@@ -78,15 +78,20 @@ func MerklePath(leaves []Digest, index int) []Digest { return NewMerkleTree(leav
 // have paths of one shape. A path that is longer or shorter than that of the
 // place is refused.
 func MerkleVerify(root, leaf Digest, index, leaves int, path []Digest) bool {
-	if index < 0 || index >= leaves {
-		return false
+	got, ok := MerkleClimb(leaf, index, leaves, path)
+	return ok && got == root
+}
+
+// MerkleClimb returns the root that path leads to from leaf, for who knows the root
+// only by a signature over it; and false if there is no such place in a tree of so
+// many leaves, or its path has another length.
+func MerkleClimb(leaf Digest, index, leaves int, path []Digest) (Digest, bool) {
+	if !MerklePathFits(index, leaves, len(path)) {
+		return Digest{}, false
 	}
 	node := merkleLeaf(leaf)
 	for width := leaves; width > 1; width -= width / 2 { // half, rounded up
 		if sibling := index ^ 1; sibling < width {
-			if len(path) == 0 {
-				return false
-			}
 			if sibling < index {
 				node = merkleNode(path[0], node)
 			} else {
@@ -96,7 +101,22 @@ func MerkleVerify(root, leaf Digest, index, leaves int, path []Digest) bool {
 		}
 		index /= 2
 	}
-	return len(path) == 0 && node == root
+	return node, true
+}
+
+// MerklePathFits tells whether a tree of so many leaves has a place index, whose path
+// has this length.
+func MerklePathFits(index, leaves, length int) bool {
+	if index < 0 || index >= leaves {
+		return false
+	}
+	for width := leaves; width > 1; width -= width / 2 {
+		if index^1 < width {
+			length--
+		}
+		index /= 2
+	}
+	return length == 0
 }
 
 // merkleParents returns the level above this one of two nodes or more.

@@ -159,3 +159,30 @@ func TestMerkleTreeKeepsNoHoldOnTheLeaves(t *testing.T) {
 		t.Error("the tree changed along with the slice it was made from")
 	}
 }
+
+// TestMerkleClimbEndsAtTheRoot: the path of every leaf leads to the root, and none of
+// another length, or of a place that is none, leads anywhere.
+func TestMerkleClimbEndsAtTheRoot(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		leaves := make([]Digest, rapid.IntRange(1, 70).Draw(t, "leaves"))
+		for i := range leaves {
+			leaves[i] = Sum([]byte{byte(i)})
+		}
+		i := rapid.IntRange(0, len(leaves)-1).Draw(t, "index")
+		path := MerklePath(leaves, i)
+		if root, ok := MerkleClimb(leaves[i], i, len(leaves), path); !ok || root != MerkleRoot(leaves) {
+			t.Fatalf("leaf %d of %d: got %s, %t, want %s", i, len(leaves), root, ok, MerkleRoot(leaves))
+		}
+		if MerklePathFits(i, len(leaves), len(path)+1) || MerklePathFits(i, len(leaves), len(path)-1) {
+			t.Fatalf("a path of another length than %d fits leaf %d of %d", len(path), i, len(leaves))
+		}
+		if root, ok := MerkleClimb(leaves[i], i, len(leaves), append(path, Digest{})); ok || !root.IsZero() {
+			t.Fatal("a longer path leads to a root")
+		}
+		for _, wrong := range []int{-1, len(leaves)} {
+			if MerklePathFits(wrong, len(leaves), len(path)) {
+				t.Fatalf("there is no leaf %d of %d", wrong, len(leaves))
+			}
+		}
+	})
+}

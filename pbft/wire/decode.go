@@ -296,8 +296,7 @@ func (r *reader) reply() Message {
 	m.Path = r.digests("digests of a path", replyPathMax)
 	m.Sender, m.Signature = r.id(), r.signature()
 	if r.err == nil {
-		_, ok := m.root()
-		r.need(ok, "the path does not lead from its leaf to a root")
+		r.need(m.pathFits(), "the path does not lead from its leaf to a root")
 	}
 	return m
 }

@@ -283,7 +283,7 @@ func (c *collector) message(m Message) error {
 	case *NewView:
 		c.newView(m)
 	case *Reply:
-		root, _ := m.root()
+		root := m.root()
 		c.replica(KindReply, m.Sender, c.begin(KindReply, voteBodyBytes).replyBody(m, &root), m.Signature)
 	case *BatchBody:
 		return c.batch(m.Batch)

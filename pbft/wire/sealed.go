@@ -37,7 +37,7 @@ func (s *Sealed) Digest() crypto.Digest { return s.digest }
 func Seal(signer crypto.Signer, d crypto.Domain, m Message) *Sealed {
 	own := clone(m)
 	if r, ok := own.(*Reply); ok {
-		root, _ := r.root()
+		root := r.root()
 		r.Signature = signer.Sign(d.Message(byte(KindReply), buf(nil).replyBody(r, &root)))
 		return Reseal(r)
 	}
