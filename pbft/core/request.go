@@ -281,9 +281,11 @@ func (r *Replica) answer(req *wire.Request, fx *Effects) {
 // half of the request timeout the oldest of all. The first of each client then
 // goes to everyone, so that a client that reached one replica only is no longer
 // that one's matter; the others do not, for who has much waiting would make all
-// replicas repeat it to each other.
+// replicas repeat it to each other. Who fetches the state does not know what is
+// executed, and passes nothing on: a request that left no trace in the client table,
+// for that was full, would be ordered again each time, and the others get ahead by it.
 func (r *Replica) reforward(fx *Effects) {
-	if !r.active || r.primary() == r.id {
+	if !r.active || r.primary() == r.id || r.transfer != nil {
 		return
 	}
 	half := uint64(max(1, r.cfg.RequestTicks/2))

@@ -105,6 +105,31 @@ func keptRuns() []kept {
 				},
 			},
 		},
+		{
+			"who fetches the state passes no requests on: one that the full client table forgot would be ordered for ever",
+			[]Options{
+				{
+					Seed: 30135354, Replicas: 4, Faults: 1, Clients: 3, Operations: 5, Outstanding: 5, OpsMax: 4, Reads: 0.3,
+					Interval: 2, Window: 4, InFlight: 1, BatchRequests: 1, BatchBytes: 16384, ArchiveBytes: 33554432,
+					ClientsMax: 2, Loss: 0.2, DelayMin: 1000000, DelayMax: 83000000, FlushMax: 8000000, SnapshotMax: 44000000,
+					Partitions: 1, Mutes: 2, OutageMax: 6000000000, LinkMax: 4, FullDisks: 2, Ambushes: 3, Tick: 10000000,
+					StatusEvery: 200000000, Liveness: true, Turbulence: 4000000000, SegmentBytes: 16384,
+				},
+			},
+		},
+		{
+			"in the simulator, each bad primary in a row beyond f may double the timeouts once more",
+			[]Options{
+				{
+					Seed: 30264053, Replicas: 10, Faults: 1, Clients: 3, Operations: 48, Outstanding: 4, OpsMax: 1, Restless: 2,
+					History: true, Interval: 3, Window: 6, InFlight: 4, BatchRequests: 1, BatchBytes: 16384, ArchiveBytes: 1024,
+					Loss: 0.3, Duplication: 0.1, DelayMin: 1000000, DelayMax: 236000000, FlushMax: 9000000,
+					SnapshotMax: 34000000, OutageMax: 4000000000, Scrambles: 15, Replay: 0.2, Corruption: 0.2, Cuts: 4, Shuns: 2,
+					Drift: 0.1, FullDisks: 2, Ambushes: 1, Losses: 1, Tick: 20000000, StatusEvery: 100000000, Liveness: true,
+					Turbulence: 11000000000, Hasty: true, SegmentBytes: 4096,
+				},
+			},
+		},
 	}
 }
 

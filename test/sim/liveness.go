@@ -42,6 +42,7 @@ const (
 // and the quorum must answer all, agree, change views no more than it must, and
 // fall silent.
 type ending struct {
+	bad    int       // replicas that are not of the quorum
 	worst  wire.View // the highest view when the turbulence ends
 	sent   int       // by the healed, since the watch began
 	begun  bool      // all is done, and the rest has begun
@@ -83,7 +84,19 @@ func (w *world) planEnding() {
 			w.oracle.votes.enough--
 		}
 	}
-	w.ending = &ending{within: wire.View(viewsPerBad * (w.o.Replicas - healed + 1))} //nolint:gosec // small
+	w.ending = &ending{
+		bad: w.o.Replicas - healed, within: wire.View(viewsPerBad * (w.o.Replicas - healed + 1)), //nolint:gosec // small
+	}
+}
+
+// extended returns how long something may take that takes at most limit while no more
+// than f replicas are bad: each view that a further one leads in a row may double the
+// timeouts once more.
+func (w *world) extended(limit time.Duration) time.Duration {
+	if w.ending == nil {
+		return limit
+	}
+	return limit << max(0, w.ending.bad-w.o.Faults)
 }
 
 // drawRole draws the role of a replica outside of the quorum, which may speak or

@@ -147,7 +147,8 @@ type Options struct {
 	Hasty bool
 	// Patience is how long, after that, until all must be done, and AnswerMax how
 	// long a client may wait for one operation; its default is 20 s, and longer where
-	// the snapshots of all that clients have asked for take long.
+	// the snapshots of all that clients have asked for take long. Both double for
+	// every replica beyond f that is bad for ever in a liveness run.
 	Patience, AnswerMax time.Duration
 
 	// RealSignatures uses ed25519 instead of the stub scheme; Reencode sends

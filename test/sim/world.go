@@ -214,8 +214,8 @@ func (w *world) loop() {
 	for len(w.agenda) > 0 && w.violation == nil {
 		next := w.agenda.pop()
 		w.now = next.at
-		if w.now > w.calmAt+w.o.Patience || w.track.events > eventsMax {
-			w.breach(lawLiveness, "%s after the network became timely: %s", w.o.Patience, w.unfinished())
+		if patience := w.extended(w.o.Patience); w.now > w.calmAt+patience || w.track.events > eventsMax {
+			w.breach(lawLiveness, "%s after the network became timely: %s", patience, w.unfinished())
 			return
 		}
 		next.do()
