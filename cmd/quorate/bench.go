@@ -68,6 +68,7 @@ median.`,
 					return usagef("--replicas, --checkpoint-interval and --data are of a cluster to start: drop them or --genesis")
 				}
 			}
+			c.relaxCollector()
 			return c.bench(cmd.Context(), o)
 		},
 	}

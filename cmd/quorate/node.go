@@ -131,6 +131,7 @@ func runNode(ctx context.Context, c *console, o nodeOptions) error {
 	if err := setLogLevel(cfg.LogLevel); err != nil {
 		return err
 	}
+	c.relaxCollector()
 	replica, err := pbft.Start(ctx, cfg, machine)
 	if err != nil {
 		return err
