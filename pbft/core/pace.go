@@ -25,8 +25,9 @@ import (
 // batch takes from its pre-prepare to its execution, at least Config.PaceTicks,
 // and at most a quarter of the request timeout, for a primary has some influence
 // on that time. When f+1 primaries in a row were found slow, one of them is
-// correct, and the expectation is at fault: the allowance doubles, until the rules
-// rest. So a network that became slower costs a bounded number of view changes.
+// correct, and the expectation is at fault: the allowance doubles, until the first
+// rule rests. So a network that became slower costs a bounded number of view changes.
+// The second counts batches, not time, and never rests.
 // The allowance halves again when the half of it has been enough for long.
 //
 // A client's wait begins with its oldest request that is not executed, and anew
@@ -79,7 +80,7 @@ func (p *pace) enter() {
 }
 
 // allowance returns how many ticks a client may wait in a view that keeps up, and
-// whether that is less than the request timeout: the rules rest otherwise.
+// whether that is less than the request timeout: the rule about time rests otherwise.
 func (r *Replica) allowance() (ticks uint64, less bool) {
 	floor, timeout := r.cfg.PaceTicks, r.cfg.RequestTicks
 	base := min(agreementsAllowed*r.pace.agreement/fraction, timeout/4)
@@ -94,9 +95,6 @@ func (r *Replica) judge(fx *Effects) {
 	worked := p.worked
 	p.worked = false
 	allowed, less := r.allowance()
-	if !less {
-		return
-	}
 	line, since := r.pool.longest(&r.clients, r.change.since)
 	if line == nil {
 		p.turns = nil
@@ -109,13 +107,14 @@ func (r *Replica) judge(fx *Effects) {
 		return // others have executed what waits here
 	}
 	most := debtTimeouts * r.cfg.RequestTicks
-	if r.watchTurns(line.client, r.tick-since > allowed) {
+	long := min(allowed, uint64(r.cfg.RequestTicks)) //nolint:gosec // Validate: positive
+	if r.watchTurns(line.client, r.tick-since > long) {
 		p.debt = most
-		r.leave(r.view+1, fmt.Sprintf("the primary passes over a client that waits longer than %d ticks", allowed), fx)
+		r.leave(r.view+1, fmt.Sprintf("the primary passes over a client that waits longer than %d ticks", long), fx)
 		return
 	}
-	if r.executed >= r.high() {
-		return // nobody can order it before the next checkpoint
+	if !less || r.executed >= r.high() {
+		return // the rule rests; or nobody can order it before the next checkpoint
 	}
 	waited := r.tick - max(since, p.full)
 	p.debt = drift(p.debt, waited > allowed, most)
@@ -173,8 +172,12 @@ func (r *Replica) noteSlow() {
 	if !slices.Contains(p.slow, r.primary()) {
 		p.slow = append(p.slow, r.primary())
 	}
-	if len(p.slow) >= r.q.Weak() {
-		p.doublings, p.slow = p.doublings+1, nil
+	if len(p.slow) < r.q.Weak() {
+		return
+	}
+	p.slow = nil
+	if _, less := r.allowance(); less {
+		p.doublings++
 	}
 }
 

@@ -130,6 +130,53 @@ func keptRuns() []kept {
 				},
 			},
 		},
+		{
+			"in the simulator, no flood of others' messages makes a paused process lose its own flush",
+			[]Options{
+				{
+					Seed: 30742737, Replicas: 4, Faults: 1, Clients: 3, Operations: 9, Outstanding: 3, OpsMax: 1, Restless: 2,
+					History: true, Interval: 5, Window: 10, InFlight: 1, BatchRequests: 2, BatchBytes: 16384, ArchiveBytes: 1,
+					Loss: 0.05, Duplication: 0.1, DelayMin: 1000000, DelayMax: 89000000, FlushMax: 10000000,
+					SnapshotMax: 35000000, Partitions: 1, Mutes: 1, OutageMax: 6000000000, Scrambles: 49, Pauses: 2, Liars: 1,
+					Strategy: "greedy-peer", Tick: 10000000, StatusEvery: 200000000, Turbulence: 10000000000, Reencode: true,
+					SegmentBytes: 4096,
+				},
+				{
+					Seed: 30188202, Replicas: 4, Faults: 1, Clients: 2, Operations: 27, Outstanding: 7, OpsMax: 5, Restless: 1,
+					Interval: 1, Window: 4, InFlight: 1, BatchRequests: 1, BatchBytes: 16384, ArchiveBytes: 33554432,
+					DelayMin: 1000000, DelayMax: 233000000, FlushMax: 9000000, SnapshotMax: 5000000, Crashes: 4, Snipes: 1,
+					Mutes: 2, OutageMax: 6000000000, Scrambles: 30, Replay: 0.2, Shuns: 3, Pauses: 1, Ambushes: 1, Liars: 1,
+					Strategy: "future-votes", Tick: 10000000, StatusEvery: 200000000, Turbulence: 7000000000, Hasty: true,
+					SegmentBytes: 8192,
+				},
+			},
+		},
+		{
+			"in the simulator, what slow disks need for all that is asked is no lack of liveness",
+			[]Options{
+				{
+					Seed: 30096342, Replicas: 4, Faults: 1, Clients: 3, Operations: 49, Outstanding: 3, OpsMax: 1, Interval: 1,
+					Window: 2, InFlight: 1, BatchRequests: 1, BatchBytes: 1048576, ArchiveBytes: 33554432, ClientsMax: 4,
+					Duplication: 0.1, DelayMin: 1000000, DelayMax: 97000000, FlushMax: 1000000, SnapshotMax: 1000000000,
+					Crashes: 3, Snipes: 2, Partitions: 2, OutageMax: 1000000000, Scrambles: 12, Cuts: 4, Pauses: 3, Bursts: 6,
+					Losses: 1, Tick: 10000000, StatusEvery: 200000000, Outlaws: 1, Turbulence: 7000000000, Hasty: true,
+					SegmentBytes: 16384,
+				},
+			},
+		},
+		{
+			"a censor does not hide behind slow disks: the rule that counts batches never rests",
+			[]Options{
+				{
+					Seed: 30691564, Replicas: 4, Faults: 1, Clients: 2, Operations: 29, Outstanding: 3, OpsMax: 1, Restless: 1,
+					Sessions: 1, ValueBytes: 200, Interval: 3, Window: 6, InFlight: 8, BatchRequests: 8, BatchBytes: 1048576,
+					ArchiveBytes: 33554432, Loss: 0.3, DelayMin: 1000000, DelayMax: 13000000, FlushMax: 1000000,
+					SnapshotMax: 1000000000, Crashes: 2, OutageMax: 3000000000, Corruption: 0.2, LinkMax: 8, Clogs: 1,
+					Shuns: 7, Pauses: 1, Jumps: 2, Ambushes: 1, Liars: 1, Strategy: "censor-client", Tick: 50000000,
+					StatusEvery: 100000000, Turbulence: 7000000000, Hasty: true, RealStorage: true, SegmentBytes: 32768,
+				},
+			},
+		},
 	}
 }
 

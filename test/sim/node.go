@@ -227,39 +227,6 @@ func (n *node) ticks() {
 	}
 }
 
-// pause stops the process for a time.
-func (n *node) pause(d time.Duration) {
-	if n.down || n.paused {
-		return
-	}
-	n.paused = true
-	n.w.moment(Moment{What: Faulted, Node: n.index, Text: "stops for " + d.String()})
-	life := n.life
-	n.w.after(d, func() {
-		if n.alive(life) {
-			n.resume()
-		}
-	})
-}
-
-// resume takes in what has come during the pause.
-func (n *node) resume() {
-	backlog := n.backlog
-	n.paused, n.backlog = false, nil
-	for _, do := range backlog {
-		do()
-	}
-}
-
-// backlogMax bounds what waits for a process that is paused.
-const backlogMax = 4096
-
-func (n *node) later(do func()) {
-	if len(n.backlog) < backlogMax {
-		n.backlog = append(n.backlog, do)
-	}
-}
-
 func (n *node) alive(life int) bool { return !n.down && n.life == life }
 
 // crash is a power cut: what was not flushed is lost, in part.
@@ -326,7 +293,12 @@ func (n *node) receive(life int, from wire.ReplicaID, id uint64, sealed *wire.Se
 		return
 	}
 	if n.paused {
-		n.later(func() { n.receive(life, from, id, sealed) })
+		again := func() { n.receive(life, from, id, sealed) }
+		if from == n.id {
+			n.surely(again)
+		} else {
+			n.later(again)
+		}
 		return
 	}
 	n.w.note(markReceive, n.id, uint64(from), tag(sealed))
@@ -420,7 +392,7 @@ func (n *node) scheduleFlush() {
 
 func (n *node) flush() {
 	if n.paused {
-		n.later(n.onFlush)
+		n.surely(n.onFlush)
 		return
 	}
 	n.flushes = false

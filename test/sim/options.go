@@ -146,8 +146,8 @@ type Options struct {
 	// letting faults hit a cluster with nothing to do.
 	Hasty bool
 	// Patience is how long, after that, until all must be done, and AnswerMax how
-	// long a client may wait for one operation; its default is 20 s, and longer where
-	// the snapshots of all that clients have asked for take long. Both double for
+	// long a client may wait for one operation. The defaults are 60 s and 20 s, and
+	// longer where the snapshots of what clients ask for take long. Both double for
 	// every replica beyond f that is bad for ever in a liveness run.
 	Patience, AnswerMax time.Duration
 
@@ -203,7 +203,7 @@ func (o Options) withDefaults() Options {
 	wait(&o.OutageMax, 3*time.Second)
 	wait(&o.Tick, tick)
 	wait(&o.StatusEvery, 5*tick)
-	wait(&o.Patience, 60*time.Second)
+	wait(&o.Patience, 60*time.Second+o.workTime())
 	wait(&o.AnswerMax, 20*time.Second+o.queueTime())
 	o.DelayMax = max(o.DelayMin, o.DelayMax)
 	return o.withMachine()
@@ -214,6 +214,13 @@ func (o Options) withDefaults() Options {
 func (o *Options) queueTime() time.Duration {
 	numbers := (o.Clients*o.Outstanding + o.BatchRequests - 1) / o.BatchRequests
 	return time.Duration(numbers/o.Window) * o.SnapshotMax
+}
+
+// workTime returns how long all that clients ask for keeps the disks busy, if every
+// snapshot takes as long as one may, and outlaws ask for as much as everybody else.
+func (o *Options) workTime() time.Duration {
+	numbers := ((o.Clients+o.Outlaws)*o.Operations + o.BatchRequests - 1) / o.BatchRequests
+	return time.Duration(numbers/o.Interval) * o.SnapshotMax
 }
 
 // withMachine adds the key-value store where there is no application.
