@@ -1,6 +1,7 @@
 package node
 
 import (
+	"slices"
 	"sync"
 
 	"github.com/quorate/quorate/crypto"
@@ -34,6 +35,13 @@ type asideVotes struct {
 	settled bool
 	digest  crypto.Digest
 	held    []asideFrame // of different senders
+	passed  []asideVote  // what was not set aside, of different senders
+}
+
+// asideVote is the first vote of a sender that was passed on.
+type asideVote struct {
+	from   wire.ReplicaID
+	digest crypto.Digest
 }
 
 type asideFrame struct {
@@ -71,15 +79,10 @@ func (a *aside) observe(seen []core.Observation) {
 func (a *aside) settle(kind int, v wire.View, seq wire.Seq, digest crypto.Digest) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	s := a.at(seq)
-	if s.view > v || s.seq > seq {
-		return
+	if a.hold(v, seq) {
+		votes := &a.at(seq).votes[kind]
+		votes.settled, votes.digest = true, digest
 	}
-	if s.view != v || s.seq != seq {
-		a.mu.held -= len(s.votes[asidePrepares].held) + len(s.votes[asideCommits].held)
-		*s = asideSlot{view: v, seq: seq}
-	}
-	s.votes[kind].settled, s.votes[kind].digest = true, digest
 }
 
 // at returns the place of seq. It needs the lock.
@@ -105,7 +108,7 @@ func (a *aside) take(from wire.ReplicaID, frame []byte, lim *wire.Limits) bool {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	votes := a.votesFor(kind, v)
-	if votes == nil || votes.digest != v.Digest {
+	if votes == nil || votes.digest != v.Digest || votes.contradicts(v) {
 		return false
 	}
 	for _, held := range votes.held {
@@ -115,6 +118,43 @@ func (a *aside) take(from wire.ReplicaID, frame []byte, lim *wire.Limits) bool {
 	}
 	votes.held = append(votes.held, asideFrame{from, frame})
 	a.mu.held++
+	return true
+}
+
+// contradicts tells whether v's sender has cast another vote, which v convicts.
+func (votes *asideVotes) contradicts(v *wire.Vote) bool {
+	return slices.ContainsFunc(votes.passed, func(o asideVote) bool { return o.from == v.Sender && o.digest != v.Digest })
+}
+
+// pass remembers a vote that its sender itself sends, and that is not set aside, if it
+// is for a number above stable in view: later ones cannot take its place then.
+func (a *aside) pass(from wire.ReplicaID, frame []byte, lim *wire.Limits, view wire.View, stable wire.Seq) {
+	kind, v := voteIn(frame, lim)
+	if v == nil || v.Sender != from || v.View != view || v.Seq <= stable {
+		return
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if v.Seq-stable > wire.Seq(len(a.mu.slots)) || !a.hold(v.View, v.Seq) {
+		return
+	}
+	votes := &a.at(v.Seq).votes[kind]
+	if !slices.ContainsFunc(votes.passed, func(o asideVote) bool { return o.from == from }) {
+		votes.passed = append(votes.passed, asideVote{from, v.Digest})
+	}
+}
+
+// hold makes the place of seq stand for it in view v, and tells whether it does: not
+// if it stands for something later. It needs the lock.
+func (a *aside) hold(v wire.View, seq wire.Seq) bool {
+	s := a.at(seq)
+	if s.view > v || s.seq > seq {
+		return false
+	}
+	if s.view != v || s.seq != seq {
+		a.mu.held -= len(s.votes[asidePrepares].held) + len(s.votes[asideCommits].held)
+		*s = asideSlot{view: v, seq: seq}
+	}
 	return true
 }
 
@@ -197,8 +237,9 @@ func (a *aside) releaseAll() []asideFrame {
 }
 
 // sort takes out of batch the votes that nobody needs, and puts in, before the frame
-// that gives the reason, those that may prove something now.
-func (a *aside) sort(batch *frames, lim *wire.Limits) {
+// that gives the reason, those that may prove something now. The replica is in view,
+// and has the checkpoint stable.
+func (a *aside) sort(batch *frames, lim *wire.Limits, view wire.View, stable wire.Seq) {
 	kept, from := make([][]byte, 0, len(batch.frames)), make([]source, 0, len(batch.frames))
 	for i, frame := range batch.frames {
 		if s := batch.from[i]; !s.client {
@@ -208,6 +249,7 @@ func (a *aside) sort(batch *frames, lim *wire.Limits) {
 			for _, held := range a.release(frame, lim) {
 				kept, from = append(kept, held.frame), append(from, peerSource(held.from))
 			}
+			a.pass(s.peer(), frame, lim, view, stable)
 		}
 		kept, from = append(kept, frame), append(from, batch.from[i])
 	}

@@ -41,6 +41,7 @@ func TestVotesBeyondTheQuorumAreSetAside(t *testing.T) {
 		"cut short":                 {[]wire.ReplicaID{2}, [][]byte{late[:len(late)-1]}, []int{0}},
 		"then another of it":        {[]wire.ReplicaID{2, 2}, [][]byte{late, prepare(vote(2, 1, 3, other))}, []int{0, 1}},
 		"then a commit against it":  {[]wire.ReplicaID{2, 2}, [][]byte{late, commit(vote(2, 1, 3, other))}, []int{0, 1}},
+		"after another of it":       {[]wire.ReplicaID{2, 2}, [][]byte{prepare(vote(2, 1, 3, other)), late}, []int{0, 1}},
 		"then another's other vote": {[]wire.ReplicaID{2, 3}, [][]byte{late, prepare(vote(3, 1, 3, other))}, []int{1}},
 		"then a certificate":        {[]wire.ReplicaID{2, 3}, [][]byte{late, proof}, []int{0, 1}},
 		"released only once":        {[]wire.ReplicaID{2, 3, 3}, [][]byte{late, proof, proof}, []int{0, 1, 1}},
@@ -51,7 +52,7 @@ func TestVotesBeyondTheQuorumAreSetAside(t *testing.T) {
 		for i, f := range test.in {
 			b.frames, b.from = append(b.frames, f), append(b.from, peerSource(test.from[i]))
 		}
-		a.sort(b, &lim)
+		a.sort(b, &lim, 1, 0)
 		var got []int
 		for _, f := range b.frames {
 			got = append(got, slices.IndexFunc(test.in, func(in []byte) bool { return &in[0] == &f[0] }))

@@ -48,7 +48,8 @@ func (n *Node) verify(ctx context.Context) error {
 // core's goes where it belongs.
 func (n *Node) open(batch *frames) []core.Event {
 	lim := n.opener.Limits()
-	n.aside.sort(batch, &lim)
+	now := n.standing.Load()
+	n.aside.sort(batch, &lim, now.view, now.stable)
 	events := make([]core.Event, 0, len(batch.frames))
 	for i, o := range n.opener.Open(batch.frames) {
 		from := batch.from[i]
