@@ -35,7 +35,9 @@ func (r *Replica) run(cert *wire.CommitCert, batch *wire.Batch, fx *Effects) {
 	for _, req := range batch.Requests {
 		orders = r.clients.take(req, orders)
 		digest := req.Digest()
-		r.pool.remove(digest)
+		if r.pool.remove(digest) {
+			r.served(req.Client)
+		}
 		delete(r.placed, digest)
 	}
 	r.change.executed(r.tick)

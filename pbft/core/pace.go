@@ -16,9 +16,9 @@ import (
 //     primary may leave work overdue for less than half of the time: each tick
 //     with overdue work adds one to its debt, each tick without takes one off,
 //     and with a debt of debtTimeouts request timeouts it is slow.
-//   - A client that has waited longer than the allowance must be served before any
-//     other client is served in more than 2·InFlight+2
-//     batches.
+//   - A client that has waited longer than the allowance must be served before more
+//     than 2·InFlight+2 batches hold requests of any one client: whether those run
+//     or not, for batches of duplicates fill a window as well as others.
 //
 // The allowance is what the network needs, as the replicas show it to each other
 // without the primary's help (Prime): agreementsAllowed times the time that a
@@ -64,11 +64,11 @@ type pace struct {
 	slow      []wire.ReplicaID // primaries found slow at this allowance
 
 	longest wire.ClientID          // the client that has waited longest
-	turns   map[wire.ClientID]turn // of others since it is overdue; nil before
+	turns   map[wire.ClientID]turn // since it is overdue; nil before
 	most    int                    // the most of them
 }
 
-// turn counts the batches that served a client while another one waited.
+// turn counts the batches with requests of a client while another one waited.
 type turn struct {
 	batches int
 	last    wire.Seq
@@ -113,13 +113,15 @@ func (r *Replica) judge(fx *Effects) {
 		r.leave(r.view+1, fmt.Sprintf("the primary passes over a client that waits longer than %d ticks", long), fx)
 		return
 	}
-	if !less || r.executed >= r.high() {
-		return // the rule rests; or nobody can order it before the next checkpoint
+	if r.executed >= r.high() {
+		return // nobody can order it before the next checkpoint
 	}
 	waited := r.tick - max(since, p.full)
-	p.debt = drift(p.debt, waited > allowed, most)
 	p.strict = drift(p.strict, waited > allowed/2, most)
-	if p.debt == most {
+	if less { // the rule about time rests otherwise, until the allowance halves
+		p.debt = drift(p.debt, waited > allowed, most)
+	}
+	if less && p.debt == most {
 		why := fmt.Sprintf("the primary is slow: clients wait longer than %d ticks most of the time", allowed)
 		r.leave(r.view+1, why, fx)
 		return
@@ -127,7 +129,7 @@ func (r *Replica) judge(fx *Effects) {
 	r.ease(most)
 }
 
-// watchTurns counts the turns of others from when the client that has waited
+// watchTurns counts the turns of clients from when the client that has waited
 // longest is overdue, and tells whether it is passed over: a correct primary takes
 // from the clients in turn, and may have had InFlight batches open before it knew.
 func (r *Replica) watchTurns(client wire.ClientID, overdue bool) bool {
@@ -181,6 +183,17 @@ func (r *Replica) noteSlow() {
 	}
 }
 
+// served notes that a request of client which waited here has had its turn, also if
+// there was nothing in it to run, as for a client that finds the table full.
+func (r *Replica) served(client wire.ClientID) {
+	if l := r.pool.lines[client]; l != nil {
+		l.served = r.tick
+	}
+	if client == r.pace.longest {
+		r.pace.turns = nil
+	}
+}
+
 // keepPace notes the execution of the batch of s, with what happened to its
 // operations. Only those that ran are progress: a batch of duplicates is none.
 func (r *Replica) keepPace(s *slot, orders []Order) {
@@ -194,13 +207,13 @@ func (r *Replica) keepPace(s *slot, orders []Order) {
 		if l := r.pool.lines[o.Request.Client]; l != nil && (o.Run || o.Outcome == wire.OutcomeWindow) {
 			l.served = r.tick // a correct client has nothing beyond its window, which could be repeated to hold it off
 		}
+		p.countTurn(o.Request.Client, r.executed)
 		if !o.Run || o.Request == last {
 			continue
 		}
 		last = o.Request
 		requests, bytes = requests+1, bytes+last.Size()
 		served = served || last.Client == p.longest
-		p.countTurn(last.Client, r.executed)
 	}
 	if served {
 		p.turns = nil
@@ -211,8 +224,8 @@ func (r *Replica) keepPace(s *slot, orders []Order) {
 	}
 }
 
-// countTurn notes that batch seq serves client, if another one has waited too
-// long.
+// countTurn notes that batch seq holds a request of client, if some client has
+// waited too long.
 func (p *pace) countTurn(client wire.ClientID, seq wire.Seq) {
 	t, known := p.turns[client]
 	if p.turns == nil || t.last == seq || !known && len(p.turns) == turnsMax {

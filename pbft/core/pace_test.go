@@ -117,6 +117,32 @@ func TestDuplicatesAreNoProgress(t *testing.T) {
 	}
 }
 
+// Batches of duplicates pass over who waits, as others do, whosever they are.
+func TestDuplicatesPassOverWhoWaits(t *testing.T) {
+	k := newTrack(t, nil)
+	k.ask(1, 1)
+	k.run(20)
+	r := k.runners[3].r
+	waits := wire.ClientID{9}
+	again := []Order{
+		{Request: requestOf(8, 1, 1), Run: false, Outcome: wire.OutcomeForgotten},
+		{Request: requestOf(9, 1, 1), Run: false, Outcome: wire.OutcomeForgotten},
+	}
+	for range 2*r.cfg.InFlight + 3 {
+		if r.watchTurns(waits, true) {
+			t.Fatalf("passed over after %d batches, want %d", r.pace.most, 2*r.cfg.InFlight+3)
+		}
+		r.executed++
+		r.keepPace(nil, again)
+	}
+	if got := len(r.pace.turns); got != 2 || !r.watchTurns(waits, true) {
+		t.Errorf("after %d batches of duplicates of %d clients it is not passed over", r.pace.most, got)
+	}
+	if r.served(waits); r.watchTurns(waits, true) {
+		t.Error("it is passed over although it has had its turn")
+	}
+}
+
 // withhold makes R0 leave a client out of its batches until its oldest request has
 // waited for so many ticks. It returns the turns of others that a backup counts.
 func (k *track) withhold(client wire.ClientID, ticks uint64) *int {
@@ -154,6 +180,19 @@ func TestClientIsNotServedLastForEver(t *testing.T) {
 		if *turns != others {
 			t.Errorf("got the turns of %d clients counted, want %d", *turns, others)
 		}
+	}
+}
+
+// TestClientWithoutRoomDeposesNobody: what it asks is ordered in turn, and told that
+// the table of clients is full; that nothing of it runs is not held against the primary.
+func TestClientWithoutRoomDeposesNobody(t *testing.T) {
+	k := newTrack(t, func(c *Config) { c.ClientsMax, c.BatchRequestsMax, c.InFlight = 4, 1, 1 })
+	k.ask(4, 1)
+	k.sound(50)
+	k.ask(1, 60)
+	k.sound(1500)
+	if waiting := len(k.runners[1].r.pool.lines); waiting > 4 {
+		t.Errorf("%d clients wait, want the four that have room", waiting)
 	}
 }
 
@@ -245,6 +284,27 @@ func TestSlowerNetworkLowersTheExpectation(t *testing.T) {
 		if tried > 12 || k.foundSlow() != tried || answered < 200 {
 			t.Errorf("%s: found slow %d times, then %d times, and %d operations; %q",
 				name, tried, k.foundSlow()-tried, answered, k.left)
+		}
+	}
+}
+
+// TestAllowanceHalvesAgain: once the replicas are fast again, primaries are expected to
+// be so too, also where the allowance had become so large that the rule rested.
+func TestAllowanceHalvesAgain(t *testing.T) {
+	k := newTrack(t, nil)
+	k.ask(5, 1)
+	k.sound(200)
+	const doublings = 4
+	for _, n := range k.runners {
+		n.r.pace.doublings = doublings
+		if ticks, less := n.r.allowance(); less {
+			t.Fatalf("R%d allows %d ticks, and the rule does not rest", n.r.id, ticks)
+		}
+	}
+	k.sound(2 * doublings * calmTimeouts * k.cfg.RequestTicks)
+	for _, n := range k.runners[1:] { // R0 is the primary, and judges nobody
+		if ticks, less := n.r.allowance(); !less || n.r.pace.doublings > 0 {
+			t.Errorf("R%d allows %d ticks after %d doublings, want it halved as often", n.r.id, ticks, doublings)
 		}
 	}
 }

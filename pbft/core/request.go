@@ -75,11 +75,11 @@ func (p *pool) add(sealed *wire.Sealed, req *wire.Request, tick uint64) {
 	p.arrivals = append(p.arrivals, one)
 }
 
-// remove forgets a request, if it is there.
-func (p *pool) remove(digest crypto.Digest) {
+// remove forgets a request, and tells whether it was there.
+func (p *pool) remove(digest crypto.Digest) bool {
 	one, ok := p.byDigest[digest]
 	if !ok {
-		return
+		return false
 	}
 	one.gone = true
 	delete(p.byDigest, digest)
@@ -93,6 +93,7 @@ func (p *pool) remove(digest crypto.Digest) {
 	}
 	one.sealed, one.req = nil, nil // arrivals may keep it for a while
 	p.trim()
+	return true
 }
 
 // trim drops what is gone from the head of arrivals, and from all of it when

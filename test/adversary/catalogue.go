@@ -80,6 +80,7 @@ func primaries() []Entry {
 		{"bad-time", "as primary, proposes times an hour ahead and an hour back", func() Strategy { return BadTime(0) }},
 		{"dark-replica", "sends the last replica no proposals, commits or batches", func() Strategy { return DarkReplica() }},
 		{"replay-requests", "as primary, proposes old requests again", ReplayRequests},
+		{"hollow-batches", "as primary, proposes one old request again and again, and nothing else", HollowBatches},
 	}
 }
 

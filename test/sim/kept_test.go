@@ -1,6 +1,11 @@
 package sim
 
-import "testing"
+import (
+	"testing"
+
+	"github.com/quorate/quorate/pbft/wire"
+	"github.com/quorate/quorate/test/adversary"
+)
 
 // kept are runs that once broke a law. Their Options are written out, so that
 // what FromSeed draws may change; but a change of the order in which a run draws
@@ -162,6 +167,14 @@ func keptRuns() []kept {
 					Losses: 1, Tick: 10000000, StatusEvery: 200000000, Outlaws: 1, Turbulence: 7000000000, Hasty: true,
 					SegmentBytes: 16384,
 				},
+				{
+					Seed: 30307765, Replicas: 10, Faults: 3, Clients: 3, Operations: 49, Outstanding: 1, OpsMax: 1, Reads: 0.3,
+					History: true, Interval: 1, Window: 2, InFlight: 8, BatchRequests: 1, BatchBytes: 16384,
+					ArchiveBytes: 33554432, ClientsMax: 4, Loss: 0.3, Duplication: 0.1, DelayMin: 1000000, DelayMax: 4000000,
+					FlushMax: 8000000, SnapshotMax: 1000000000, Mutes: 2, OutageMax: 5000000000, LinkMax: 8, Pauses: 2,
+					Ambushes: 3, BadDisks: 1, Tick: 10000000, StatusEvery: 200000000, Outlaws: 1, Turbulence: 6000000000,
+					Hasty: true, SegmentBytes: 8192,
+				},
 			},
 		},
 		{
@@ -174,6 +187,18 @@ func keptRuns() []kept {
 					SnapshotMax: 1000000000, Crashes: 2, OutageMax: 3000000000, Corruption: 0.2, LinkMax: 8, Clogs: 1,
 					Shuns: 7, Pauses: 1, Jumps: 2, Ambushes: 1, Liars: 1, Strategy: "censor-client", Tick: 50000000,
 					StatusEvery: 100000000, Turbulence: 7000000000, Hasty: true, RealStorage: true, SegmentBytes: 32768,
+				},
+			},
+		},
+		{
+			"batches in which nothing runs pass over who waits: they fill the window of slow disks as well as others",
+			[]Options{
+				{
+					Seed: 51000399, Replicas: 4, Faults: 1, Clients: 1, Operations: 3, Interval: 1, Window: 2, InFlight: 2,
+					BatchRequests: 1, BatchBytes: 1024, QueueRequests: 64, DelayMin: 1000000, DelayMax: 1000000,
+					FlushMax: 4000000, SnapshotMax: 1000000000, OutageMax: 2500000000, Scrambles: 1, Clogs: 6, Cuts: 3,
+					Byzantine: map[wire.ReplicaID]func() adversary.Strategy{0: adversary.HollowBatches}, Tick: 50000000,
+					StatusEvery: 50000000, Outlaws: 1, Turbulence: 3500000000, SegmentBytes: 16384,
 				},
 			},
 		},

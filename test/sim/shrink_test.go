@@ -3,6 +3,7 @@ package sim
 import (
 	"math/rand/v2"
 	"testing"
+	"time"
 
 	"github.com/quorate/quorate/app"
 )
@@ -31,6 +32,17 @@ func TestShrinkingKeepsWhatIsBroken(t *testing.T) {
 		if again := Run(res.Options.with(o)); again.Broken() != res.Broken() {
 			t.Errorf("seed %d: the options do not replay the run", seed)
 		}
+	}
+}
+
+// TestShrinkingKeepsTheBounds: a run that is in time is not broken by asking for less.
+func TestShrinkingKeepsTheBounds(t *testing.T) {
+	o := Options{Seed: 1, Operations: 40, DelayMax: 50 * time.Millisecond, Turbulence: time.Millisecond, Patience: time.Second}
+	if before := Run(o); before.Broken() != lawLiveness.String() {
+		t.Fatalf("got %q broken, want %s", before.Broken(), lawLiveness)
+	}
+	if res, _ := Shrink(o, 100); res.Options.Patience != o.Patience || res.Options.AnswerMax < 20*time.Second {
+		t.Errorf("the bounds became %v and %v", res.Options.Patience, res.Options.AnswerMax)
 	}
 }
 
