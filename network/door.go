@@ -25,6 +25,7 @@ type door struct {
 	roster *roster
 	faults *ledger
 	limits doorLimits
+	after  func(time.Duration, func()) *time.Timer // time.AfterFunc, but in a test
 
 	mu struct {
 		sync.Mutex
@@ -51,7 +52,7 @@ var _ interface {
 } = (*door)(nil)
 
 func newDoor(r *roster, faults *ledger, limits doorLimits) *door {
-	d := &door{roster: r, faults: faults, limits: limits}
+	d := &door{roster: r, faults: faults, limits: limits, after: time.AfterFunc}
 	d.mu.byIP = make(map[netip.Addr]*list.List)
 	d.mu.members = make(map[wire.ReplicaID]*list.List)
 	d.mu.clients = make(map[netip.Addr]int)
@@ -252,13 +253,17 @@ func (d *door) InterceptSecured(dir network.Direction, p peer.ID, addrs network.
 	return ok && d.admit(k, p)
 }
 
-// InterceptUpgraded starts a client's clock: it must open its stream, or it
-// would occupy a place for nothing.
-func (d *door) InterceptUpgraded(conn network.Conn) (bool, control.DisconnectReason) {
+// InterceptUpgraded allows what InterceptSecured let in. It keeps no connection: a
+// swarm that is closing does not take it over any more, and panics when it is closed.
+func (d *door) InterceptUpgraded(network.Conn) (bool, control.DisconnectReason) { return true, 0 }
+
+// connected starts the clock of a client that the swarm has taken over: it must open
+// its stream, or it would occupy a place for nothing.
+func (d *door) connected(_ network.Network, conn network.Conn) {
 	if _, ok := d.roster.byPeer[conn.RemotePeer()]; ok {
-		return true, 0
+		return
 	}
-	time.AfterFunc(2*d.limits.handshake, func() {
+	d.after(2*d.limits.handshake, func() {
 		for _, s := range conn.GetStreams() {
 			if s.Protocol() == clientProtocol {
 				return
@@ -266,7 +271,6 @@ func (d *door) InterceptUpgraded(conn network.Conn) (bool, control.DisconnectRea
 		}
 		_ = conn.Close() // it is gone, whatever Close says
 	})
-	return true, 0
 }
 
 func isEd25519(p peer.ID) bool {

@@ -75,6 +75,9 @@ func assemble(p parts) (*assembly, error) {
 		return nil, errors.Join(fmt.Errorf("swarm: %w", err), a.Close())
 	}
 	a.swarm = sw
+	if p.door != nil {
+		sw.Notify(&network.NotifyBundle{ConnectedF: p.door.connected})
+	}
 	a.Host = blankhost.NewBlankHost(sw, blankhost.WithEventBus(bus))
 	if err := addTransport(sw, resources, p); err != nil {
 		return nil, errors.Join(err, a.Close())
