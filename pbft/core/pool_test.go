@@ -1,6 +1,8 @@
 package core
 
 import (
+	"fmt"
+	"strings"
 	"testing"
 
 	"pgregory.net/rapid"
@@ -91,10 +93,13 @@ func TestPoolCountsWhatItHolds(t *testing.T) {
 			switch rapid.SampledFrom(what).Draw(t, "what") {
 			case "add":
 				client := byte(rapid.IntRange(1, 3).Draw(t, "client"))
-				one := sizedRequest(client, wire.Number(i+1), rapid.IntRange(0, 300).Draw(t, "size"))
+				number := wire.Number(rapid.IntRange(1, 1000).Draw(t, "number")) //nolint:gosec // positive
+				one := sizedRequest(client, number, rapid.IntRange(0, 300).Draw(t, "size"))
 				req := one.Message().(*wire.Request) //nolint:errcheck // made above
-				if !p.full(req, cfg) {
-					p.add(one, req, uint64(i))
+				if held[one.Digest()] == nil && !p.full(req, cfg) {
+					for _, gone := range p.admit(one, req, cfg, uint64(i)) {
+						delete(held, gone.digest)
+					}
 					held[one.Digest()] = req
 					all = append(all, one.Digest())
 				}
@@ -158,6 +163,48 @@ func checkPool(t *rapid.T, p *pool, held map[crypto.Digest]*wire.Request, cfg *C
 	for _, l := range p.lines {
 		if len(l.requests) == 0 || len(l.requests) > cfg.QueueRequestsMax || l.bytes > cfg.QueueBytesMax {
 			t.Fatalf("client %d has %d requests of %d bytes", l.client[0], len(l.requests), l.bytes)
+		}
+	}
+}
+
+// TestOldestRequestsStay: of what a client asks beyond its share, the oldest waits.
+func TestOldestRequestsStay(t *testing.T) {
+	cfg := &Config{BatchRequestsMax: 1, BatchBytesMax: 1 << 20, QueueRequestsMax: 2, QueueBytesMax: 1000}
+	p := newPool()
+	add := func(n wire.Number, size int) bool {
+		one := sizedRequest(1, n, size)
+		req := one.Message().(*wire.Request) //nolint:errcheck // made above
+		if p.full(req, cfg) {
+			return false
+		}
+		p.admit(one, req, cfg, 0)
+		return true
+	}
+	for _, step := range []struct {
+		number wire.Number
+		size   int
+		fits   bool
+		waits  string
+	}{
+		{5, 10, true, "5"},
+		{7, 10, true, "5 7"},
+		{8, 10, false, "5 7"}, // the share is full of what is older
+		{6, 10, true, "5 6"},
+		{3, 600, true, "5 3"},
+		{2, 600, true, "5 2"},
+		{1, 900, false, "5 2"}, // there would be room without 5, were it not in a batch
+		{1, 200, true, "5 1"},
+	} {
+		if step.number == 2 {
+			p.lines[wire.ClientID{1}].requests[0].proposed = true
+		}
+		fits := add(step.number, step.size)
+		var waits []string
+		for _, one := range p.lines[wire.ClientID{1}].requests {
+			waits = append(waits, fmt.Sprint(one.req.Number))
+		}
+		if got := strings.Join(waits, " "); fits != step.fits || got != step.waits {
+			t.Errorf("number %d: got %t with %s waiting, want %t with %s", step.number, fits, got, step.fits, step.waits)
 		}
 	}
 }

@@ -1,6 +1,7 @@
 package core
 
 import (
+	"cmp"
 	"slices"
 
 	"github.com/quorate/quorate/crypto"
@@ -49,14 +50,61 @@ func newPool() pool {
 	return pool{byDigest: map[crypto.Digest]*pending{}, lines: map[wire.ClientID]*line{}}
 }
 
-// full tells whether the pool must refuse req.
+// full tells whether the pool must refuse req. Where its client's share is full, later
+// requests of that client give way to it: those that it would rather have refused,
+// for it waits for the oldest, and repeats that less often than what is new.
 func (p *pool) full(req *wire.Request, cfg *Config) bool {
-	size := req.Size()
-	if len(p.byDigest) >= poolRequestsMax || p.bytes+size > poolBytesMax {
+	if len(p.byDigest) >= poolRequestsMax || p.bytes+req.Size() > poolBytesMax {
 		return true
 	}
+	_, ok := p.yielding(req, cfg)
+	return !ok
+}
+
+// yielding returns which requests must go so that req does not exceed its client's
+// share; ok is false if that takes others than later ones that are in no batch.
+func (p *pool) yielding(req *wire.Request, cfg *Config) (yield []*pending, ok bool) {
 	l := p.lines[req.Client]
-	return l != nil && (len(l.requests) >= cfg.QueueRequestsMax || l.bytes+size > cfg.QueueBytesMax)
+	if l == nil {
+		return nil, true
+	}
+	count, bytes := len(l.requests)+1, l.bytes+req.Size()
+	for count > cfg.QueueRequestsMax || bytes > cfg.QueueBytesMax {
+		last := l.last(yield)
+		if last == nil || compareAge(req, last.req) >= 0 {
+			return nil, false
+		}
+		yield = append(yield, last)
+		count, bytes = count-1, bytes-last.req.Size()
+	}
+	return yield, true
+}
+
+// last returns the latest request of a line that is in no batch, but for those given.
+func (l *line) last(but []*pending) (last *pending) {
+	for _, one := range l.requests {
+		if !one.proposed && !slices.Contains(but, one) && (last == nil || compareAge(last.req, one.req) < 0) {
+			last = one
+		}
+	}
+	return last
+}
+
+// compareAge tells which of two requests of one client that one would have executed
+// first: negative for a. A session that a later one has replaced comes last.
+func compareAge(a, b *wire.Request) int {
+	return cmp.Or(cmp.Compare(b.Session, a.Session), cmp.Compare(a.Number, b.Number))
+}
+
+// admit takes a request that is not in the pool, for which it is not full, in place
+// of those that give way. The client keeps its turn.
+func (p *pool) admit(sealed *wire.Sealed, req *wire.Request, cfg *Config, tick uint64) (gone []*pending) {
+	gone, _ = p.yielding(req, cfg)
+	p.add(sealed, req, tick)
+	for _, one := range gone {
+		p.remove(one.digest)
+	}
+	return gone
 }
 
 // add takes a request that is not in the pool.
@@ -244,7 +292,7 @@ func (r *Replica) admit(sealed *wire.Sealed, req *wire.Request) {
 	if _, known := r.pool.byDigest[digest]; known {
 		return
 	}
-	r.pool.add(sealed, req, r.tick)
+	r.pool.admit(sealed, req, &r.cfg, r.tick)
 	if _, placed := r.placed[digest]; placed {
 		r.pool.markProposed(digest) // in a batch that was carried over, or came before
 	}

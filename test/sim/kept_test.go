@@ -202,6 +202,20 @@ func keptRuns() []kept {
 				},
 			},
 		},
+		{
+			"a full queue keeps the oldest requests of its client: others were executed before one of them for 28 seconds",
+			[]Options{
+				{
+					Seed: 60081998, Replicas: 4, Faults: 1, Clients: 3, Operations: 45, Outstanding: 4, OpsMax: 1, Restless: 1,
+					Sessions: 3, Interval: 1, Window: 2, InFlight: 1, BatchRequests: 1, BatchBytes: 1048576, QueueRequests: 2,
+					ArchiveBytes: 33554432, ClientsMax: 10000, DelayMin: 1000000, DelayMax: 8000000, FlushMax: 6000000,
+					SnapshotMax: 1000000000, Crashes: 3, AllCrash: true, Partitions: 3, Mutes: 2, OutageMax: 2000000000,
+					Replay: 0.01, Corruption: 0.05, Clogs: 5, Bursts: 1, Drift: 0.02, Ambushes: 4, Liars: 1,
+					Strategy: "mute-idle-primary", LiarLeads: true, Tick: 20000000, StatusEvery: 100000000,
+					Turbulence: 3000000000, Hasty: true, SegmentBytes: 4096,
+				},
+			},
+		},
 	}
 }
 
