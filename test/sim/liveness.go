@@ -35,6 +35,9 @@ const (
 	// quietFactor is how many messages each replica may then send to each other in
 	// the time between two of its Status messages.
 	quietFactor = 3
+	// votesAnswered is how many messages besides each may then send to one that is
+	// behind, in that time: votes on 32 numbers, two for each.
+	votesAnswered = 64
 )
 
 // ending is the end of a liveness run (after the liveness mode of TigerBeetle's
@@ -45,6 +48,7 @@ type ending struct {
 	bad    int       // replicas that are not of the quorum
 	worst  wire.View // the highest view when the turbulence ends
 	sent   int       // by the healed, since the watch began
+	behind int       // that were behind when that was begun to be counted
 	begun  bool      // all is done, and the rest has begun
 	ended  bool
 	within wire.View // how many views the quorum may take
@@ -180,9 +184,26 @@ func (w *world) watchRest() {
 	e := w.ending
 	e.steps = w.viewSteps()
 	w.after(restTime, func() {
-		e.sent = 0
+		e.sent, e.behind = 0, w.behind()
 		w.after(quietTime, w.checkQuiet)
 	})
+}
+
+// behind counts the replicas that live outside of the quorum and do not know all
+// that it has executed: they are told, as slowly as their disks and links want it.
+func (w *world) behind() int {
+	count, last := 0, wire.Seq(0)
+	for _, n := range w.nodes {
+		if n.role == roleHealed {
+			last = max(last, n.replica.Executed())
+		}
+	}
+	for _, n := range w.nodes {
+		if n.role != roleHealed && !n.dead && (n.down || n.replica.Executed() < last) {
+			count++
+		}
+	}
+	return count
 }
 
 // viewSteps counts the beginnings and ends of the quorum's view changes. (One
@@ -218,7 +239,7 @@ func (w *world) checkQuiet() {
 	e.ended = true
 	w.checked(lawLiveness)
 	n := len(w.nodes)
-	most := quietFactor * n * n * int(quietTime/w.o.StatusEvery)
+	most := (quietFactor*n*n + votesAnswered*n*e.behind) * int(quietTime/w.o.StatusEvery)
 	liar := func(n *node) bool { return n.byzantine && !n.dead } // liars have clients of their own
 	if e.sent > most && !slices.ContainsFunc(w.nodes, liar) {
 		w.breach(lawLiveness, "the quorum sends %d messages in %v with nothing to do, want at most %d", e.sent, quietTime, most)
