@@ -188,8 +188,12 @@ func TestEmbeddersHostIsUsedAndLeftAlone(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	roster, err := newRoster(c.members)
+	if err != nil {
+		t.Fatal(err)
+	}
 	theirs, err := assemble(parts{
-		key: key, gater: anything{}, door: newDoor(&roster{}, newLedger(), doorLimits{halfOpen: 10, halfOpenPerIP: 10}),
+		key: key, gater: anything{}, door: newDoor(roster, newLedger(), doorLimits{halfOpen: 10, halfOpenPerIP: 10}),
 		limits: rcmgr.InfiniteLimits, timeouts: c.timeouts,
 	})
 	if err != nil {
