@@ -146,6 +146,7 @@ func allRecords() []core.Record {
 	return []core.Record{
 		core.ViewRecord{View: 4, Active: true},
 		accepted(12, 200),
+		core.ReservationRecord{View: 4, Seq: 40},
 		core.BatchRecord{Seq: 13, Batch: wire.NullBatch()},
 		core.BatchRecord{Seq: 14, Batch: testBatch(10)},
 		core.PreparedRecord{Cert: prepared},

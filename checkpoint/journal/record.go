@@ -25,6 +25,7 @@ const (
 	tagBatch      byte = 11
 	tagEvidence   byte = 12
 	tagConflict   byte = 13
+	tagReserve    byte = 14
 )
 
 var errEmptyRecord = errors.New("journal: a record without its content")
@@ -35,6 +36,9 @@ func encodeRecord(r core.Record) ([]byte, error) {
 	case core.ViewRecord:
 		b := binary.BigEndian.AppendUint64([]byte{tagView}, uint64(r.View))
 		return appendBool(b, r.Active), nil
+	case core.ReservationRecord:
+		b := binary.BigEndian.AppendUint64([]byte{tagReserve}, uint64(r.View))
+		return binary.BigEndian.AppendUint64(b, uint64(r.Seq)), nil
 	case core.BatchRecord:
 		if r.Batch == nil {
 			return nil, errEmptyRecord
@@ -116,7 +120,7 @@ func decodeRecord(payload []byte, limits *wire.Limits) (core.Record, error) {
 		return decodeBatch(body, limits)
 	case tagConflict:
 		return decodeConflict(body, limits)
-	case tagView, tagCheckpoint, tagRejoin, tagGenesis:
+	case tagView, tagCheckpoint, tagRejoin, tagGenesis, tagReserve:
 		return decodeFixed(tag, body)
 	case tagAccepted, tagPrepared, tagCommitted, tagViewChange, tagNewView, tagStable, tagEvidence:
 		m, err := wire.Decode(body, limits)
@@ -137,6 +141,10 @@ func decodeFixed(tag byte, body []byte) (core.Record, error) {
 	case tagView:
 		active, err := parseBool(body[8])
 		return core.ViewRecord{View: wire.View(binary.BigEndian.Uint64(body)), Active: active}, err
+	case tagReserve:
+		return core.ReservationRecord{
+			View: wire.View(binary.BigEndian.Uint64(body)), Seq: wire.Seq(binary.BigEndian.Uint64(body[8:])),
+		}, nil
 	case tagCheckpoint:
 		return core.CheckpointRecord{
 			Seq: wire.Seq(binary.BigEndian.Uint64(body)), State: crypto.Digest(body[8:]),
@@ -159,6 +167,8 @@ func fixedBytes(tag byte) int {
 	switch tag {
 	case tagView:
 		return 8 + 1
+	case tagReserve:
+		return 8 + 8
 	case tagCheckpoint:
 		return 8 + crypto.DigestSize
 	case tagGenesis:

@@ -68,6 +68,9 @@ func TestFixedRecordsHaveTheDocumentedBytes(t *testing.T) {
 		"\x09\x01\x00\x00\x00\x00\x00\x00\x00\x00\x07\x00\x00\x00\x00\x00\x00\x00\x08": core.RejoinRecord{
 			Open: true, Until: 7, View: 8,
 		},
+		"\x0e\x00\x00\x00\x00\x00\x00\x00\x09\x00\x00\x00\x00\x00\x00\x01\x03": core.ReservationRecord{
+			View: 9, Seq: 259,
+		},
 	} {
 		got, err := encodeRecord(r)
 		if err != nil || string(got) != want {

@@ -25,6 +25,8 @@ const (
 // peer is what the replica remembers of another one.
 type peer struct {
 	executed wire.Seq // as it last claimed
+	view     wire.View
+	abstains wire.Seq // the first number at which it says that it abstains in view, or 0
 	heard    uint64   // the tick of its last status, 0 before the first
 	answered answered
 	disputed wire.Seq // the next number whose certificate it gets while its state is another one
@@ -69,6 +71,7 @@ func (r *Replica) sendStatus(to wire.ReplicaID, fx *Effects) {
 			HavePrePrepare: s.proposal != nil && s.proposal.Batch != nil,
 			HavePrepared:   s.promised,
 			HaveCommitted:  s.committed != nil,
+			Abstains:       r.abstaining(s),
 		})
 	}
 	fx.Send = append(fx.Send, Send{To: to, Message: st})
@@ -82,6 +85,7 @@ func (r *Replica) onStatus(st *wire.Status, fx *Effects) {
 	}
 	p := &r.peers[st.Sender]
 	p.executed, p.heard = st.Executed, r.tick
+	p.hearAbstaining(st)
 	r.hearStatus(st, fx)
 	if st.Sender == r.primary() && st.View == r.view && st.Active && r.active {
 		r.change.heard = r.tick

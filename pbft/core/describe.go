@@ -11,6 +11,8 @@ func Describe(o Observation) string {
 		return fmt.Sprintf("MISBEHAVIOUR peer=%d kind=%q view=%d seq=%d", o.Evidence.Culprit, o.Evidence.Proof, o.View, o.Seq)
 	case Accepted:
 		return fmt.Sprintf("accepts v%d n%d %s requests %d", o.View, o.Seq, o.Digest.Short(), o.Requests)
+	case Abstained:
+		return fmt.Sprintf("abstains v%d n%d", o.View, o.Seq)
 	case BecamePrepared:
 		return fmt.Sprintf("prepared v%d n%d %s", o.View, o.Seq, o.Digest.Short())
 	case BecameCommitted:

@@ -1,6 +1,8 @@
 package core
 
 import (
+	"slices"
+
 	"github.com/quorate/quorate/crypto"
 	"github.com/quorate/quorate/pbft/wire"
 )
@@ -12,7 +14,9 @@ const Everyone wire.ReplicaID = 1<<32 - 1
 // caller owns it, carries it out and calls Reset.
 //
 // The contract: Persist must be durable before any Send of the same or a later
-// step leaves the process. The other effects wait for nothing.
+// step leaves the process; but a Send that is Early waits for the
+// ReservationRecords among them only, and records of which MustFlush says that they
+// may be lost hold up nothing. The other effects wait for nothing.
 type Effects struct {
 	Persist []Record
 	Send    []Send
@@ -32,6 +36,43 @@ func (fx *Effects) Reset() {
 	}
 }
 
+// MustFlush tells whether a record of fx must become durable by itself. A commit
+// certificate may be lost, for the protocol makes it again; so may what the replica
+// accepts, while its own votes are early. Both become durable with what comes next.
+func (fx *Effects) MustFlush() bool {
+	for _, rec := range fx.Persist {
+		switch rec.(type) { //nolint:gochecksumtype // the others must
+		case CommittedRecord:
+		case AcceptedRecord:
+			if slices.ContainsFunc(fx.Send, lateVote) {
+				return true
+			}
+		default:
+			return true
+		}
+	}
+	return false
+}
+
+// lateVote tells whether s is a vote that the replica's record must precede.
+func lateVote(s Send) bool {
+	switch s.Message.(type) { //nolint:gochecksumtype // the others are no such votes
+	case *wire.PrePrepare, *wire.Prepare:
+		return !s.Early
+	default:
+		return false
+	}
+}
+
+// Reserves tells whether a record of fx is a reservation, which no early Send of the
+// same or a later step may precede.
+func (fx *Effects) Reserves() bool {
+	return slices.ContainsFunc(fx.Persist, func(rec Record) bool {
+		_, ok := rec.(ReservationRecord)
+		return ok
+	})
+}
+
 // Send asks to send one message to one replica, or to Everyone. Exactly one of
 // Message and Sealed is set: Message is the replica's own and wants its
 // signatures (wire.Seal); Sealed is relayed as it is.
@@ -39,6 +80,9 @@ type Send struct {
 	To      wire.ReplicaID
 	Message wire.Message
 	Sealed  *wire.Sealed
+	// Early says that it may leave before the records of its step are durable:
+	// only the reservations of its own step and of those before must be.
+	Early bool
 }
 
 // Execution hands over one committed batch. The driver executes the orders with

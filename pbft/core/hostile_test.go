@@ -255,7 +255,7 @@ func (s *swarm) anyStatus(from wire.ReplicaID, view wire.View, seq wire.Seq) *wi
 	for at := seq; s.rng.IntN(3) > 0 && at < wire.NumberMax; {
 		at++
 		st.Slots = append(st.Slots, wire.SlotStatus{
-			Seq: at, HavePrePrepare: perhaps(), HavePrepared: perhaps(), HaveCommitted: perhaps(),
+			Seq: at, HavePrePrepare: perhaps(), HavePrepared: perhaps(), HaveCommitted: perhaps(), Abstains: perhaps(),
 		})
 	}
 	return st

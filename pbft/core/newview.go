@@ -228,7 +228,8 @@ func (r *Replica) enter(c *candidate, stable *wire.CheckpointCert, fx *Effects) 
 	fx.persist(NewViewRecord{nv})
 	fx.persist(ViewRecord{View: nv.View, Active: true})
 	fx.observe(EnteredView{nv.View, nv.Sender, nv.Stable, len(nv.Choices)})
-	r.next = max(r.low, nv.Stable+wire.Seq(len(nv.Choices))) + 1
+	r.next = max(r.low, r.carried()) + 1
+	r.reserve(r.next-1, fx)
 	if stable.Seq > r.low {
 		r.learn(stable, fx)
 	}

@@ -33,6 +33,13 @@ type Accepted struct {
 	Requests int
 }
 
+// Abstained says that the replica does not vote on a pre-prepare, because it may
+// have voted on another before it restarted.
+type Abstained struct {
+	View wire.View
+	Seq  wire.Seq
+}
+
 // BecamePrepared says that a batch has its prepared certificate.
 type BecamePrepared struct {
 	View   wire.View
@@ -98,6 +105,7 @@ type Contradicted struct {
 func (Refused) isObservation()         {}
 func (Misbehaved) isObservation()      {}
 func (Accepted) isObservation()        {}
+func (Abstained) isObservation()       {}
 func (BecamePrepared) isObservation()  {}
 func (BecameCommitted) isObservation() {}
 func (LeftView) isObservation()        {}

@@ -27,7 +27,7 @@ func (r *Replica) propose(fx *Effects) {
 		r.place(pp)
 		r.next++
 		fx.persist(AcceptedRecord{pp})
-		r.say(pp, fx)
+		r.vote(pp.Seq, pp, fx)
 	}
 }
 
@@ -38,7 +38,7 @@ func (r *Replica) propose(fx *Effects) {
 func (r *Replica) mayPropose() bool {
 	return r.active && r.primary() == r.id && r.rejoin == nil && r.transfer == nil && !r.wrong &&
 		r.executed >= r.change.chosen && r.change.bodiesMissing == 0 &&
-		r.next <= r.high() && r.next > r.executed && int(r.next-1-r.executed) < r.cfg.InFlight //nolint:gosec // < Window
+		!r.abstains(r.next) && r.next <= r.high() && r.next > r.executed && int(r.next-1-r.executed) < r.cfg.InFlight //nolint:gosec // < Window
 }
 
 // votable tells whether votes for (view, seq) concern this replica now. Early
@@ -164,10 +164,14 @@ func (r *Replica) place(pp *wire.PrePrepare) {
 }
 
 // accept votes for the proposal of s, once its batch is there: a backup sends
-// Prepare, durably.
+// Prepare, durably or reserved.
 func (r *Replica) accept(s *slot, fx *Effects) {
 	pp := s.proposal
-	if pp.Batch == nil || s.voted {
+	switch {
+	case pp.Batch == nil || s.voted:
+		return
+	case r.abstains(s.seq):
+		r.abstain(s, fx)
 		return
 	}
 	s.voted = true
@@ -176,7 +180,8 @@ func (r *Replica) accept(s *slot, fx *Effects) {
 	fx.persist(AcceptedRecord{pp})
 	fx.observe(Accepted{pp.View, pp.Seq, pp.Digest, len(pp.Batch.Requests)})
 	if r.primary() != r.id {
-		r.say(&wire.Prepare{Vote: wire.Vote{View: pp.View, Seq: pp.Seq, Digest: pp.Digest, Sender: r.id}}, fx)
+		vote := wire.Vote{View: pp.View, Seq: pp.Seq, Digest: pp.Digest, Sender: r.id}
+		r.vote(pp.Seq, &wire.Prepare{Vote: vote}, fx)
 	}
 	r.progress(s, fx)
 }
@@ -239,6 +244,7 @@ func (r *Replica) maybePrepared(s *slot, fx *Effects) {
 		Prepares: s.prepares.signers(pp.Digest, r.q.Strong()-1),
 	}
 	fx.persist(PreparedRecord{*s.prepared})
+	r.reserve(pp.Seq, fx)
 	fx.observe(BecamePrepared{pp.View, pp.Seq, pp.Digest})
 	r.say(&wire.Commit{Vote: wire.Vote{View: pp.View, Seq: pp.Seq, Digest: pp.Digest, Sender: r.id}}, fx)
 }

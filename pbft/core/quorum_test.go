@@ -95,6 +95,7 @@ func TestEveryObservationHasItsWords(t *testing.T) {
 		Refused{Kind: wire.KindCommit, From: 1, Why: "so"},
 		Misbehaved{View: 1, Seq: 2, Evidence: evidence},
 		Accepted{},
+		Abstained{},
 		BecamePrepared{},
 		BecameCommitted{},
 		LeftView{},

@@ -18,8 +18,16 @@ type ViewRecord struct {
 }
 
 // AcceptedRecord is a pre-prepare that the replica sent, or accepted and is to
-// send a Prepare for, with its batch.
+// send a Prepare for, with its batch. Up to a number that is reserved it may be lost:
+// the replica then abstains.
 type AcceptedRecord struct{ PrePrepare *wire.PrePrepare }
+
+// ReservationRecord says that the replica may have voted in View up to Seq without a
+// record of it.
+type ReservationRecord struct {
+	View wire.View
+	Seq  wire.Seq
+}
 
 // BatchRecord is a batch that the replica holds and has not voted for: one that
 // came with its commit certificate.
@@ -69,18 +77,19 @@ type EvidenceRecord struct{ Evidence *wire.Evidence }
 // be lost.
 type ConflictRecord struct{ Own, Other wire.CommitCert }
 
-func (ViewRecord) isRecord()       {}
-func (AcceptedRecord) isRecord()   {}
-func (BatchRecord) isRecord()      {}
-func (PreparedRecord) isRecord()   {}
-func (CommittedRecord) isRecord()  {}
-func (ViewChangeRecord) isRecord() {}
-func (NewViewRecord) isRecord()    {}
-func (CheckpointRecord) isRecord() {}
-func (StableRecord) isRecord()     {}
-func (RejoinRecord) isRecord()     {}
-func (EvidenceRecord) isRecord()   {}
-func (ConflictRecord) isRecord()   {}
+func (ViewRecord) isRecord()        {}
+func (AcceptedRecord) isRecord()    {}
+func (ReservationRecord) isRecord() {}
+func (BatchRecord) isRecord()       {}
+func (PreparedRecord) isRecord()    {}
+func (CommittedRecord) isRecord()   {}
+func (ViewChangeRecord) isRecord()  {}
+func (NewViewRecord) isRecord()     {}
+func (CheckpointRecord) isRecord()  {}
+func (StableRecord) isRecord()      {}
+func (RejoinRecord) isRecord()      {}
+func (EvidenceRecord) isRecord()    {}
+func (ConflictRecord) isRecord()    {}
 
 // Archived returns what of a record proves something to others later: messages of
 // the past, and those to keep for good. The replica's own view changes and new
@@ -106,7 +115,7 @@ func Archived(r Record) (past, kept []wire.Message) {
 		kept = []wire.Message{r.Evidence}
 	case ConflictRecord:
 		kept = []wire.Message{&wire.CommitProof{Cert: r.Own}, &wire.CommitProof{Cert: r.Other}}
-	case ViewRecord, AcceptedRecord, BatchRecord, PreparedRecord, CheckpointRecord, RejoinRecord:
+	case ViewRecord, AcceptedRecord, ReservationRecord, BatchRecord, PreparedRecord, CheckpointRecord, RejoinRecord:
 	}
 	return past, kept
 }

@@ -15,7 +15,8 @@ import (
 //
 //	(I1) view never decreases; in one view, active becomes true at most once.
 //	(I2) low ≤ every slot's number; slots at or below low are archived.
-//	(I3) everything sent is in a record first: Persist precedes Send.
+//	(I3) everything sent is in a record first: Persist precedes Send. It is
+//	     durable first, or reserved.
 //	(I4) in one view, one digest is accepted per number, and prepared at most once.
 //	(I5) executed numbers are consecutive, each with a commit certificate.
 type Replica struct {
@@ -32,6 +33,10 @@ type Replica struct {
 	slots  slotList
 	next   wire.Seq                   // the primary's next number
 	placed map[crypto.Digest]wire.Seq // requests that are in the order of this view, above executed
+
+	reserved wire.Seq // what it has voted in this view, unless its record is durable, is up to here
+	unsure   wire.Seq // up to here it may have voted in this view, before it restarted
+	told     bool     // that it abstains, at once; from then on it says so regularly
 
 	low         wire.Seq // h, the last stable checkpoint
 	stable      wire.CheckpointCert

@@ -15,6 +15,10 @@ func (r *Replica) restore(rec Record) {
 		r.restoreView(rec)
 	case AcceptedRecord:
 		r.restoreAccepted(rec.PrePrepare)
+	case ReservationRecord:
+		if rec.View == r.view && r.active {
+			r.reserved = max(r.reserved, rec.Seq)
+		}
 	case BatchRecord:
 		if rec.Seq > r.low {
 			r.slot(rec.Seq).keep(rec.Batch.Digest(), rec.Batch)
@@ -65,7 +69,7 @@ func (r *Replica) restoreView(rec ViewRecord) {
 		if !isZero(kept.Signature) {
 			r.change.entered = wire.Reseal(kept)
 		}
-		r.next = max(r.low, kept.Stable+wire.Seq(len(kept.Choices))) + 1
+		r.next = max(r.low, r.carried()) + 1
 		r.adoptChoices()
 	}
 }
@@ -124,6 +128,7 @@ func (r *Replica) restorePrepared(cert wire.PreparedCert) {
 // checkpoint, for it may have been lost.
 func (r *Replica) settleRestored() {
 	if r.active {
+		r.unsure = r.reserved
 		r.change.own = nil
 		r.countMissing()
 	} else {
@@ -152,10 +157,12 @@ func (r *Replica) onStart(ev Start, fx *Effects) {
 			r.say(&wire.Checkpoint{Seq: seq, State: r.snapshots[seq], Sender: r.id}, fx)
 		}
 	}
-	if r.active {
+	switch {
+	case r.abdicate(fx):
+	case r.active:
 		r.resumeVotes(fx)
 		r.adopt(fx)
-	} else {
+	default:
 		r.resumeChange(fx)
 	}
 	r.repeatProofs(fx)
@@ -212,6 +219,9 @@ func (r *Replica) Base() []Record {
 	}
 	base = append(base, r.change.base()...)
 	base = append(base, ViewRecord{r.view, r.active})
+	if r.reserved > 0 {
+		base = append(base, ReservationRecord{r.view, r.reserved})
+	}
 	if r.change.own != nil {
 		base = append(base, ViewChangeRecord{r.change.own})
 	}

@@ -57,6 +57,10 @@ func (r *Replica) watch(fx *Effects) {
 	if !r.inCompany() {
 		return // alone it could not change the view, and would only cease to vote in this one
 	}
+	if r.deserted() {
+		r.leave(r.view+1, "so many abstain that no quorum votes", fx)
+		return
+	}
 	since, what, waits := r.oldest()
 	switch {
 	case waits && r.tick-max(since, c.since, c.full) >= r.patience(r.cfg.RequestTicks):

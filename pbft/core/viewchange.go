@@ -102,6 +102,7 @@ func (r *Replica) goTo(view wire.View, active bool) {
 	c.bodiesMissing, c.chosen = 0, 0
 	c.since, c.heard, c.patient = r.tick, r.tick, r.tick
 	c.quorum, c.worked = 0, false
+	r.reserved, r.unsure = 0, 0
 	c.jitter = r.rng.below(uint64(max(1, r.cfg.RequestTicks/8))) //nolint:gosec // Validate: positive
 	for _, s := range r.slots {
 		s.forgetView()
@@ -138,6 +139,7 @@ func (r *Replica) onViewChange(sealed *wire.Sealed, vc *wire.ViewChange, fx *Eff
 	}
 	r.countAsking()
 	r.join(fx)
+	r.follow(fx)
 	r.maybeNewView(fx)
 	r.maybeEnter(fx)
 	if vc.View == r.view && !r.active {

@@ -3,12 +3,15 @@ package node
 // Stage settle is sequential: one goroutine owns the Journal. It takes every turn
 // that waits, appends their records, flushes once for all of them (group commit),
 // and only then signs their messages, once each, and hands them to the transport
-// (D1). Own messages to everyone go back to step like any peer's.
+// (D1). Votes that a durable reservation covers are early: they leave before the
+// flush, but not before their records are appended. Own messages to everyone go back
+// to step like any peer's.
 
 import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/quorate/quorate/pbft/core"
@@ -44,7 +47,7 @@ func (n *Node) settle(ctx context.Context) error {
 			return fmt.Errorf("%w: %w", ErrJournal, err)
 		}
 		for _, t := range turns {
-			n.sendAll(t.fx.Send)
+			n.sendAll(t.fx.Send, false)
 			n.archiver.put(t.fx.Persist)
 			t.reset()
 			n.free <- t // has room for all turns
@@ -53,23 +56,20 @@ func (n *Node) settle(ctx context.Context) error {
 	}
 }
 
-// persist makes the records of turns durable. A commit certificate may be lost,
-// for the protocol makes it again: alone it waits for the next flush.
+// persist makes the records of turns durable, and sends what is early in between.
+// What may be lost waits for the next flush. A reservation must be durable before
+// what it covers: while one of turns is not, nothing of them is early.
 func (n *Node) persist(turns []*turn) error {
-	dirty := false
+	dirty, err := n.append(turns)
+	if err != nil {
+		return err
+	}
+	reserves := slices.ContainsFunc(turns, func(t *turn) bool { return t.fx.Reserves() })
 	for _, t := range turns {
-		if len(t.fx.Persist) > 0 {
-			if err := n.cfg.Journal.Append(t.fx.Persist); err != nil {
-				return fmt.Errorf("append %d records: %w", len(t.fx.Persist), err)
-			}
-			dirty = dirty || mustFlush(t.fx.Persist)
+		if reserves {
+			t.wait()
 		}
-		if t.rebase {
-			if err := n.rebase(t.base); err != nil {
-				return err
-			}
-			dirty = false
-		}
+		n.sendAll(t.fx.Send, true)
 	}
 	if dirty {
 		if err := n.cfg.Journal.Flush(); err != nil {
@@ -78,6 +78,26 @@ func (n *Node) persist(turns []*turn) error {
 	}
 	n.journalBytes.Store(n.cfg.Journal.Size())
 	return nil
+}
+
+// append hands the records of turns to the journal, and tells whether they must be
+// flushed.
+func (n *Node) append(turns []*turn) (dirty bool, err error) {
+	for _, t := range turns {
+		if len(t.fx.Persist) > 0 {
+			if err := n.cfg.Journal.Append(t.fx.Persist); err != nil {
+				return false, fmt.Errorf("append %d records: %w", len(t.fx.Persist), err)
+			}
+			dirty = dirty || t.fx.MustFlush()
+		}
+		if t.rebase {
+			if err := n.rebase(t.base); err != nil {
+				return false, err
+			}
+			dirty = false
+		}
+	}
+	return dirty, nil
 }
 
 // rebase starts the journal anew. If the base alone is long, the journal may
@@ -90,20 +110,14 @@ func (n *Node) rebase(base []core.Record) error {
 	return nil
 }
 
-func mustFlush(records []core.Record) bool {
-	for _, r := range records {
-		if _, ok := r.(core.CommittedRecord); !ok {
-			return true
-		}
-	}
-	return false
-}
-
-// sendAll signs and sends what a turn wants sent.
-func (n *Node) sendAll(sends []core.Send) {
+// sendAll signs and sends what a turn wants sent, early or not.
+func (n *Node) sendAll(sends []core.Send, early bool) {
 	var back []core.Event
 	for i := range sends {
 		s := &sends[i]
+		if s.Early != early {
+			continue
+		}
 		sealed := s.Sealed
 		if sealed == nil {
 			sealed = wire.Seal(n.cfg.Signer, n.cfg.Domain, s.Message)

@@ -59,6 +59,13 @@ func (t *turn) reset() {
 	t.events, t.rebase, t.base = 0, false, nil
 }
 
+// wait makes nothing of t early.
+func (t *turn) wait() {
+	for i := range t.fx.Send {
+		t.fx.Send[i].Early = false
+	}
+}
+
 // stepper is the state of the step goroutine.
 type stepper struct {
 	n      *Node

@@ -61,7 +61,7 @@ func (w *watcher) take() (waiting []core.Observation, lost int) {
 
 func ofOneMessage(o core.Observation) bool {
 	switch o.(type) {
-	case core.Refused, core.Accepted, core.BecamePrepared, core.BecameCommitted:
+	case core.Refused, core.Accepted, core.Abstained, core.BecamePrepared, core.BecameCommitted:
 		return true
 	case core.Misbehaved, core.LeftView, core.EnteredView, core.BecameStable, core.Diverged, core.FellBehind,
 		core.CaughtUp, core.Rejoined, core.Contradicted:
@@ -104,6 +104,8 @@ func (n *Node) logObservation(o core.Observation) {
 		n.logMisbehaved(o)
 	case core.Accepted:
 		n.log.Debugf("accepted view=%d seq=%d digest=%s requests=%d", o.View, o.Seq, o.Digest.Short(), o.Requests)
+	case core.Abstained:
+		n.log.Debugf("abstains view=%d seq=%d", o.View, o.Seq)
 	case core.BecamePrepared:
 		n.log.Debugf("prepared view=%d seq=%d digest=%s", o.View, o.Seq, o.Digest.Short())
 	case core.BecameCommitted:

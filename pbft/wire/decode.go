@@ -314,7 +314,9 @@ func (r *reader) status() Message {
 	}
 	above := m.Executed
 	for i := range m.Slots {
-		s := SlotStatus{Seq: r.seq(), HavePrePrepare: r.flag(), HavePrepared: r.flag(), HaveCommitted: r.flag()}
+		s := SlotStatus{
+			Seq: r.seq(), HavePrePrepare: r.flag(), HavePrepared: r.flag(), HaveCommitted: r.flag(), Abstains: r.flag(),
+		}
 		if r.err == nil && s.Seq <= above {
 			r.fail("slot %d follows %d, want ascending order above the last executed", s.Seq, above)
 		}

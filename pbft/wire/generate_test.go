@@ -158,7 +158,7 @@ func (d draw) status() *wire.Status {
 		seq = d.seq(seq)
 		m.Slots = append(m.Slots, wire.SlotStatus{
 			Seq: seq, HavePrePrepare: d.flag("pre-prepare"),
-			HavePrepared: d.flag("prepared"), HaveCommitted: d.flag("committed"),
+			HavePrepared: d.flag("prepared"), HaveCommitted: d.flag("committed"), Abstains: d.flag("abstains"),
 		})
 	}
 	m.ViewChanges = d.ids()

@@ -221,6 +221,7 @@ type SlotStatus struct {
 	HavePrePrepare bool // holds the pre-prepare and its batch in View
 	HavePrepared   bool
 	HaveCommitted  bool
+	Abstains       bool // does not vote there in View: it may have, before it restarted
 }
 
 // Status tells where its sender stands, so that others send what it lacks. An

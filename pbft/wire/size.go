@@ -13,7 +13,7 @@ const (
 	preparedCertFixedBytes   = commitCertFixedBytes + signatureBytes
 	choiceBytes              = 8 + crypto.DigestSize + signatureBytes
 	refBytes                 = 4 + crypto.DigestSize
-	slotBytes                = 8 + 3
+	slotBytes                = 8 + 4
 	viewChangeFixedBytes     = 8 + checkpointCertFixedBytes + countBytes + 4 + signatureBytes
 	newViewFixedBytes        = 8 + countBytes + 8 + crypto.DigestSize + countBytes + 4 + signatureBytes
 	replyFixedBytes          = 8 + 8 + len(ClientID{}) + 8 + 8 + 1 + countBytes + 4 + 4 + countBytes + 4 + signatureBytes

@@ -182,6 +182,8 @@ func (n *names) record(rec core.Record) string {
 	case core.AcceptedRecord:
 		pp := rec.PrePrepare
 		return fmt.Sprintf("accepted v%d n%d %s", pp.View, pp.Seq, n.digest(pp.Digest))
+	case core.ReservationRecord:
+		return fmt.Sprintf("reserved v%d until n%d", rec.View, rec.Seq)
 	case core.BatchRecord:
 		return fmt.Sprintf("batch n%d %s", rec.Seq, n.batch(rec.Batch))
 	case core.PreparedRecord:

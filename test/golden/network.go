@@ -226,7 +226,7 @@ func (w *World) doFault(c call) (known bool, err error) {
 			r.step()
 		},
 		"own":     (*replica).hearItself,
-		"rebase":  func(r *replica) { r.journal, r.unflushed = r.core.Base(), nil },
+		"rebase":  (*replica).rebase,
 		"corrupt": func(r *replica) { r.app.corrupt, r.rotten = true, true },
 		"clock":   func(r *replica) { r.skew = wire.Time(c.count("ms", 0)) * 1e6 },
 		"isolate": func(r *replica) { n.separate(int(r.id)+1, []wire.ReplicaID{r.id}) },

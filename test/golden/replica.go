@@ -22,7 +22,9 @@ type replica struct {
 	journal   []core.Record // durable
 	unflushed []core.Record
 	held      []core.Send // waits for the flush
-	lazy      bool        // flushes by command
+	lazy      bool        // flushes by command, and votes early
+	dirty     bool        // a flush is due
+	reserves  bool        // a reservation is not durable
 	lost      bool
 
 	app    *state
@@ -105,7 +107,7 @@ func (s *state) forget(last int) {
 func (r *replica) crash(keep int) {
 	r.journal = append(r.journal, r.unflushed[:min(keep, len(r.unflushed))]...)
 	r.unflushed, r.held, r.own, r.taking, r.target = nil, nil, nil, nil, nil
-	r.up, r.later = false, false
+	r.up, r.later, r.dirty, r.reserves = false, false, false, false
 }
 
 // lose empties the disk.
@@ -195,20 +197,47 @@ func (r *replica) carryOut(fx *core.Effects) {
 			w.emit(r.name(), "▪ "+w.names.record(rec))
 		}
 	}
-	r.unflushed = append(r.unflushed, fx.Persist...)
-	r.held = append(r.held, fx.Send...)
+	r.keep(fx)
 	if !r.lazy {
 		r.flush()
 	}
 }
 
-// flush makes the records durable and lets go what waited for them.
+// keep appends the records of fx, lets go what waits for no flush, and holds the rest.
+func (r *replica) keep(fx *core.Effects) {
+	r.unflushed = append(r.unflushed, fx.Persist...)
+	r.dirty = r.dirty || fx.MustFlush() || !r.lazy
+	r.reserves = r.reserves || fx.Reserves()
+	early := func(s core.Send) bool { return r.lazy && s.Early && !r.reserves }
+	for _, s := range fx.Send {
+		if !early(s) {
+			r.held = append(r.held, s)
+		}
+	}
+	before := len(r.own)
+	r.let(slices.DeleteFunc(fx.Send, func(s core.Send) bool { return !early(s) }))
+	r.later = r.later || r.w.byHand && len(r.own) > before // as a flush by hand: by command
+}
+
+// rebase makes the journal begin anew, durably.
+func (r *replica) rebase() {
+	r.journal, r.unflushed, r.dirty, r.reserves = r.core.Base(), nil, false, false
+}
+
+// flush makes the records durable, if any must be, and lets go what waited for them.
 func (r *replica) flush() {
-	r.journal = append(r.journal, r.unflushed...)
-	r.unflushed = nil
+	if r.dirty {
+		r.journal = append(r.journal, r.unflushed...)
+		r.unflushed, r.dirty, r.reserves = nil, false, false
+	}
 	held := r.held
 	r.held = nil
-	for _, s := range held {
+	r.let(held)
+}
+
+// let signs and sends.
+func (r *replica) let(sends []core.Send) {
+	for _, s := range sends {
 		sealed := s.Sealed
 		if sealed == nil {
 			sealed = wire.Seal(r.signer, r.w.domain, s.Message)

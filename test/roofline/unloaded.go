@@ -9,10 +9,10 @@ type Unloaded struct {
 }
 
 // unloaded follows one operation of a valid shape: the request, three phases, and
-// the reply. It waits for the flush of the primary before the pre-prepare, and
-// for those of a backup before its prepare and before its commit.
+// the reply. It waits for one flush, that of a backup before its commit: pre-prepare
+// and prepare leave before theirs where their number is reserved.
 func unloaded(s Shape, c Costs, b Base) Unloaded {
-	const hops, flushes = 5, 3
+	const hops, flushes = 5, 1
 	q, weak := s.quorum(), float64(s.Faults+1)
 	votes := 1 + max(0, q-2) + (q - 1) // at a backup: the pre-prepare, prepares, commits
 	u := Unloaded{Terms: []Term{

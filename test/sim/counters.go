@@ -24,6 +24,11 @@ type Counters struct {
 	// those that kept a part of a flush, LostSnapshots those that lost one that
 	// was being written, and HalfRebases those in the middle of a rebase.
 	Crashes, Unsent, Torn, LostSnapshots, HalfRebases int
+	// EarlyLost counts crashes that lost the record of a vote that had left, Abstained
+	// the proposals on which a replica did not vote because of such a crash, Abdicated
+	// the views that a primary left because of one, and Deserted those that were left
+	// because too many abstained.
+	EarlyLost, Abstained, Abdicated, Deserted int
 	// HalfSent counts crashes among the messages of one flush, Unanswered those
 	// between an execution and its answers, HalfStable those between the effects
 	// of a stable checkpoint.
@@ -88,6 +93,14 @@ func (c *Counters) observe(obs core.Observation) {
 	switch obs := obs.(type) {
 	case core.LeftView:
 		c.LeftViews++
+		switch obs.Why {
+		case "it leads it, and may have proposed what it has forgotten":
+			c.Abdicated++
+		case "so many abstain that no quorum votes":
+			c.Deserted++
+		}
+	case core.Abstained:
+		c.Abstained++
 	case core.EnteredView:
 		c.EnteredViews++
 		if obs.Carried > 0 {

@@ -216,6 +216,25 @@ func keptRuns() []kept {
 				},
 			},
 		},
+		{
+			"a quorum at rest may answer one that is behind (of the simulator itself)",
+			[]Options{
+				{
+					Seed: 70079620, Replicas: 4, Faults: 1, Clients: 3, Operations: 18, Outstanding: 2, OpsMax: 1, Restless: 1,
+					Reads: 0.3, ValueBytes: 2000, Interval: 20, Window: 40, InFlight: 4, BatchRequests: 8, BatchBytes: 1048576,
+					QueueRequests: 256, ArchiveBytes: 33554432, ClientsMax: 10000, Loss: 0.3, DelayMin: 1000000, DelayMax: 14000000,
+					FlushMax: 7000000, SnapshotMax: 35000000, Crashes: 2, Mutes: 3, OutageMax: 5000000000, Clogs: 1, Cuts: 5,
+					Bursts: 6, Ambushes: 5, Tick: 50000000, StatusEvery: 200000000, Liveness: true, Turbulence: 6000000000,
+					RealStorage: true, SegmentBytes: 4096,
+				},
+				{
+					Seed: 70198394, Replicas: 4, Faults: 1, Clients: 3, Operations: 22, Outstanding: 3, OpsMax: 1, Interval: 20,
+					Window: 40, InFlight: 8, BatchRequests: 8, BatchBytes: 16384, QueueRequests: 256, ArchiveBytes: 1, ClientsMax: 2, Loss: 0.3, Duplication: 0.1, DelayMin: 1000000, DelayMax: 68000000, FlushMax: 7000000, SnapshotMax: 58000000,
+					Snipes: 6, Mutes: 1, OutageMax: 1000000000, FullDisks: 3, Ambushes: 5, Tick: 50000000, StatusEvery: 200000000,
+					Liveness: true, Turbulence: 5000000000, SegmentBytes: 16384,
+				},
+			},
+		},
 	}
 }
 

@@ -41,6 +41,8 @@ func (m Marks) observe(obs core.Observation) {
 		}
 	case core.Contradicted:
 		m["two commit certificates contradict each other"]++
+	case core.Abstained:
+		m["a replica abstained"]++
 	case core.Accepted, core.BecamePrepared, core.BecameCommitted, core.BecameStable:
 	}
 }

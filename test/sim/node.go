@@ -49,27 +49,32 @@ type node struct {
 	losses  int // of all data, ever
 
 	// The process.
-	replica *core.Replica
-	bounds  core.Sizes // that it promises to keep
-	applier *driver.Applier
-	held    []core.Send // waiting for the flush
-	free    []core.Send // memory for it
-	unsent  bool        // the process ended with something held
-	flushes bool
-	onFlush func()             // what the agenda does for a flush in this life
-	doom    doom               // where it is going to crash
-	sends   int                // how much it sends before doomSend
-	reports []core.Snapshotted // durable snapshots that the core was not told of
-	fetches *fetching
-	paused  bool
-	backlog []func() // what waits for the end of the pause
-	hoards  bool     // ticks are kept back
-	hoarded int
-	failing bool   // the next flush fails
-	dead    bool   // it never starts again
-	full    bool   // the disk is
-	backup  ledger // a copy of the journal, and of the state
-	saved   store
+	replica  *core.Replica
+	bounds   core.Sizes // that it promises to keep
+	applier  *driver.Applier
+	held     []core.Send // waiting for the flush
+	free     []core.Send // memory for it
+	early    []core.Send // leaves before it
+	dirty    bool        // a flush is due
+	reserves bool        // a reservation is not durable
+	appended int         // records since the last flush
+	risked   int         // those of them that votes have left before
+	unsent   bool        // the process ended with something held
+	flushes  bool
+	onFlush  func()             // what the agenda does for a flush in this life
+	doom     doom               // where it is going to crash
+	sends    int                // how much it sends before doomSend
+	reports  []core.Snapshotted // durable snapshots that the core was not told of
+	fetches  *fetching
+	paused   bool
+	backlog  []func() // what waits for the end of the pause
+	hoards   bool     // ticks are kept back
+	hoarded  int
+	failing  bool   // the next flush fails
+	dead     bool   // it never starts again
+	full     bool   // the disk is
+	backup   ledger // a copy of the journal, and of the state
+	saved    store
 
 	prepared, committed wire.Seq // the highest, ever
 	message             uint64   // what it takes in, for Options.Steps
@@ -142,6 +147,10 @@ func (n *node) boot() bool {
 	if !n.check("open the journal", err) {
 		return false
 	}
+	if found.kept < n.risked {
+		n.w.counters.EarlyLost++
+	}
+	n.durable()
 	if n.unsent && found.kept == found.open {
 		n.w.counters.Unsent++
 	}
@@ -332,7 +341,9 @@ func (n *node) step(ev core.Event) {
 	if !n.stored("append", n.journal.Append(n.fx.Persist)) {
 		return
 	}
-	n.held = append(n.held, n.fx.Send...)
+	if n.sort(); n.down {
+		return
+	}
 	n.w.oracle.observe(n, n.fx.Observe)
 	if n.execute(n.fx.Execute); n.down {
 		return
@@ -375,80 +386,11 @@ func (n *node) rebase() bool {
 		return false
 	}
 	if n.stored("rebase", err) {
+		n.durable()
 		n.w.did(n, Step{Do: StepRebase})
 		return true
 	}
 	return false
-}
-
-// scheduleFlush makes what is appended durable, and sends what waits for that.
-func (n *node) scheduleFlush() {
-	if n.flushes || len(n.held) == 0 && len(n.fx.Persist) == 0 {
-		return
-	}
-	n.flushes = true
-	n.w.after(n.w.between(time.Microsecond, n.flushMax()), n.onFlush)
-}
-
-func (n *node) flush() {
-	if n.paused {
-		n.surely(n.onFlush)
-		return
-	}
-	n.flushes = false
-	if n.failing { // who cannot keep its word must stop
-		n.failFlush()
-		return
-	}
-	if n.doom == doomFlush && n.w.rng.IntN(2) == 0 {
-		n.crashFor(2 * time.Second)
-		return
-	}
-	if !n.stored("flush", n.journal.Flush()) {
-		return
-	}
-	if n.doom == doomFlush && len(n.held) > 0 {
-		n.crashFor(2 * time.Second)
-		return
-	}
-	n.w.did(n, Step{Do: StepFlush})
-	n.release()
-}
-
-// release sends what waited for the flush.
-func (n *node) release() {
-	held := n.held
-	n.held, n.free = n.free[:0], nil
-	defer func() {
-		clear(held)
-		n.free = held[:0]
-	}()
-	for _, s := range held {
-		if n.down {
-			return
-		}
-		sealed := s.Sealed
-		if sealed == nil {
-			sealed = wire.Seal(n.signer, n.w.domain, s.Message)
-			n.w.oracle.signed(n, sealed)
-		}
-		if s.To != core.Everyone {
-			n.send(s.To, sealed)
-			continue
-		}
-		n.sendAll(sealed)
-	}
-}
-
-// sendAll sends a message to every replica, unless the process ends on the way.
-func (n *node) sendAll(sealed *wire.Sealed) {
-	kind := sealed.Message().Kind()
-	for to := range n.w.o.Replicas {
-		if n.down || len(n.w.snipes) > 0 && n.sniped(kind, to) {
-			return
-		}
-		n.send(wire.ReplicaID(to), sealed) //nolint:gosec // small
-	}
 }
 
 // exposed hears of a proposal of a request that nobody signed.

@@ -1,0 +1,113 @@
+package sim
+
+import (
+	"time"
+
+	"github.com/quorate/quorate/pbft/core"
+	"github.com/quorate/quorate/pbft/wire"
+)
+
+// sort lets go, of what a step sends, what waits for no flush, as the real driver
+// does: votes that a durable reservation covers. The rest waits.
+func (n *node) sort() {
+	n.dirty = n.dirty || n.fx.MustFlush()
+	n.reserves = n.reserves || n.fx.Reserves()
+	early := n.early[:0]
+	for _, s := range n.fx.Send {
+		if s.Early && !n.reserves {
+			early = append(early, s)
+		} else {
+			n.held = append(n.held, s)
+		}
+	}
+	if len(early) > 0 {
+		for i, rec := range n.fx.Persist {
+			if _, ok := rec.(core.AcceptedRecord); ok {
+				n.risked = n.appended + i + 1
+			}
+		}
+	}
+	n.appended += len(n.fx.Persist)
+	n.let(early)
+	clear(early)
+	n.early = early[:0]
+}
+
+// durable notes that everything appended is.
+func (n *node) durable() { n.dirty, n.reserves, n.appended, n.risked = false, false, 0, 0 }
+
+// scheduleFlush makes what is appended durable, and sends what waits for that.
+func (n *node) scheduleFlush() {
+	if n.flushes || len(n.held) == 0 && !n.dirty {
+		return
+	}
+	n.flushes = true
+	n.w.after(n.w.between(time.Microsecond, n.flushMax()), n.onFlush)
+}
+
+func (n *node) flush() {
+	if n.paused {
+		n.surely(n.onFlush)
+		return
+	}
+	n.flushes = false
+	if n.failing { // who cannot keep its word must stop
+		n.failFlush()
+		return
+	}
+	if n.doom == doomFlush && n.w.rng.IntN(2) == 0 {
+		n.crashFor(2 * time.Second)
+		return
+	}
+	if n.dirty && !n.stored("flush", n.journal.Flush()) {
+		return
+	}
+	if n.dirty {
+		n.durable()
+	}
+	if n.doom == doomFlush && len(n.held) > 0 {
+		n.crashFor(2 * time.Second)
+		return
+	}
+	n.w.did(n, Step{Do: StepFlush})
+	n.release()
+}
+
+// release sends what waited for the flush.
+func (n *node) release() {
+	held := n.held
+	n.held, n.free = n.free[:0], nil
+	n.let(held)
+	clear(held)
+	n.free = held[:0]
+}
+
+// let signs and sends what may leave now, unless the process ends on the way.
+func (n *node) let(sends []core.Send) {
+	for _, s := range sends {
+		if n.down {
+			return
+		}
+		sealed := s.Sealed
+		if sealed == nil {
+			sealed = wire.Seal(n.signer, n.w.domain, s.Message)
+			n.w.oracle.signed(n, sealed)
+		}
+		if s.To != core.Everyone {
+			n.send(s.To, sealed)
+			continue
+		}
+		n.sendAll(sealed)
+	}
+}
+
+// sendAll sends a message to every replica, unless the process ends on the way.
+func (n *node) sendAll(sealed *wire.Sealed) {
+	kind := sealed.Message().Kind()
+	for to := range n.w.o.Replicas {
+		if n.down || len(n.w.snipes) > 0 && n.sniped(kind, to) {
+			return
+		}
+		n.send(wire.ReplicaID(to), sealed) //nolint:gosec // small
+	}
+}
