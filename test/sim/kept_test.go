@@ -235,6 +235,17 @@ func keptRuns() []kept {
 				},
 			},
 		},
+		{
+			"with f = 2 two silent primaries in a row have the time of two (of the simulator itself)",
+			[]Options{
+				{
+					Seed: 80022727, Replicas: 7, Faults: 2, Clients: 3, Operations: 38, Outstanding: 1, OpsMax: 1, Reads: 0.3,
+					ValueBytes: 200, Interval: 3, Window: 6, InFlight: 4, BatchRequests: 8, BatchBytes: 1048576, QueueRequests: 1,
+					ArchiveBytes: 1, ClientsMax: 10000, Loss: 0.2, DelayMin: 1000000, DelayMax: 7000000, FlushMax: 9000000,
+					SnapshotMax: 27000000, Crashes: 2, AllCrash: true, Mutes: 2, OutageMax: 2000000000, Scrambles: 13, Corruption: 0.05, Jumps: 4, Drift: 0.1, Ambushes: 6, Losses: 2, Tick: 50000000, StatusEvery: 50000000, Turbulence: 11000000000, Hasty: true, SegmentBytes: 8192,
+				},
+			},
+		},
 	}
 }
 

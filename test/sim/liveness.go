@@ -94,13 +94,20 @@ func (w *world) planEnding() {
 }
 
 // extended returns how long something may take that takes at most limit while no more
-// than f replicas are bad: each view that a further one leads in a row may double the
+// than one replica is bad: each view that a further one leads in a row may double the
 // timeouts once more.
 func (w *world) extended(limit time.Duration) time.Duration {
-	if w.ending == nil {
-		return limit
+	bad := 0
+	if w.ending != nil {
+		bad = w.ending.bad
+	} else {
+		for _, n := range w.nodes {
+			if n.fault != "" {
+				bad++
+			}
+		}
 	}
-	return limit << max(0, w.ending.bad-w.o.Faults)
+	return limit << max(0, bad-1)
 }
 
 // drawRole draws the role of a replica outside of the quorum, which may speak or
