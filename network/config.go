@@ -102,8 +102,7 @@ func (c *Config) setDefaults() {
 	}
 	def(&c.FrameBytesMax, frameBytesMax)
 	def(&c.ClientFrameBytesMax, min(clientFrameBytesMax, c.FrameBytesMax))
-	def(&c.ClientsMax, clientsMax)
-	def(&c.ClientsPerIPMax, max(clientsPerIPMax, c.ClientsMax/4))
+	c.ClientsMax, c.ClientsPerIPMax = ClientLimits(c.ClientsMax, c.ClientsPerIPMax)
 	if len(c.Listen) == 0 && int(c.Self) < len(c.Members) {
 		c.Listen = c.Members[c.Self].Addrs
 	}
@@ -207,4 +206,16 @@ func parseAddr(s string) (ma.Multiaddr, error) {
 		return ma.NewMultiaddr(a.String() + "/tcp/" + port)
 	}
 	return ma.NewMultiaddr("/dns/" + host + "/tcp/" + port)
+}
+
+// ClientLimits returns how many clients are served at once, in all and from one
+// address, where these are configured; 0 stands for the default of each.
+func ClientLimits(all, perIP int) (int, int) {
+	if all == 0 {
+		all = clientsMax
+	}
+	if perIP == 0 {
+		perIP = max(clientsPerIPMax, all/4)
+	}
+	return all, perIP
 }

@@ -11,8 +11,10 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/quorate/quorate/crypto"
+	"github.com/quorate/quorate/network"
 	"github.com/quorate/quorate/pbft"
 	"github.com/quorate/quorate/pbft/core"
+	"github.com/quorate/quorate/pbft/forensics"
 	"github.com/quorate/quorate/pbft/wire"
 )
 
@@ -49,6 +51,9 @@ type configInfo struct {
 	InFlight    int      `json:"batches_in_flight"`
 	OpBytesMax  int      `json:"operation_bytes_max"`
 	Clients     int      `json:"clients_max"`
+	Connected   int      `json:"connected_clients_max"`
+	PerAddress  int      `json:"connected_clients_per_address_max"`
+	Archive     int64    `json:"archive_bytes"` // -1 for none
 	ClientOpen  int      `json:"client_window"`
 	FrameBytes  int      `json:"frame_bytes_max"`
 	ResultBytes int      `json:"result_bytes_max"`
@@ -129,6 +134,10 @@ func deriveConfig(cfg pbft.Config, genesis *pbft.Genesis) (configInfo, error) {
 	info.Cluster, info.Hash, info.Epoch = genesis.Name, genesis.Hash().String(), genesis.Domain().Epoch
 	info.Replicas, info.Faults = k.Quorum.Replicas(), k.Quorum.Faults()
 	info.Quorum, info.Weak = k.Quorum.Strong(), k.Quorum.Weak()
+	info.Connected, info.PerAddress = network.ClientLimits(cfg.ClientsMax, cfg.ClientsPerAddressMax)
+	if info.Archive = cfg.ArchiveBytes; info.Archive == 0 {
+		info.Archive = forensics.ArchiveBytesDefault
+	}
 	info.Listen = cfg.Listen
 	if len(info.Listen) == 0 && info.ID != nil {
 		info.Listen = genesis.Members[id].Addrs
@@ -150,6 +159,13 @@ func (i *configInfo) derive(tick time.Duration, k core.Config) {
 	i.Clients, i.ClientOpen = k.ClientsMax, core.ClientWindowMax
 }
 
+func (i *configInfo) archive() string {
+	if i.Archive < 0 {
+		return "none"
+	}
+	return fmt.Sprintf("up to %d bytes", i.Archive)
+}
+
 func (i *configInfo) table() table {
 	id := "unknown: no key file"
 	if i.ID != nil {
@@ -167,5 +183,7 @@ func (i *configInfo) table() table {
 		"operation", fmt.Sprintf("up to %d bytes", i.OpBytesMax), "result", fmt.Sprintf("up to %d bytes", i.ResultBytes),
 		"frame", fmt.Sprintf("up to %d bytes", i.FrameBytes), "clients", strconv.Itoa(i.Clients),
 		"open per client", strconv.Itoa(i.ClientOpen),
+		"connected clients", fmt.Sprintf("up to %d, %d from one address", i.Connected, i.PerAddress),
+		"archive", i.archive(),
 	)
 }
