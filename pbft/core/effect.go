@@ -16,7 +16,9 @@ const Everyone wire.ReplicaID = 1<<32 - 1
 // The contract: Persist must be durable before any Send of the same or a later
 // step leaves the process; but a Send that is Early waits for the
 // ReservationRecords among them only, and records of which MustFlush says that they
-// may be lost hold up nothing. The other effects wait for nothing.
+// may be lost hold up nothing. The snapshot that an Execution asks for must not be
+// durable before the records of the same step and of those before it are. The other
+// effects wait for nothing.
 type Effects struct {
 	Persist []Record
 	Send    []Send
@@ -36,10 +38,16 @@ func (fx *Effects) Reset() {
 	}
 }
 
-// MustFlush tells whether a record of fx must become durable by itself. A commit
-// certificate may be lost, for the protocol makes it again; so may what the replica
-// accepts, while its own votes are early. Both become durable with what comes next.
+// MustFlush tells whether the records of fx, and those before, must become durable by
+// themselves. A commit certificate may be lost, for the protocol makes it again; so
+// may what the replica accepts, while its own votes are early. Both become durable
+// with what comes next. But a replica whose snapshot holds a batch that it has no
+// certificate of could not prove that batch to who is behind, and would not ask for
+// it: before a snapshot all is durable.
 func (fx *Effects) MustFlush() bool {
+	if fx.Freezes() {
+		return true
+	}
 	for _, rec := range fx.Persist {
 		switch rec.(type) { //nolint:gochecksumtype // the others must
 		case CommittedRecord:
@@ -52,6 +60,11 @@ func (fx *Effects) MustFlush() bool {
 		}
 	}
 	return false
+}
+
+// Freezes tells whether an execution of fx asks for a snapshot.
+func (fx *Effects) Freezes() bool {
+	return slices.ContainsFunc(fx.Execute, func(ex Execution) bool { return ex.Checkpoint })
 }
 
 // lateVote tells whether s is a vote that the replica's record must precede.

@@ -123,9 +123,9 @@ func (r *Replica) restorePrepared(cert wire.PreparedCert) {
 	s.promised = cert.View == r.view && r.active
 }
 
-// settleRestored makes what was restored fit together. A snapshot may be newer
-// than the last record, for the journal trails it, or older than the stable
-// checkpoint, for it may have been lost.
+// settleRestored makes what was restored fit together. A snapshot that was fetched may
+// be newer than the last record; one may be older than the stable checkpoint, for it
+// may have been lost.
 func (r *Replica) settleRestored() {
 	if r.active {
 		r.unsure = r.reserved

@@ -44,7 +44,7 @@ func (n *Node) apply(ctx context.Context) error {
 	defer n.pieces.close()
 	for ctx.Err() == nil {
 		began := time.Now()
-		worked, err := a.work(began)
+		worked, err := a.work(ctx, began)
 		if err != nil {
 			n.log.Errorf("the state failed, the replica stops: check the disk, then restart err=%q", err)
 			return err
@@ -75,7 +75,7 @@ func (a *applying) wait(ctx context.Context) {
 }
 
 // work does the next piece of work and tells whether there was any.
-func (a *applying) work(now time.Time) (bool, error) {
+func (a *applying) work(ctx context.Context, now time.Time) (bool, error) {
 	w := a.n.work
 	if target := w.takeTarget(); target != nil {
 		a.wanted = target
@@ -100,13 +100,13 @@ func (a *applying) work(now time.Time) (bool, error) {
 	if !ok {
 		return len(answers)+len(snapshots) > 0, nil
 	}
-	return true, a.execute(ex)
+	return true, a.execute(ctx, ex)
 }
 
 // execute applies one batch, and asks for the checkpoint after it.
-func (a *applying) execute(ex core.Execution) error {
+func (a *applying) execute(ctx context.Context, ex execution) error {
 	n := a.n
-	applied, err := a.applier.Apply(ex)
+	applied, err := a.applier.Apply(ex.Execution)
 	if err != nil {
 		return err
 	}
@@ -119,14 +119,20 @@ func (a *applying) execute(ex core.Execution) error {
 	}
 	a.report(applied)
 	if ex.Checkpoint {
-		a.checkpoint(ex.Seq)
+		a.checkpoint(ctx, ex)
 	}
 	return nil
 }
 
-// checkpoint freezes the content. The snapshot is finished in the background.
-func (a *applying) checkpoint(seq wire.Seq) {
-	n := a.n
+// checkpoint freezes the content, once the journal has, durably, the certificates of
+// all that is in it. The snapshot is finished in the background.
+func (a *applying) checkpoint(ctx context.Context, ex execution) {
+	n, seq := a.n, ex.Seq
+	select {
+	case <-ctx.Done():
+		return
+	case <-ex.durable:
+	}
 	a.writing++
 	n.cfg.State.Checkpoint(seq, func(root crypto.Digest, err error) {
 		if err != nil {

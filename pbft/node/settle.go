@@ -47,6 +47,7 @@ func (n *Node) settle(ctx context.Context) error {
 			return fmt.Errorf("%w: %w", ErrJournal, err)
 		}
 		for _, t := range turns {
+			t.settled()
 			n.sendAll(t.fx.Send, false)
 			n.archiver.put(t.fx.Persist)
 			t.reset()
@@ -88,8 +89,8 @@ func (n *Node) append(turns []*turn) (dirty bool, err error) {
 			if err := n.cfg.Journal.Append(t.fx.Persist); err != nil {
 				return false, fmt.Errorf("append %d records: %w", len(t.fx.Persist), err)
 			}
-			dirty = dirty || t.fx.MustFlush()
 		}
+		dirty = dirty || t.mustFlush()
 		if t.rebase {
 			if err := n.rebase(t.base); err != nil {
 				return false, err

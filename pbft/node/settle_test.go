@@ -158,6 +158,65 @@ func TestCommitCertificatesAloneAreNotFlushed(t *testing.T) {
 	})
 }
 
+// TestSnapshotWaitsForTheCertificatesOfWhatItHolds blocks the disk of the journal and
+// looks at the state, where the certificate came with the execution and long before.
+func TestSnapshotWaitsForTheCertificatesOfWhatItHolds(t *testing.T) {
+	for name, gap := range map[string]int{"of the same turn": 0, "of an earlier turn": 5} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				m := newMembers(t, 4)
+				disk := make(chan struct{})
+				m.journals[0].mu.blockers = disk
+				tick := 0
+				e := &fakeEngine{step: func(ev core.Event, fx *core.Effects) {
+					if _, ok := ev.(core.Tick); !ok {
+						return
+					}
+					if tick++; tick == 1 {
+						fx.Persist = append(fx.Persist, core.CommittedRecord{Cert: wire.CommitCert{Seq: 1}})
+					}
+					if tick == 1+gap {
+						fx.Execute = append(fx.Execute, core.Execution{Seq: 1, Checkpoint: true})
+					}
+				}}
+				_, ended, cancel := runScripted(t, m, e)
+				<-time.After(time.Minute)
+				if seq, _ := m.states[0].Last(); seq != 0 {
+					t.Errorf("the snapshot of %d is durable, and its certificate is not", seq)
+				}
+				close(disk)
+				<-time.After(time.Second)
+				if seq, _ := m.states[0].Last(); seq != 1 || len(m.journals[0].durable()) != 1 {
+					t.Errorf("the snapshot of %d and %d records are durable, want both", seq, len(m.journals[0].durable()))
+				}
+				cancel()
+				endsCleanly(t, ended)
+			})
+		})
+	}
+}
+
+// TestSnapshotWaitsNoLongerThanTheNode ends a node whose disk is stuck.
+func TestSnapshotWaitsNoLongerThanTheNode(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := newMembers(t, 4)
+		m.journals[0].fail()
+		e := &fakeEngine{step: func(ev core.Event, fx *core.Effects) {
+			if _, ok := ev.(core.Start); ok {
+				fx.Execute = append(fx.Execute, core.Execution{Seq: 1, Checkpoint: true})
+			}
+		}}
+		_, ended, cancel := runScripted(t, m, e)
+		defer cancel()
+		if err := <-ended; !errors.Is(err, ErrJournal) {
+			t.Errorf("got %v, want %v", err, ErrJournal)
+		}
+		if seq, _ := m.states[0].Last(); seq != 0 {
+			t.Errorf("the snapshot of %d is durable, and its certificate is not", seq)
+		}
+	})
+}
+
 // TestOwnMessagesComeBackSigned is what makes a replica its own peer.
 func TestOwnMessagesComeBackSigned(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -49,6 +49,9 @@ type turn struct {
 	// turn, replaces the journal.
 	rebase bool
 	base   []core.Record
+	// durable, if there is one, is closed when the records of this turn are durable:
+	// a snapshot waits for it.
+	durable chan struct{}
 }
 
 // reset empties t and lets go of what it held.
@@ -56,7 +59,17 @@ func (t *turn) reset() {
 	clear(t.fx.Persist)
 	clear(t.fx.Send)
 	t.fx.Reset()
-	t.events, t.rebase, t.base = 0, false, nil
+	t.events, t.rebase, t.base, t.durable = 0, false, nil, nil
+}
+
+// mustFlush tells whether t must become durable by itself.
+func (t *turn) mustFlush() bool { return t.durable != nil || t.fx.MustFlush() }
+
+// settled lets the snapshot go on that waits for t.
+func (t *turn) settled() {
+	if t.durable != nil {
+		close(t.durable)
+	}
 }
 
 // wait makes nothing of t early.
@@ -147,7 +160,10 @@ func (s *stepper) one(ev core.Event) {
 	if len(fx.Execute)+len(fx.Fetch) == 0 {
 		return
 	}
-	s.n.work.put(fx.Execute, fx.Fetch)
+	if s.turn.durable == nil && fx.Freezes() {
+		s.turn.durable = make(chan struct{})
+	}
+	s.n.work.put(fx.Execute, s.turn.durable, fx.Fetch)
 	clear(fx.Execute)
 	fx.Execute, fx.Fetch = fx.Execute[:0], fx.Fetch[:0]
 }
@@ -182,7 +198,7 @@ func (s *stepper) endTurn() {
 }
 
 // holds tells whether t has anything for settle.
-func (t *turn) holds() bool { return len(t.fx.Persist)+len(t.fx.Send) > 0 }
+func (t *turn) holds() bool { return len(t.fx.Persist)+len(t.fx.Send) > 0 || t.durable != nil }
 
 // handOver gives the turn to settle and goes on with another. There are as many
 // turns as n.turns has room for, so it does not wait.

@@ -25,11 +25,17 @@ type work struct {
 	wake chan struct{}
 	mu   struct {
 		sync.Mutex
-		executions []core.Execution
+		executions []execution
 		target     *core.Target
 		answers    []core.Answer
 		snapshots  []snapshot
 	}
+}
+
+// execution is one that waits, and what its snapshot, if it asks for one, waits for.
+type execution struct {
+	core.Execution
+	durable <-chan struct{}
 }
 
 // snapshot is a finished one of the State.
@@ -40,10 +46,13 @@ type snapshot struct {
 
 func newWork() *work { return &work{wake: make(chan struct{}, 1)} }
 
-// put queues executions, and then targets, of which the last one counts.
-func (w *work) put(executions []core.Execution, targets []core.Target) {
+// put queues executions, whose snapshots wait for durable, and then targets, of which
+// the last one counts.
+func (w *work) put(executions []core.Execution, durable <-chan struct{}, targets []core.Target) {
 	w.mu.Lock()
-	w.mu.executions = append(w.mu.executions, executions...)
+	for _, ex := range executions {
+		w.mu.executions = append(w.mu.executions, execution{ex, durable})
+	}
 	if n := len(targets); n > 0 {
 		t := targets[n-1]
 		w.mu.target = &t
@@ -82,14 +91,14 @@ func (w *work) takeTarget() *core.Target {
 	return t
 }
 
-func (w *work) takeExecution() (core.Execution, bool) {
+func (w *work) takeExecution() (execution, bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if len(w.mu.executions) == 0 {
-		return core.Execution{}, false
+		return execution{}, false
 	}
 	ex := w.mu.executions[0]
-	w.mu.executions[0] = core.Execution{}
+	w.mu.executions[0] = execution{}
 	w.mu.executions = w.mu.executions[1:]
 	return ex, true
 }

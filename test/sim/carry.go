@@ -35,6 +35,7 @@ func (n *node) execute(executions []core.Execution) {
 
 func (n *node) checkpoint(seq wire.Seq) {
 	life := n.life
+	n.frozen = seq
 	n.state.Checkpoint(seq, func(root crypto.Digest, err error) {
 		if n.check("checkpoint", err) {
 			n.w.oracle.snapshotted(n, seq, root)
@@ -46,6 +47,8 @@ func (n *node) checkpoint(seq wire.Seq) {
 		case !n.alive(life):
 		case n.full:
 			n.stored("snapshot", errFull)
+		case n.covered < seq:
+			n.overdue++
 		case n.state.persist():
 			n.report()
 		}

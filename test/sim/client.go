@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/quorate/quorate/crypto"
+	"github.com/quorate/quorate/pbft/core"
 	"github.com/quorate/quorate/pbft/wire"
 )
 
@@ -122,11 +123,16 @@ func (c *client) begin() {
 		return
 	}
 	o, goal := &c.w.o, c.goal()
-	for len(c.open) < o.Outstanding && c.issued < goal {
-		count := 1 + c.rng.IntN(min(o.OpsMax, o.Outstanding-len(c.open), goal-c.issued))
+	for len(c.open) < o.Outstanding && c.issued < goal && c.room() > 0 {
+		count := 1 + c.rng.IntN(min(o.OpsMax, o.Outstanding-len(c.open), goal-c.issued, c.room()))
 		c.ask(count, o.Reads > 0 && c.rng.Float64() < o.Reads)
 	}
 }
+
+// room returns how many more numbers the replicas would take now: while a request
+// waits, those after it are answered as far as the window reaches. What was asked
+// beyond it they would refuse for ever, for it says what was acknowledged then.
+func (c *client) room() int { return int(c.acked + core.ClientWindowMax + 1 - c.next) } //nolint:gosec // small
 
 // ask issues a request of so many operations.
 func (c *client) ask(count int, read bool) {

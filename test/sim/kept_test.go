@@ -246,6 +246,41 @@ func keptRuns() []kept {
 				},
 			},
 		},
+		{
+			"a snapshot is durable only after the certificates of what it holds: two replicas had lost them, and the third never caught up",
+			[]Options{
+				{
+					Seed: 90339377, Replicas: 4, Faults: 1, Clients: 3, Operations: 3, Outstanding: 7, OpsMax: 2, Restless: 1,
+					History: true, Interval: 6, Window: 24, InFlight: 4, BatchRequests: 8, BatchBytes: 1048576, QueueRequests: 1,
+					ArchiveBytes: 1024, ClientsMax: 5, DelayMin: 1000000, DelayMax: 11000000, FlushMax: 10000000,
+					SnapshotMax: 5000000, Snipes: 2, OutageMax: 5000000000, LinkMax: 2, Jumps: 3, FullDisks: 1, Tick: 50000000,
+					StatusEvery: 200000000, Liveness: true, Outlaws: 2, Turbulence: 3000000000, Patience: 60000000000,
+					AnswerMax: 20000000000, Reencode: true, SegmentBytes: 4096,
+				},
+			},
+		},
+		{
+			"a client asks for no more than the window lets in while one of its requests waits (of the simulator itself)",
+			[]Options{
+				{
+					Seed: 90184429, Replicas: 4, Faults: 1, Clients: 2, Operations: 49, Outstanding: 9, OpsMax: 2, Restless: 1,
+					History: true, Interval: 3, Window: 6, InFlight: 2, BatchRequests: 8, BatchBytes: 16384, QueueRequests: 256,
+					ArchiveBytes: 1, ClientsMax: 10000, Loss: 0.2, DelayMin: 1000000, DelayMax: 5000000, FlushMax: 3000000,
+					SnapshotMax: 18000000, Crashes: 3, AllCrash: true, Partitions: 3, Mutes: 1, OutageMax: 2000000000,
+					Corruption: 0.05, LinkMax: 8, Cuts: 3, Shuns: 3, Jumps: 4, Drift: 0.3, FlushFailures: 1, FullDisks: 2,
+					Ambushes: 4, Losses: 1, Tick: 50000000, StatusEvery: 200000000, Turbulence: 8000000000, Hasty: true,
+					Patience: 60072000000, AnswerMax: 20000000000, SegmentBytes: 16384,
+				},
+				{
+					Seed: 90548434, Replicas: 10, Faults: 2, Clients: 3, Operations: 26, Outstanding: 8, OpsMax: 4, Restless: 2,
+					Reads: 0.3, Interval: 3, Window: 6, InFlight: 2, BatchRequests: 8, BatchBytes: 1048576, QueueRequests: 1,
+					ArchiveBytes: 33554432, ClientsMax: 10000, Loss: 0.2, DelayMin: 1000000, DelayMax: 1000000, FlushMax: 4000000,
+					SnapshotMax: 1000000, Partitions: 2, Mutes: 3, OutageMax: 5000000000, Clogs: 5, Cuts: 6, Jumps: 1,
+					FlushFailures: 1, FullDisks: 3, Losses: 1, Tick: 50000000, StatusEvery: 100000000, Turbulence: 6000000000,
+					Hasty: true, Patience: 60003000000, AnswerMax: 20000000000, SegmentBytes: 4096,
+				},
+			},
+		},
 	}
 }
 

@@ -59,6 +59,10 @@ type node struct {
 	reserves bool        // a reservation is not durable
 	appended int         // records since the last flush
 	risked   int         // those of them that votes have left before
+	frozen   wire.Seq    // the last checkpoint that a snapshot was asked for
+	covered  wire.Seq    // the same, of those whose records are durable: it may become so too
+	overdue  int         // snapshots that wait for that alone
+	fetched  wire.Seq    // the last state that was fetched
 	unsent   bool        // the process ended with something held
 	flushes  bool
 	onFlush  func()             // what the agenda does for a flush in this life
@@ -166,6 +170,7 @@ func (n *node) boot() bool {
 	if !n.check("load", err) {
 		return false
 	}
+	n.proves(snapshot.Seq, found.records)
 	config := n.config()
 	n.bounds = config.Bounds(n.w.opener.Limits())
 	n.replica, err = core.New(config, core.Restored{Snapshot: snapshot, Records: found.records, Rejoin: n.lost})
@@ -258,12 +263,13 @@ func (n *node) end(disk func(*rand.Rand)) {
 	n.held, n.flushes, n.doom, n.reports, n.fetches = nil, false, doomNone, nil, nil
 	n.paused, n.backlog, n.failing, n.hoarded = false, nil, false, 0
 	disk(n.w.rng)
-	lost, err := n.state.crash(n.w.rng)
+	lost, err := n.state.crash(n.w.rng, n.covered)
 	n.check("open the state", err)
 	if lost {
 		c.LostSnapshots++
 	}
 	n.stillRots()
+	n.frozen, n.overdue = 0, 0
 	n.down = true
 	n.life++
 	n.w.did(n, Step{Do: StepCrash})

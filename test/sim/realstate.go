@@ -121,8 +121,8 @@ func (s *realState) persist() bool {
 // one.
 func (s *realState) copy() store { return nil }
 
-func (s *realState) crash(rng *rand.Rand) (lost bool, err error) {
-	if len(s.frozen) > 0 && rng.IntN(2) == 0 { // it was durable, and nobody told
+func (s *realState) crash(rng *rand.Rand, covered wire.Seq) (lost bool, err error) {
+	if len(s.frozen) > 0 && rng.IntN(2) == 0 && s.frozen[0].seq <= covered {
 		s.frozen[0].done = func(crypto.Digest, error) {}
 		s.persist()
 	}

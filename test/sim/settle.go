@@ -1,6 +1,7 @@
 package sim
 
 import (
+	"fmt"
 	"time"
 
 	"github.com/quorate/quorate/pbft/core"
@@ -34,10 +35,46 @@ func (n *node) sort() {
 }
 
 // durable notes that everything appended is.
-func (n *node) durable() { n.dirty, n.reserves, n.appended, n.risked = false, false, 0, 0 }
+func (n *node) durable() {
+	n.dirty, n.reserves, n.appended, n.risked = false, false, 0, 0
+	n.cover()
+}
+
+// cover lets the snapshots become durable of which all records are, as far as the
+// core wants that.
+func (n *node) cover() {
+	n.covered = n.frozen
+	for ; n.overdue > 0; n.overdue-- {
+		n.state.persist()
+	}
+}
+
+// proves checks that a state that the replica itself has executed is one whose batches
+// it can still prove to others: nobody else may be able to.
+func (n *node) proves(state wire.Seq, records []core.Record) {
+	stable, committed := wire.Seq(0), wire.Seq(0)
+	for _, rec := range records {
+		switch rec := rec.(type) { //nolint:gochecksumtype // the others prove nothing committed
+		case core.StableRecord:
+			stable = rec.Cert.Seq
+		case core.CommittedRecord:
+			committed = max(committed, rec.Cert.Seq)
+		}
+	}
+	n.w.checked(lawDriver)
+	if n.fault == "" && state != n.fetched && max(stable, committed) < state {
+		n.w.fail(fmt.Errorf("replica %d: its state is of %d, and its records prove no more than %d", n.id, state, max(stable, committed)))
+	}
+}
 
 // scheduleFlush makes what is appended durable, and sends what waits for that.
 func (n *node) scheduleFlush() {
+	if !n.dirty {
+		n.cover()
+		if n.report(); n.down {
+			return
+		}
+	}
 	if n.flushes || len(n.held) == 0 && !n.dirty {
 		return
 	}
@@ -71,6 +108,7 @@ func (n *node) flush() {
 	}
 	n.w.did(n, Step{Do: StepFlush})
 	n.release()
+	n.report()
 }
 
 // release sends what waited for the flush.

@@ -18,9 +18,10 @@ type store interface {
 	// persist makes the oldest snapshot that is being written durable, and calls
 	// its done. It returns false if there is none.
 	persist() bool
-	// crash ends the process, and leaves the state as the next one finds it. It
-	// tells whether a snapshot was lost.
-	crash(rng *rand.Rand) (lost bool, err error)
+	// crash ends the process, and leaves the state as the next one finds it: of the
+	// snapshots up to covered the oldest may be durable, and nobody told. It tells
+	// whether a snapshot was lost.
+	crash(rng *rand.Rand, covered wire.Seq) (lost bool, err error)
 	// copy returns a backup of what is durable, or nil if it cannot.
 	copy() store
 }
@@ -99,8 +100,8 @@ func (s *modelState) persist() bool {
 	return true
 }
 
-func (s *modelState) crash(rng *rand.Rand) (lost bool, err error) {
-	if len(s.pending) > 0 && rng.IntN(2) == 0 { // it was durable, and nobody told
+func (s *modelState) crash(rng *rand.Rand, covered wire.Seq) (lost bool, err error) {
+	if len(s.pending) > 0 && rng.IntN(2) == 0 && s.pending[0].seq <= covered {
 		s.durable = append(s.durable, s.pending[0].snapshot)
 		s.pending = s.pending[1:]
 	}

@@ -31,6 +31,12 @@ type fetching struct {
 func (n *node) fetch(t core.Target) {
 	n.w.counters.Fetches++
 	n.w.tell("R%d fetches the state of %d", n.id, t.Cert.Seq)
+	if n.covered < n.frozen {
+		if !n.stored("flush", n.journal.Flush()) {
+			return
+		}
+		n.durable()
+	}
 	for n.state.persist() {
 	}
 	if !n.check("begin a transfer", n.state.BeginTransfer(t.Cert.Seq, t.Cert.State)) {
@@ -133,5 +139,6 @@ func (n *node) finishTransfer(f *fetching) {
 	if cert := f.target.Cert; snapshot.Seq != cert.Seq || snapshot.State != cert.State {
 		n.w.fail(fmt.Errorf("replica %d: the fetched state is of %d, want %d", n.id, snapshot.Seq, cert.Seq))
 	}
+	n.fetched = snapshot.Seq
 	n.step(core.Transferred{State: snapshot})
 }
