@@ -26,6 +26,8 @@ type benchOptions struct {
 	requestTimeout time.Duration
 	interval       uint64
 	runs           int
+	stateMiB       int64
+	killPrimary    time.Duration
 	save, html     string
 	load           bench.Options
 	want           bench.Thresholds
@@ -43,7 +45,7 @@ and latency counts from then, whatever the cluster does).
 
 Without --genesis it starts four replicas as processes of their own on loopback,
 with everything on: every request signed and verified at every replica, the
-journal flushed before every vote, libp2p with TLS. They share this machine with
+journal flushed before what a replica must not forget, libp2p with TLS. They share this machine with
 the load, and each of --runs gets a new cluster.
 
 What was reached is counted, not assumed: operations per batch by the numbers of
@@ -57,17 +59,20 @@ median.`,
   quorate bench --clients 1 --outstanding 1
   quorate bench --rate 2000 --duration 30s -o json
   quorate bench --rate 20000 --no-wait
+  quorate bench --rate 2000 --kill-primary 3s
+  quorate bench --rate 2000 --state-mib 1024 --duration 1m
   quorate bench --ops-per-signature 1 --runs 5 --save before.json
   quorate bench --html bench.html
   quorate bench --min-throughput 5000 --max-p99 200ms
   quorate bench --genesis cluster/genesis.toml --read-share 0.9`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			for _, own := range []string{"replicas", "checkpoint-interval", "data"} {
+			for _, own := range []string{"replicas", "checkpoint-interval", "data", "kill-primary"} {
 				if o.genesis != "" && cmd.Flags().Changed(own) {
-					return usagef("--replicas, --checkpoint-interval and --data are of a cluster to start: drop them or --genesis")
+					return usagef("--replicas, --checkpoint-interval, --data and --kill-primary are of a cluster to start: drop them or --genesis")
 				}
 			}
+			o.load.Fill, o.load.StrikeAfter = o.stateMiB<<20, o.killPrimary
 			c.relaxCollector()
 			return c.bench(cmd.Context(), o)
 		},
@@ -96,6 +101,8 @@ func (o *benchOptions) flags(cmd *cobra.Command) {
 	f.DurationVar(&l.WarmUp, "warm-up", 2*time.Second, "how long before measuring")
 	f.DurationVar(&l.Duration, "duration", 10*time.Second, "how long to measure")
 	f.Uint64Var(&l.Seed, "seed", 1, "chooses the operations")
+	f.Int64Var(&o.stateMiB, "state-mib", 0, "MiB of other values that the state holds before the load begins")
+	f.DurationVar(&o.killPrimary, "kill-primary", 0, "kill the primary's process so long after the measuring began (default: never)")
 	f.IntVar(&o.runs, "runs", 1, "how often to measure")
 
 	f.StringVar(&o.save, "save", "", "also write the result to this file, as JSON")
@@ -105,6 +112,7 @@ func (o *benchOptions) flags(cmd *cobra.Command) {
 	f.DurationVar(&o.want.P50, "max-p50", 0, "median latency, at most")
 	f.DurationVar(&o.want.P99, "max-p99", 0, "99th percentile, at most")
 	f.DurationVar(&o.want.P999, "max-p999", 0, "99.9th percentile, at most")
+	f.DurationVar(&o.want.Gap, "max-gap", 0, "longest time without an answer, at most")
 	f.Float64Var(&o.want.Share, "min-share", 0, "share of the machine's limit, 0 to 1, at least")
 	f.Int64Var(&o.want.Errors, "max-errors", 0, "operations that may fail, in all runs")
 }

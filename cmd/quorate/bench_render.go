@@ -50,6 +50,12 @@ func loadLine(l bench.Load) string {
 	if l.NoWait {
 		loop += " that do not wait"
 	}
+	if l.Fill > 0 {
+		loop += fmt.Sprintf(", on a state of %d MiB", l.Fill>>20)
+	}
+	if l.KillAfter > 0 {
+		loop += fmt.Sprintf(", primary killed after %v", l.KillAfter)
+	}
 	signed := "as many operations per signature as wait"
 	if l.OpsPerSignature > 0 {
 		signed = fmt.Sprintf("at most %d per signature", l.OpsPerSignature)
@@ -67,6 +73,7 @@ func runRows(run bench.Run) []string {
 		"throughput", fmt.Sprintf("%.0f operations/s", run.PerSecond),
 		"latency", fmt.Sprintf("p50 %s  p90 %s  p99 %s  p99.9 %s  max %s",
 			milli(run.P50), milli(run.P90), milli(run.P99), milli(run.P999), milli(run.Max)),
+		"longest gap", fmt.Sprintf("%s without an answer, from %.1f s on", milli(run.Gap), run.GapAt.Seconds()),
 		"errors", errs,
 		"reached", fmt.Sprintf("%.1f operations per batch, %.2f per client signature; %.1f clients per batch, %.0f batches/s",
 			run.Reached.OpsPerBatch, run.Reached.OpsPerSignature, run.Reached.ClientsPerBatch, run.Reached.BatchesPerSecond),
@@ -92,7 +99,20 @@ func runRows(run bench.Run) []string {
 		rows = append(rows, "processor", fmt.Sprintf("%s per operation at the replicas, %s at the load; machine idle %.0f %%, other programs %.0f %%",
 			micro(u.Replicas), micro(u.Load), 100*u.Idle, 100*u.Others))
 	}
-	return rows
+	return append(rows, levelRows(run.Levels)...)
+}
+
+// levelRows tells what the replicas held when the measuring began and at its end.
+func levelRows(levels []bench.Level) []string {
+	if len(levels) < 2 {
+		return nil
+	}
+	a, b := levels[0], levels[len(levels)-1]
+	mib := func(bytes int64) float64 { return float64(bytes) / (1 << 20) }
+	return []string{
+		"replicas hold", fmt.Sprintf("memory %.0f → %.0f MiB, disk %.0f → %.0f MiB, files %d → %d, threads %d → %d; all together, begin → end",
+			mib(a.Resident), mib(b.Resident), mib(a.Disk), mib(b.Disk), a.Files, b.Files, a.Threads, b.Threads),
+	}
 }
 
 func includedRows(in bench.Included) []string {

@@ -98,11 +98,23 @@ func (o *benchOptions) start(ctx context.Context) (stop func() error, err error)
 		return stop, err
 	}
 	o.data = dir
-	o.load.Genesis = running.Genesis()
+	o.load.Genesis, o.load.Dir = running.Genesis(), dir
+	if o.killPrimary > 0 {
+		o.load.Strike = func(ctx context.Context) error { return killPrimary(ctx, running) }
+	}
 	for i := range o.replicas {
 		o.load.Processes = append(o.load.Processes, running.PID(i))
 	}
 	return func() error { return errors.Join(running.Close(), os.RemoveAll(dir)) }, nil
+}
+
+// killPrimary kills the process of the replica that leads.
+func killPrimary(ctx context.Context, running *cluster.Cluster) error {
+	view, err := viewOf(ctx, running.Genesis())
+	if err != nil {
+		return fmt.Errorf("find the primary: %w", err)
+	}
+	return running.Kill(int(view % uint64(running.Genesis().Replicas()))) //nolint:gosec // below the number of replicas
 }
 
 // viewOf returns the highest view that a replica is in.
@@ -132,7 +144,7 @@ func (o benchOptions) included() (bench.Included, error) {
 	in := bench.Included{
 		Replicas: genesis.Replicas(), Faults: quorum.Faults(), Processes: o.genesis == "",
 		Signatures: "ed25519: every request by its client, verified by every replica; every vote; replies once a batch",
-		Flush:      "journal flushed before every vote (fdatasync)",
+		Flush:      "journal flushed before every commit (fdatasync), one flush for all that waits; proposals and prepares are reserved ahead",
 		Transport:  "libp2p, TCP, TLS 1.3, yamux",
 
 		RequestTimeout: o.requestTimeout, CheckpointInterval: genesis.Limits.CheckpointInterval,

@@ -18,6 +18,7 @@ const (
 	rateMax        = 1_000_000
 	payloadMax     = kv.ValueBytesMax
 	durationMax    = 24 * time.Hour
+	fillMax        = 1 << 40
 	keys           = 1024 // that the load spreads over
 )
 
@@ -59,6 +60,14 @@ type Options struct {
 	// Processes are those of the replicas, if they run on this machine: what they
 	// cost is part of the result.
 	Processes []int
+	// Dir holds the data of those processes.
+	Dir string
+	// Fill is how many bytes of other values the state holds before the load begins.
+	Fill int64
+	// Strike, if there is one, happens once, StrikeAfter after the measuring began:
+	// Result.Gap tells what it cost.
+	Strike      func(context.Context) error
+	StrikeAfter time.Duration
 
 	dial func(ctx context.Context) (Client, error) // for tests; nil means pbft.Dial
 }
@@ -90,6 +99,9 @@ func (o Options) ValidateLoad() error {
 	need(!o.NoWait || o.Rate > 0, "nothing waits in a closed loop: give a rate, or wait")
 	need(o.WarmUp >= 0, "warm-up is %v, want 0 or more", o.WarmUp)
 	need(o.Duration > 0 && o.Duration <= durationMax, "duration is %v, want more than 0, to %v", o.Duration, durationMax)
+	need(o.Fill >= 0 && o.Fill <= fillMax, "the state is to hold %d bytes, want 0 to %d", o.Fill, int64(fillMax))
+	need(o.StrikeAfter >= 0 && o.StrikeAfter <= o.Duration, "the strike is to come after %v, want 0 to the duration %v",
+		o.StrikeAfter, o.Duration)
 	return errors.Join(errs...)
 }
 

@@ -40,6 +40,25 @@ type record struct {
 		open    int64 // not answered in the end
 		batches distinct
 		touched []distinct // by client
+		gaps    gaps
+	}
+}
+
+// gaps finds the longest time between two answers.
+type gaps struct {
+	last    time.Time
+	longest time.Duration
+	at      time.Time // when the longest began
+}
+
+// end ends the gap that is open with an answer, or with the measured time. Answers
+// may come a little out of order.
+func (g *gaps) end(now time.Time) {
+	if gap := now.Sub(g.last); gap > g.longest {
+		g.longest, g.at = gap, g.last
+	}
+	if now.After(g.last) {
+		g.last = now
 	}
 }
 
@@ -52,6 +71,7 @@ func newRecord(from, to time.Time, clients int) *record {
 	r.mu.all, r.mu.current, r.mu.refused = newHistogram(), newHistogram(), newHistogram()
 	r.mu.touched = make([]distinct, clients)
 	r.mu.seconds = []Second{{}}
+	r.mu.gaps = gaps{last: from, at: from}
 	return r
 }
 
@@ -74,6 +94,7 @@ func (r *record) answered(due, now time.Time, a answer) {
 		return
 	}
 	r.mu.done++
+	r.mu.gaps.end(now)
 	r.turn(now)
 	r.second().Operations++
 	_ = r.mu.current.RecordValue(micros(now.Sub(due))) // in range

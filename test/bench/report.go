@@ -47,6 +47,8 @@ type Load struct {
 	WarmUp          time.Duration `json:"warm_up_ns"`
 	Duration        time.Duration `json:"duration_ns"`
 	Seed            uint64        `json:"seed"`
+	Fill            int64         `json:"state_bytes"`                       // held beside, before the load began
+	KillAfter       time.Duration `json:"primary_killed_after_ns,omitempty"` // 0: it was not
 }
 
 // Included is what the figures of a report include: what they are worth.
@@ -88,6 +90,7 @@ func NewReport(o Options, in Included) Report {
 			Loop: o.loop(), Clients: o.Clients, Outstanding: o.Outstanding, Rate: o.Rate, NoWait: o.NoWait,
 			Payload:   o.Payload,
 			ReadShare: o.ReadShare, OpsPerSignature: o.OpsPerSignature, WarmUp: o.WarmUp, Duration: o.Duration, Seed: o.Seed,
+			Fill: o.Fill, KillAfter: o.StrikeAfter,
 		},
 	}
 }

@@ -26,6 +26,11 @@ type Result struct {
 	P999 time.Duration `json:"p999_ns"`
 	Max  time.Duration `json:"max_ns"`
 
+	// Gap is the longest time in which nothing was answered, and GapAt when it began,
+	// from the beginning of the measured time.
+	Gap   time.Duration `json:"longest_gap_ns"`
+	GapAt time.Duration `json:"longest_gap_at_ns"`
+
 	// What was reached, counted in the measured time.
 	Reached Reached `json:"reached"`
 	Usage   Usage   `json:"cpu"`
@@ -33,6 +38,7 @@ type Result struct {
 	Curve     []Point  `json:"curve"`
 	Histogram []Class  `json:"histogram"`
 	Seconds   []Second `json:"seconds"`
+	Levels    []Level  `json:"levels,omitempty"` // where the replicas run here
 }
 
 // Reached is how far work was shared. Batches are counted by the numbers of the
@@ -72,6 +78,7 @@ func (r *record) result(o Options) Result {
 	defer r.mu.Unlock()
 	r.turn(r.to.Add(-1))
 	r.closeSecond()
+	r.mu.gaps.end(r.to)
 	h := r.mu.all
 	res := Result{
 		Operations: r.mu.done, PerSecond: float64(r.mu.done) / o.Duration.Seconds(),
@@ -79,7 +86,8 @@ func (r *record) result(o Options) Result {
 		Refused: r.mu.refused.TotalCount(), RefusedP99: quantile(r.mu.refused, 99),
 		Mean: time.Duration(h.Mean() * float64(time.Microsecond)),
 		P50:  quantile(h, 50), P90: quantile(h, 90), P99: quantile(h, 99), P999: quantile(h, 99.9),
-		Max:       time.Duration(h.Max()) * time.Microsecond,
+		Max: time.Duration(h.Max()) * time.Microsecond,
+		Gap: r.mu.gaps.longest, GapAt: r.mu.gaps.at.Sub(r.from),
 		Curve:     curve(h.TotalCount(), func(q float64) time.Duration { return quantile(h, 100*q) }),
 		Histogram: classes(h), Seconds: r.mu.seconds,
 	}

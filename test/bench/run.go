@@ -53,6 +53,9 @@ func Measure(ctx context.Context, o Options) (Result, error) {
 	if err := l.connect(ctx); err != nil {
 		return Result{}, err
 	}
+	if err := l.fill(ctx); err != nil {
+		return Result{}, err
+	}
 	return l.run(ctx)
 }
 
@@ -122,7 +125,11 @@ func (l *load) run(ctx context.Context) (Result, error) {
 	var (
 		wg            sync.WaitGroup
 		before, after counts
+		levels        []Level
+		struck        error
 	)
+	wg.Go(func() { levels = l.watchLevels(patient, from, to) })
+	wg.Go(func() { struck = l.strike(patient, from) })
 	wg.Go(func() {
 		before = l.countAt(patient, from)
 		after = l.countAt(patient, to)
@@ -132,7 +139,17 @@ func (l *load) run(ctx context.Context) (Result, error) {
 	l.record.abandon(l.total - min(l.total, l.next.Load()))
 	r := l.record.result(l.o)
 	r.count(before, after)
-	return r, ctx.Err()
+	r.Levels = levels
+	return r, errors.Join(struck, ctx.Err())
+}
+
+// strike does what is to happen in the middle of the measured time.
+func (l *load) strike(ctx context.Context, from time.Time) error {
+	if l.o.Strike == nil {
+		return nil
+	}
+	await(ctx, from.Add(l.o.StrikeAfter))
+	return l.o.Strike(ctx)
 }
 
 // begin starts what submits operations.

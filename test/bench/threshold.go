@@ -12,6 +12,7 @@ type Thresholds struct {
 	Throughput float64 // operations per second, at least
 	P50, P99   time.Duration
 	P999       time.Duration
+	Gap        time.Duration // the longest without an answer
 	// Share is that of the machine's limit, 0 to 1, at least.
 	Share float64
 	// Errors is how many operations of all runs together may fail.
@@ -26,7 +27,8 @@ func (t Thresholds) Validate() error {
 		ok   bool
 	}{
 		{"the least throughput", t.Throughput >= 0},
-		{"the greatest latency", t.P50 >= 0 && t.P99 >= 0 && t.P999 >= 0},
+		{"the greatest latency", min(t.P50, t.P99, t.P999) >= 0},
+		{"the longest gap", t.Gap >= 0},
 		{"the least share of the limit", t.Share >= 0},
 		{"the greatest number of errors", t.Errors >= 0},
 	} {
@@ -72,6 +74,7 @@ func (t Thresholds) Check(r Report) error {
 		{"p50", t.P50, func(r Run) time.Duration { return r.P50 }},
 		{"p99", t.P99, func(r Run) time.Duration { return r.P99 }},
 		{"p99.9", t.P999, func(r Run) time.Duration { return r.P999 }},
+		{"the longest gap", t.Gap, func(r Run) time.Duration { return r.Gap }},
 	} {
 		got := time.Duration(r.Median(func(run Run) float64 { return float64(q.of(run)) }))
 		if q.want > 0 && got > q.want {

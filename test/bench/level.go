@@ -1,0 +1,36 @@
+package bench
+
+import (
+	"context"
+	"time"
+)
+
+// levelsMax bounds the levels of one run, and levelEvery is the shortest time
+// between two.
+const (
+	levelsMax  = 240
+	levelEvery = time.Second
+)
+
+// Level is what the processes of the replicas hold at one moment, all together. Over
+// a long run it must not grow.
+type Level struct {
+	At       int   `json:"second"`         // of the measured time
+	Resident int64 `json:"resident_bytes"` // memory
+	Threads  int64 `json:"threads"`
+	Files    int64 `json:"open_files"` // and connections
+	Disk     int64 `json:"disk_bytes"` // in Options.Dir
+}
+
+// watchLevels notes levels while the load is measured, if the replicas run here.
+func (l *load) watchLevels(ctx context.Context, from, to time.Time) (levels []Level) {
+	every := max(levelEvery, to.Sub(from)/levelsMax)
+	for at := from; !at.After(to) && ctx.Err() == nil; at = at.Add(every) {
+		await(ctx, at)
+		if level, ok := levelNow(l.o.Processes, l.o.Dir); ok {
+			level.At = int(at.Sub(from) / time.Second)
+			levels = append(levels, level)
+		}
+	}
+	return levels
+}
