@@ -111,7 +111,7 @@ func levelRows(levels []bench.Level) []string {
 	mib := func(bytes int64) float64 { return float64(bytes) / (1 << 20) }
 	return []string{
 		"replicas hold", fmt.Sprintf("memory %.0f → %.0f MiB, disk %.0f → %.0f MiB, files %d → %d, threads %d → %d; all together, begin → end",
-			mib(a.Resident), mib(b.Resident), mib(a.Disk), mib(b.Disk), a.Files, b.Files, a.Threads, b.Threads),
+			mib(a.Own), mib(b.Own), mib(a.Disk), mib(b.Disk), a.Files, b.Files, a.Threads, b.Threads),
 	}
 }
 

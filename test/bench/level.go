@@ -16,7 +16,8 @@ const (
 // a long run it must not grow.
 type Level struct {
 	At       int   `json:"second"`         // of the measured time
-	Resident int64 `json:"resident_bytes"` // memory
+	Resident int64 `json:"resident_bytes"` // memory, and files that are mapped there
+	Own      int64 `json:"memory_bytes"`   // of those what no file has
 	Threads  int64 `json:"threads"`
 	Files    int64 `json:"open_files"` // and connections
 	Disk     int64 `json:"disk_bytes"` // in Options.Dir

@@ -23,6 +23,7 @@ func levelNow(processes []int, dir string) (sum Level, ok bool) {
 		}
 		ok = true
 		sum.Resident += statusField(string(text), "VmRSS:") << 10
+		sum.Own += statusField(string(text), "RssAnon:") << 10
 		sum.Threads += statusField(string(text), "Threads:")
 		sum.Files += int64(len(files))
 	}

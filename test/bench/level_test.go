@@ -103,7 +103,7 @@ func TestLevelsAreOfTheProcessesAndTheirData(t *testing.T) {
 	if !ok {
 		t.Skip("this system does not tell")
 	}
-	if one.Resident < 1<<20 || one.Threads < 1 || one.Files < 3 || one.Disk != 1000 {
+	if one.Own < 1<<20 || one.Resident < one.Own || one.Threads < 1 || one.Files < 3 || one.Disk != 1000 {
 		t.Errorf("got %+v", one)
 	}
 	if _, ok := levelNow([]int{1 << 30}, dir); ok {
