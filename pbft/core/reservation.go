@@ -82,15 +82,18 @@ func (r *Replica) abstaining(s *slot) bool {
 }
 
 // deserted tells whether the next number waits for votes that nobody will cast:
-// this replica and so many others abstain there that no quorum is left.
+// this replica and so many others abstain there, or have left the view, that no quorum
+// is left.
 func (r *Replica) deserted() bool {
 	next := r.executed + 1
 	if !r.abstaining(r.slots.at(next)) || r.known() > r.executed {
 		return false
 	}
 	willing := r.q.Replicas() - 1
-	for i, p := range r.peers {
-		if wire.ReplicaID(i) != r.id && p.view == r.view && p.abstains == next { //nolint:gosec // i < n
+	for i := range r.peers {
+		p := &r.peers[i]
+		left := p.view > r.view                                                            // perhaps for the same reason: it votes here no more
+		if wire.ReplicaID(i) != r.id && (left || p.view == r.view && p.abstains == next) { //nolint:gosec // i < n
 			willing--
 		}
 	}

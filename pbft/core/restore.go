@@ -130,6 +130,9 @@ func (r *Replica) settleRestored() {
 	if r.active {
 		r.unsure = r.reserved
 		r.change.own = nil
+		if nv := r.change.newView; nv != nil && nv.View != r.view {
+			r.change.newView, r.change.named = nil, nil // the records end before it was entered
+		}
 		r.countMissing()
 	} else {
 		r.change.newView = nil

@@ -158,6 +158,47 @@ func TestCommitCertificatesAloneAreNotFlushed(t *testing.T) {
 	})
 }
 
+// TestEarlyVotesWaitForReservationsOnly blocks the disk. Early votes leave, but those
+// of the turn that reserves, and of later ones, wait; before, and without a reservation,
+// none does.
+func TestEarlyVotesWaitForReservationsOnly(t *testing.T) {
+	const turns = 3
+	for reserving := range wire.Seq(turns + 1) { // in turn 0: never
+		synctest.Test(t, func(t *testing.T) {
+			m := newMembers(t, 4)
+			disk := make(chan struct{})
+			m.journals[0].mu.blockers = disk
+			seq := wire.Seq(0)
+			e := &fakeEngine{step: func(ev core.Event, fx *core.Effects) {
+				if _, ok := ev.(core.Tick); !ok || seq == turns {
+					return
+				}
+				if seq++; seq == reserving {
+					fx.Persist = append(fx.Persist, core.ReservationRecord{View: 1, Seq: 50})
+				}
+				fx.Persist = append(fx.Persist, core.AcceptedRecord{PrePrepare: &wire.PrePrepare{Vote: vote(seq).Vote}})
+				fx.Send = append(fx.Send, core.Send{To: core.Everyone, Message: vote(seq), Early: true})
+			}}
+			_, ended, cancel := runScripted(t, m, e)
+			<-time.After(time.Second)
+			want := 3 * turns
+			if reserving > 0 {
+				want = 3 * int(reserving-1) //nolint:gosec // small
+			}
+			if sent := m.hub.ports[0].sent(); sent != want {
+				t.Errorf("turn %d reserves: %d frames were sent while the disk was blocked, want %d", reserving, sent, want)
+			}
+			close(disk)
+			<-time.After(time.Second)
+			if sent := m.hub.ports[0].sent(); sent != 3*turns {
+				t.Errorf("turn %d reserves: %d frames in the end, want %d", reserving, sent, 3*turns)
+			}
+			cancel()
+			endsCleanly(t, ended)
+		})
+	}
+}
+
 // TestSnapshotWaitsForTheCertificatesOfWhatItHolds blocks the disk of the journal and
 // looks at the state, where the certificate came with the execution and long before.
 func TestSnapshotWaitsForTheCertificatesOfWhatItHolds(t *testing.T) {
