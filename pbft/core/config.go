@@ -46,7 +46,9 @@ type Config struct {
 	DriftMax wire.Time
 	// ClientsMax bounds the client table. A client beyond it is refused.
 	ClientsMax int
-	// QueueRequestsMax and QueueBytesMax bound what one client may have waiting.
+	// QueueRequestsMax and QueueBytesMax bound what one client may have waiting: twice
+	// its window of operations, for it fills the window anew as soon as f+1 replicas
+	// have answered, and this one may be behind them.
 	QueueRequestsMax int
 	QueueBytesMax    int
 	// ArchiveBytesMax bounds the committed batches kept for those behind.
@@ -65,7 +67,7 @@ func DefaultConfig(id wire.ReplicaID, q Quorum) Config {
 		BatchRequestsMax: 512, BatchBytesMax: 1 << 20,
 		RequestTicks: 100, PaceTicks: 10, BackoffMax: 6, StatusTicks: 10, HeartbeatTicks: 80, CatchUpTicks: 10,
 		DriftMax: 60e9, ClientsMax: 10000,
-		QueueRequestsMax: ClientWindowMax, QueueBytesMax: 4 << 20, ArchiveBytesMax: 32 << 20,
+		QueueRequestsMax: 2 * ClientWindowMax, QueueBytesMax: 4 << 20, ArchiveBytesMax: 32 << 20,
 	}
 }
 

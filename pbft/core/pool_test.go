@@ -208,3 +208,21 @@ func TestOldestRequestsStay(t *testing.T) {
 		}
 	}
 }
+
+// TestPoolTakesAWindowBesideAnother lets a client whose whole window waits here be
+// answered by the others, and fill its window again: a replica that is a little
+// behind must not refuse what a correct client sends.
+func TestPoolTakesAWindowBesideAnother(t *testing.T) {
+	cfg := DefaultConfig(0, Quorum{})
+	p := newPool()
+	for n := range wire.Number(2 * ClientWindowMax) {
+		one := sizedRequest(1, n+1, 128)
+		req := one.Message().(*wire.Request) //nolint:errcheck // made above
+		if p.full(req, &cfg) {
+			t.Fatalf("number %d is refused with %d waiting, want room for two windows of %d", n+1, n, ClientWindowMax)
+		}
+		if gone := p.admit(one, req, &cfg, 1); len(gone) > 0 {
+			t.Fatalf("number %d displaces %d others, want none", n+1, len(gone))
+		}
+	}
+}

@@ -32,6 +32,7 @@ type pending struct {
 type line struct {
 	client   wire.ClientID
 	requests []*pending // in order of arrival
+	proposed int        // so many at the beginning are in batches
 	bytes    int
 	served   uint64 // the tick at which an operation of it executed last
 }
@@ -134,7 +135,7 @@ func (p *pool) remove(digest crypto.Digest) bool {
 	p.bytes -= one.req.Size()
 	l := p.lines[one.req.Client]
 	l.bytes -= one.req.Size()
-	l.requests = slices.DeleteFunc(l.requests, func(o *pending) bool { return o == one })
+	l.drop(one)
 	if len(l.requests) == 0 {
 		delete(p.lines, l.client)
 		p.turn = slices.DeleteFunc(p.turn, func(o *line) bool { return o == l })
@@ -142,6 +143,15 @@ func (p *pool) remove(digest crypto.Digest) bool {
 	one.sealed, one.req = nil, nil // arrivals may keep it for a while
 	p.trim()
 	return true
+}
+
+// drop takes a request out of the line. Most leave at the beginning.
+func (l *line) drop(one *pending) {
+	i := slices.Index(l.requests, one)
+	if i < l.proposed {
+		l.proposed--
+	}
+	l.requests = slices.Delete(l.requests, i, i+1)
 }
 
 // trim drops what is gone from the head of arrivals, and from all of it when
@@ -192,8 +202,8 @@ func (p *pool) take(cfg *Config, t *clientTable) []*wire.Request {
 
 // next returns the client's first request that is in no batch.
 func (l *line) next() *pending {
-	for _, one := range l.requests {
-		if !one.proposed {
+	for ; l.proposed < len(l.requests); l.proposed++ {
+		if one := l.requests[l.proposed]; !one.proposed {
 			return one
 		}
 	}
@@ -248,6 +258,9 @@ func (p *pool) followers() []*pending {
 func (p *pool) unpropose() {
 	for _, one := range p.arrivals {
 		one.proposed = false
+	}
+	for _, l := range p.turn {
+		l.proposed = 0
 	}
 }
 

@@ -187,7 +187,7 @@ func (o Options) withDefaults() Options {
 	set(&o.InFlight, 1)
 	set(&o.BatchRequests, 8)
 	set(&o.BatchBytes, 1<<20)
-	set(&o.QueueRequests, core.ClientWindowMax)
+	set(&o.QueueRequests, 2*core.ClientWindowMax)
 	set(&o.ArchiveBytes, 32<<20)
 	set(&o.ClientsMax, 10000)
 	set(&o.SegmentBytes, 16<<10)
