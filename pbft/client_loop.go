@@ -50,16 +50,20 @@ type arrival struct {
 type clientLoop struct {
 	*Client
 	window   *window
-	requests []*request // with operations that have no answer, oldest first
+	requests []*request // oldest first; the first has operations without an answer, between events
 	links    []link
 	// views are the highest views in the verified replies of each replica.
 	views    []wire.View
 	view     wire.View // which f+1 replicas reached
 	askings  []*asking
 	deadline *time.Timer
-	pace     pace
-	alarmed  time.Time // when the oldest request was last sent to everyone, for it waited
-	resumes  time.Time // when new operations are taken again; zero: now
+	// armed is when deadline fires, and due is no later than anything of requests and
+	// askings is: finding out what is due looks at all of them, and is done then only.
+	armed, due time.Time
+	swept      int // events since answered requests were last looked for
+	pace       pace
+	alarmed    time.Time // when the oldest request was last sent to everyone, for it waited
+	resumes    time.Time // when new operations are taken again; zero: now
 }
 
 // run serves until ctx is done, or the transport ends.
@@ -292,6 +296,7 @@ func (l *clientLoop) sendNew(ops []*operation) {
 // retransmission does.
 func (l *clientLoop) sendRequest(r *request) {
 	r.due = time.Now().Add(l.pause(r.attempt))
+	l.expect(r.due)
 	if !r.everyone {
 		primary := l.primary()
 		reached := l.sendTo(primary, r)
@@ -320,28 +325,59 @@ func (l *clientLoop) primary() wire.ReplicaID { return l.view.Primary(len(l.link
 // sweep forgets requests that are answered, and sets the timer for the rest and for
 // new operations.
 func (l *clientLoop) sweep() {
-	l.requests = slices.DeleteFunc(l.requests, func(r *request) bool { return r.open <= 0 })
+	l.forget()
 	now := time.Now()
 	if len(l.requests) == 0 || !now.Before(l.resumes) {
 		l.resumes = time.Time{}
 	}
-	next := cmp.Or(l.resumes, now.Add(time.Hour))
-	for i := range l.requests {
-		if due := l.dueAt(i); due.Before(next) {
-			next = due
-		}
+	next := l.due
+	if next.IsZero() || !l.resumes.IsZero() && l.resumes.Before(next) {
+		next = l.resumes
 	}
-	for _, a := range l.askings {
-		if a.due.Before(next) {
-			next = a.due
-		}
+	if next.IsZero() || !l.armed.IsZero() && !next.Before(l.armed) {
+		return
 	}
-	l.deadline.Reset(time.Until(next))
+	l.armed = next
+	l.deadline.Reset(next.Sub(now))
+}
+
+// forget drops requests that are answered: always before the first open one, which is
+// the oldest, and from all of them once for as many events as there are requests.
+func (l *clientLoop) forget() {
+	answered := func(r *request) bool { return r.open <= 0 }
+	if l.swept++; l.swept >= len(l.requests) {
+		l.requests = slices.DeleteFunc(l.requests, answered)
+		l.swept = 0
+	}
+	first := 0
+	for first < len(l.requests) && answered(l.requests[first]) {
+		first++
+	}
+	clear(l.requests[:first])
+	l.requests = l.requests[first:]
+	if len(l.requests) > 0 {
+		l.expect(l.dueAt(0)) // the oldest is asked for again before others of its age
+	}
+}
+
+// expect has the timer fire at a time, or before.
+func (l *clientLoop) expect(at time.Time) {
+	if l.due.IsZero() || at.Before(l.due) {
+		l.due = at
+	}
 }
 
 // onDeadline sends again, to all, what has waited long enough.
 func (l *clientLoop) onDeadline(now time.Time) {
+	l.armed = time.Time{}
+	if l.due.IsZero() || now.Before(l.due) {
+		return // new operations were waited for
+	}
+	l.due = time.Time{}
 	for i, r := range l.requests {
+		if r.open <= 0 {
+			continue
+		}
 		if !now.Before(l.dueAt(i)) {
 			if i == 0 {
 				l.alarmed = now
@@ -350,6 +386,7 @@ func (l *clientLoop) onDeadline(now time.Time) {
 			r.everyone = true
 			l.sendRequest(r)
 		}
+		l.expect(l.dueAt(i))
 	}
 	l.onAskDeadline(now)
 }

@@ -72,6 +72,7 @@ func (l *clientLoop) onAsk(a *asking) {
 	now := time.Now()
 	a.due, a.until = now.Add(l.cfg.retransmit), now.Add(statusPatience*l.cfg.retransmit)
 	l.askings = append(l.askings, a)
+	l.expect(a.due)
 	for id := range l.links {
 		l.transport.Send(wire.ReplicaID(id), a.frame) //nolint:gosec // one of few replicas
 	}
@@ -103,15 +104,15 @@ func (l *clientLoop) onAskDeadline(now time.Time) {
 			l.finishAsk(a)
 			continue
 		}
-		if now.Before(a.due) {
-			continue
-		}
-		a.due = now.Add(l.cfg.retransmit)
-		for id, r := range a.reports {
-			if r == nil {
-				l.transport.Send(wire.ReplicaID(id), a.frame) //nolint:gosec // one of few replicas
+		if !now.Before(a.due) {
+			a.due = now.Add(l.cfg.retransmit)
+			for id, r := range a.reports {
+				if r == nil {
+					l.transport.Send(wire.ReplicaID(id), a.frame) //nolint:gosec // one of few replicas
+				}
 			}
 		}
+		l.expect(a.due)
 	}
 }
 

@@ -154,6 +154,7 @@ func (l *clientLoop) onRefusal(m *wire.Refusal) {
 	case wire.RefusalOverload:
 		r.attempt++
 		r.due = time.Now().Add(l.pause(r.attempt + 1))
+		l.expect(r.due)
 		clear(r.refusals)
 		l.overloaded(r)
 	case wire.RefusalInvalid:
