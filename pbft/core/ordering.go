@@ -139,7 +139,7 @@ func (r *Replica) tooLarge(b *wire.Batch) bool {
 // was executed before is left to execution, which skips it, because replicas
 // may know more or less than the primary about that.
 func (r *Replica) repeats(pp *wire.PrePrepare) bool {
-	twice := map[crypto.Digest]bool{}
+	twice := make(map[crypto.Digest]bool, len(pp.Batch.Requests))
 	for _, req := range pp.Batch.Requests {
 		digest := req.Digest()
 		if at, placed := r.placed[digest]; twice[digest] || placed && at != pp.Seq {

@@ -99,7 +99,7 @@ func newNode(cfg Config, e engine, applier *Applier) *Node {
 	if n.clock == nil {
 		n.clock = time.Now
 	}
-	n.opener = wire.NewOpener(cfg.Domain, cfg.Keys, cfg.Limits, cfg.Verifier).WithSeen(newSeenCache(seenMax))
+	n.opener = wire.NewOpener(cfg.Domain, cfg.Keys, cfg.Limits, cfg.Verifier).WithSeen(newSeenCache(seenPlaces))
 	n.penalties = newPenalties(n.logPenalty)
 	n.lanes = newLanes(runtime.GOMAXPROCS(0), n.penalties.suspect)
 	n.aside = newAside(cfg.Core.Window)

@@ -238,19 +238,27 @@ func TestPenaltiesSlowASourceAndAreForgiven(t *testing.T) {
 	})
 }
 
-func TestSeenCacheForgetsOldGenerations(t *testing.T) {
-	s := newSeenCache(4)
+func TestSeenCacheForgetsOnlyWhatIsDisplaced(t *testing.T) {
+	const places = 8
+	s := newSeenCache(places)
 	digest := func(i int) crypto.Digest { return crypto.Sum([]byte{byte(i)}) }
-	for i := range 12 {
-		s.Add(digest(i))
-		for j := max(0, i-3); j <= i; j++ {
-			if !s.Seen(digest(j)) {
-				t.Fatalf("after %d: %d is forgotten too early", i, j)
+	last := map[byte]crypto.Digest{} // of each place
+	for i := range 100 {
+		d := digest(i)
+		if s.Seen(d) {
+			t.Fatalf("%d is known before it was added", i)
+		}
+		s.Add(d)
+		last[d[0]%places] = d
+		for j := range i + 1 {
+			d := digest(j)
+			if got, want := s.Seen(d), last[d[0]%places] == d; got != want {
+				t.Fatalf("after %d: seen(%d) = %t, want %t", i, j, got, want)
 			}
 		}
 	}
-	if s.Seen(digest(0)) || len(s.mu.recent)+len(s.mu.old) > 8 {
-		t.Errorf("the first is kept, or %d are, want 8 or fewer", len(s.mu.recent)+len(s.mu.old))
+	if s.Seen(crypto.Digest{}) {
+		t.Error("the zero digest is known, and nobody added it")
 	}
 }
 

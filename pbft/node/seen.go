@@ -1,50 +1,55 @@
 package node
 
 import (
+	"encoding/binary"
 	"sync"
 
 	"github.com/quorate/quorate/crypto"
 )
 
-// seenMax bounds one generation of signatures known to be good: two of them are
-// 8 MiB or so, and span the time from a client's sending to the batch that its
-// request comes in, and from a vote to the certificates that repeat it.
-const seenMax = 1 << 16
+const (
+	// seenPlaces is how many signatures known to be good are remembered, 4 MiB of
+	// them: they span the time from a client's sending to the batch that its request
+	// comes in, and from a vote to the certificates that repeat it.
+	seenPlaces = 1 << 17
+	// seenLocks is how many locks the places share: more than there are verifiers, so
+	// that those seldom wait for each other.
+	seenLocks = 64
+)
 
 // seenCache is a wire.SeenCache: what comes again, in a batch or a certificate,
-// costs no arithmetic. It keeps two generations and drops the older when the
-// newer is full. Any goroutine may call its methods.
+// costs no arithmetic. Every digest has one place, where it displaces the last that
+// had it: nothing is remembered for a certain time, and finding and forgetting cost
+// next to nothing. Who would displace what others had verified must find signatures
+// whose digests fall there, and gains that it is verified again. Any goroutine may
+// call its methods.
 type seenCache struct {
-	max int
-	mu  struct {
-		sync.Mutex
-		recent, old map[crypto.Digest]struct{}
-	}
+	locks  [seenLocks]sync.Mutex // of the places with this number, modulo seenLocks
+	places []crypto.Digest
 }
 
-func newSeenCache(limit int) *seenCache {
-	s := &seenCache{max: limit}
-	s.mu.recent = make(map[crypto.Digest]struct{})
-	return s
+// newSeenCache returns a cache of so many places, a power of two.
+func newSeenCache(places int) *seenCache {
+	return &seenCache{places: make([]crypto.Digest, places)}
+}
+
+func (s *seenCache) at(d *crypto.Digest) (*crypto.Digest, *sync.Mutex) {
+	n := binary.LittleEndian.Uint64(d[:])
+	return &s.places[n%uint64(len(s.places))], &s.locks[n%seenLocks]
 }
 
 // Seen tells whether d was added and is not forgotten yet.
 func (s *seenCache) Seen(d crypto.Digest) bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if _, ok := s.mu.recent[d]; ok {
-		return true
-	}
-	_, ok := s.mu.old[d]
-	return ok
+	place, mu := s.at(&d)
+	mu.Lock()
+	defer mu.Unlock()
+	return *place == d && !d.IsZero()
 }
 
 // Add remembers d.
 func (s *seenCache) Add(d crypto.Digest) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if len(s.mu.recent) >= s.max {
-		s.mu.old, s.mu.recent = s.mu.recent, make(map[crypto.Digest]struct{}, s.max/2)
-	}
-	s.mu.recent[d] = struct{}{}
+	place, mu := s.at(&d)
+	mu.Lock()
+	defer mu.Unlock()
+	*place = d
 }

@@ -79,6 +79,15 @@ type Request struct {
 	ReadOnly  bool // executed by app.Querier, in order; may change nothing
 	Ops       [][]byte
 	Signature crypto.Signature // the client's, KindRequest
+
+	digested digested
+}
+
+// digested is the digest of a request that an Opener computed. It holds for the very
+// Request that it names: a copy, which may be changed, has another address.
+type digested struct {
+	of     *Request
+	digest crypto.Digest
 }
 
 // Batch is what one sequence number orders.

@@ -82,6 +82,9 @@ func (o *Opener) Open(frames [][]byte) []Opened {
 			continue
 		}
 		c.frame = i
+		if q, is := m.(*Request); is {
+			q.digested = digested{q, d}
+		}
 		if err := c.message(m); err != nil {
 			c.forget(i)
 			out[i].Err = fmt.Errorf("%s: %w", m.Kind(), err)
@@ -180,10 +183,12 @@ func (c *collector) remember(l *claim) {
 	}
 }
 
-// add gathers a check, unless the cache knows its outcome.
-func (c *collector) add(k crypto.Check, l claim) {
+// add gathers a check, unless the cache knows its outcome. The cache knows it by the
+// key, the signature, and the message: its head, which names its kind, and its body or
+// what stands for all bodies of that kind.
+func (c *collector) add(k crypto.Check, l claim, head, body []byte) {
 	if c.opener.seen != nil {
-		l.signature = crypto.Sum([]byte(tagSeen), k.Key[:], k.Message, k.Signature[:])
+		l.signature = crypto.Sum([]byte(tagSeen), k.Key[:], k.Signature[:], head, body)
 		if c.opener.seen.Seen(l.signature) {
 			return
 		}
@@ -212,7 +217,7 @@ func (c *collector) begin(k Kind, bodyBytes int) buf {
 // replica of the cluster.
 func (c *collector) replica(k Kind, sender ReplicaID, message buf, s crypto.Signature) {
 	c.keep(message)
-	c.add(crypto.Check{Key: c.opener.keys[sender], Message: message, Signature: s}, claim{kind: k, sender: sender})
+	c.add(crypto.Check{Key: c.opener.keys[sender], Message: message, Signature: s}, claim{kind: k, sender: sender}, message, nil)
 }
 
 // keep takes the memory of message out of the room.
@@ -228,7 +233,9 @@ func (c *collector) request(m *Request) error {
 	}
 	message := c.begin(KindRequest, m.Size()).request(m)
 	c.keep(message)
-	c.add(crypto.Check{Key: m.Client, Message: message, Signature: m.Signature}, l)
+	head, body := message[:crypto.SigningHeaderBytes], message[crypto.SigningHeaderBytes:]
+	digest := m.digestBody(body)
+	c.add(crypto.Check{Key: m.Client, Message: message, Signature: m.Signature}, l, head, digest[:])
 	return nil
 }
 

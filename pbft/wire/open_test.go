@@ -357,3 +357,28 @@ func TestKnownClientsAreNotParsed(t *testing.T) {
 		t.Errorf("a forged signature: got %v, want %v", err, wire.ErrSignature)
 	}
 }
+
+// TestDigestOfAChangedRequestIsItsOwn changes a copy of a verified request: the digest
+// that was computed of the one is not the other's.
+func TestDigestOfAChangedRequestIsItsOwn(t *testing.T) {
+	w := newWorld(t)
+	one, err := w.opener().OpenOne(w.seal(&wire.Request{
+		Client: w.clients[0].Public(), Session: 1, Number: 2, Ops: [][]byte{[]byte("op")},
+	}).Frame())
+	if err != nil {
+		t.Fatal(err)
+	}
+	verified := one.Message().(*wire.Request) //nolint:errcheck,forcetypeassert // made above
+	changed := *verified
+	changed.Number++
+	fresh := changed
+	if got, want := changed.Digest(), wire.Reseal(&fresh).Digest(); got != want {
+		t.Errorf("digest of the changed copy: %s, want %s", got.Short(), want.Short())
+	}
+	if got := verified.Digest(); got != one.Digest() || got == changed.Digest() {
+		t.Errorf("digest of the verified one: %s, want %s, and not that of the copy", got.Short(), one.Digest().Short())
+	}
+	if changed.Equal(verified) || !verified.Equal(verified) {
+		t.Error("the changed copy is equal, or the verified one is not equal to itself")
+	}
+}

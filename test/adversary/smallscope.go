@@ -176,7 +176,8 @@ func fieldsOf(v reflect.Value) []int {
 	var out []int
 	_, message := v.Addr().Interface().(wire.Message)
 	for i := range v.NumField() {
-		if name := v.Type().Field(i).Name; message && slices.Contains([]string{"Sender", "Signature"}, name) {
+		f := v.Type().Field(i)
+		if !f.IsExported() || message && slices.Contains([]string{"Sender", "Signature"}, f.Name) {
 			continue
 		}
 		out = append(out, i)
@@ -196,7 +197,9 @@ func deepCopy(v reflect.Value) reflect.Value {
 		}
 	case reflect.Struct:
 		for i := range v.NumField() {
-			c.Field(i).Set(deepCopy(v.Field(i)))
+			if v.Type().Field(i).IsExported() {
+				c.Field(i).Set(deepCopy(v.Field(i)))
+			}
 		}
 	case reflect.Slice:
 		if v.IsNil() {

@@ -153,8 +153,11 @@ func (k *keeper) fields(v reflect.Value) {
 		k.bytes(v.FieldByName("frame").Bytes())
 		return
 	}
+	request := v.Type() == reflect.TypeFor[wire.Request]()
 	for i := range v.NumField() {
-		k.value(v.Field(i))
+		if !request || v.Type().Field(i).IsExported() { // what a request says; not what was computed of it
+			k.value(v.Field(i))
+		}
 	}
 }
 
