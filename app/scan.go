@@ -1,7 +1,6 @@
 package app
 
 import (
-	"cmp"
 	"fmt"
 	"iter"
 	"slices"
@@ -73,12 +72,11 @@ type entry struct {
 // ownIn returns what the operation itself wrote in [from, to), ascending.
 func (tx *Tx) ownIn(from, to string) []entry {
 	var own []entry
-	for key, w := range tx.writes {
-		if key >= from && (to == "" || key < to) {
-			own = append(own, entry{key, w.value, w.deleted})
+	for _, w := range tx.writes.sorted() {
+		if w.key >= from && (to == "" || w.key < to) {
+			own = append(own, w)
 		}
 	}
-	slices.SortFunc(own, func(a, b entry) int { return cmp.Compare(a.key, b.key) })
 	return own
 }
 

@@ -1,12 +1,9 @@
 package app
 
 import (
-	"bytes"
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"maps"
-	"slices"
 	"time"
 
 	"github.com/quorate/quorate/crypto"
@@ -42,7 +39,7 @@ type Tx struct {
 	ctx      Context
 	readOnly bool
 
-	writes  map[string]write
+	writes  writes
 	bytes   int // of writes and outputs
 	outputs [][]byte
 	scratch []byte // the last full key read
@@ -53,18 +50,13 @@ type Tx struct {
 	ended   bool     // committed, or must not be
 }
 
-// write is what an operation did last to one key. Its value is never changed.
-type write struct {
-	value   []byte
-	deleted bool
-}
-
 // NewTx returns the transaction of one operation over those keys of store that
-// begin with prefix; the operation sees them without it. It is for drivers: call
-// Run and then, if that succeeded, Commit. To drop a Tx is to roll it back. With
-// readOnly, Run asks the Querier, and every write ends the operation.
+// begin with prefix, which may not be changed as long as the Tx is used; the
+// operation sees them without it. It is for drivers: call Run and then, if that
+// succeeded, Commit. To drop a Tx is to roll it back. With readOnly, Run asks the
+// Querier, and every write ends the operation.
 func NewTx(store Store, prefix []byte, ctx Context, readOnly bool) *Tx {
-	return &Tx{store: store, prefix: bytes.Clone(prefix), ctx: ctx, readOnly: readOnly}
+	return &Tx{store: store, prefix: prefix, ctx: ctx, readOnly: readOnly}
 }
 
 // Seq returns the place of the operation's batch in the order.
@@ -103,11 +95,11 @@ func (tx *Tx) Put(key string, value []byte) {
 	if len(value) > ValueBytesMax {
 		tx.refuse("a value has %d bytes, at most %d are possible", len(value), ValueBytesMax)
 	}
-	tx.buffer(key, write{value: append([]byte{}, value...)})
+	tx.buffer(entry{key: key, value: append([]byte{}, value...)})
 }
 
 // Delete removes key, if it is there.
-func (tx *Tx) Delete(key string) { tx.buffer(key, write{deleted: true}) }
+func (tx *Tx) Delete(key string) { tx.buffer(entry{key: key, deleted: true}) }
 
 // Uint64 returns the number that PutUint64 stored under key, or 0 if there is
 // no value. Any other value under key ends the operation.
@@ -124,7 +116,7 @@ func (tx *Tx) Uint64(key string) uint64 {
 
 // PutUint64 sets key to n, as 8 bytes, big-endian.
 func (tx *Tx) PutUint64(key string, n uint64) {
-	tx.buffer(key, write{value: binary.BigEndian.AppendUint64(nil, n)})
+	tx.buffer(entry{key: key, value: binary.BigEndian.AppendUint64(nil, n)})
 }
 
 // Emit adds one output to the outside world, up to ValueBytesMax bytes. Outputs
@@ -156,8 +148,8 @@ func (tx *Tx) Commit() error {
 		return errEnded
 	}
 	tx.ended = true
-	for _, key := range slices.Sorted(maps.Keys(tx.writes)) {
-		if err := tx.flush(key, tx.writes[key]); err != nil {
+	for _, w := range tx.writes.sorted() {
+		if err := tx.flush(w); err != nil {
 			tx.fault = fmt.Errorf("app: commit at %d: %w", tx.ctx.Seq, err)
 			return tx.fault
 		}
@@ -165,8 +157,9 @@ func (tx *Tx) Commit() error {
 	return nil
 }
 
-func (tx *Tx) flush(key string, w write) error {
-	full := slices.Concat(tx.prefix, []byte(key))
+func (tx *Tx) flush(w entry) error {
+	full := make([]byte, 0, len(tx.prefix)+len(w.key))
+	full = append(append(full, tx.prefix...), w.key...)
 	if w.deleted {
 		return tx.store.Delete(full)
 	}
@@ -179,7 +172,7 @@ func (tx *Tx) read(key string) ([]byte, bool) {
 	if len(key) > KeyBytesMax {
 		return nil, false // such a key cannot have been put
 	}
-	if w, ok := tx.writes[key]; ok {
+	if w := tx.writes.find(key); w != nil {
 		return w.value, !w.deleted
 	}
 	tx.scratch = append(append(tx.scratch[:0], tx.prefix...), key...)
@@ -191,19 +184,17 @@ func (tx *Tx) read(key string) ([]byte, bool) {
 }
 
 // buffer keeps w until Commit.
-func (tx *Tx) buffer(key string, w write) {
-	if len(key) > KeyBytesMax {
-		tx.refuse("a key has %d bytes, at most %d are possible", len(key), KeyBytesMax)
+func (tx *Tx) buffer(w entry) {
+	if len(w.key) > KeyBytesMax {
+		tx.refuse("a key has %d bytes, at most %d are possible", len(w.key), KeyBytesMax)
 	}
-	if old, ok := tx.writes[key]; ok {
+	if old := tx.writes.find(w.key); old != nil {
 		tx.admit(0, len(w.value)-len(old.value))
-	} else {
-		tx.admit(1, len(key)+len(w.value))
+		*old = w
+		return
 	}
-	if tx.writes == nil {
-		tx.writes = make(map[string]write)
-	}
-	tx.writes[key] = w
+	tx.admit(1, len(w.key)+len(w.value))
+	tx.writes.add(w)
 }
 
 // admit accounts for so many more writes and bytes, or ends the operation.
@@ -212,7 +203,7 @@ func (tx *Tx) admit(writes, size int) {
 	if tx.readOnly {
 		tx.end(&Failure{Kind: FailureReadOnly, Text: "a read-only operation cannot write"})
 	}
-	if len(tx.writes)+len(tx.outputs)+writes > WritesMax {
+	if len(tx.writes.list)+len(tx.outputs)+writes > WritesMax {
 		tx.refuse("more than %d writes in one operation", WritesMax)
 	}
 	if tx.bytes+size > WriteBytesMax {

@@ -106,7 +106,8 @@ func ScanPrefix(prefix string, limit int) []byte {
 // string preceded by its length in four bytes, big-endian. It checks nothing:
 // Parse, and so Validate, refuse what is out of bounds.
 func (o Op) Encode() []byte {
-	b := buf{byte(o.Kind)}
+	b := make(buf, 0, 1+3*4+len(o.Key)+len(o.Old)+len(o.Value)+len(o.From)+len(o.To))
+	b = append(b, byte(o.Kind))
 	switch o.Kind {
 	case KindGet, KindDelete:
 		return b.text(o.Key)
@@ -121,7 +122,8 @@ func (o Op) Encode() []byte {
 	}
 }
 
-// Parse decodes an operation and checks its bounds. Its errors are ErrMalformed.
+// Parse decodes an operation and checks its bounds. Values are parts of op, and not
+// copied. Its errors are ErrMalformed.
 func Parse(op []byte) (Op, error) {
 	r := reader{rest: op}
 	o := Op{Kind: Kind(r.byte("kind"))}
@@ -197,29 +199,31 @@ func (r *reader) byte(what string) byte {
 
 // number reads an integer from 1 to limit.
 func (r *reader) number(what string, limit int) int {
-	n := r.length(what, limit)
+	n := r.integer("", what, limit)
 	if n == 0 {
 		r.fail("the %s is 0, want at least 1", what)
 	}
 	return n
 }
 
-func (r *reader) length(what string, limit int) int {
-	b := r.take(what, 4)
-	if b == nil {
+// integer reads an integer up to limit, of what is called kind and what together.
+func (r *reader) integer(kind, what string, limit int) int {
+	if r.err != nil || len(r.rest) < 4 {
+		r.fail("4 bytes of a %s%s are wanted, %d are left", kind, what, len(r.rest))
 		return 0
 	}
-	n := binary.BigEndian.Uint32(b)
+	n := binary.BigEndian.Uint32(r.rest)
+	r.rest = r.rest[4:]
 	if int64(n) > int64(limit) {
-		r.fail("%s: got %d, at most %d are possible", what, n, limit)
+		r.fail("%s%s: got %d, at most %d are possible", kind, what, n, limit)
 		return 0
 	}
 	return int(n)
 }
 
+// bytes reads a length and so many bytes, which it does not copy.
 func (r *reader) bytes(what string, limit int) []byte {
-	n := r.length("length of the "+what, limit)
-	return append([]byte(nil), r.take(what, n)...)
+	return r.take(what, r.integer("length of the ", what, limit))
 }
 
 func (r *reader) key() string {

@@ -53,7 +53,8 @@ func (r Result) Encode() []byte {
 	}
 }
 
-// ParseResult decodes what an operation returned. Its errors are ErrMalformed.
+// ParseResult decodes what an operation returned. Values are parts of data, and not
+// copied. Its errors are ErrMalformed.
 func ParseResult(data []byte) (Result, error) {
 	in := reader{rest: data}
 	r := Result{Status: Status(in.byte("status"))}
@@ -78,7 +79,7 @@ func (r *reader) entries(to *Result) {
 		r.fail("the mark whether there are more is %d, want 0 or 1", more)
 	}
 	to.More = more == 1
-	for range r.length("number of entries", ScanLimitMax) {
+	for range r.integer("", "number of entries", ScanLimitMax) {
 		e := Entry{r.key(), r.bytes("value", ValueBytesMax)}
 		if n := len(to.Entries); n > 0 && e.Key <= to.Entries[n-1].Key {
 			r.fail("the keys do not ascend")

@@ -25,6 +25,7 @@ const failuresMax = 16
 type Applier struct {
 	state   State
 	machine app.StateMachine
+	prefix  []byte // of the application's keys
 	domain  crypto.Domain
 	// resultBytesMax bounds a result; an operation with a larger one is rolled
 	// back.
@@ -76,7 +77,7 @@ type Failure struct {
 // large as well.
 func NewApplier(state State, machine app.StateMachine, domain crypto.Domain, resultBytesMax int) *Applier {
 	return &Applier{
-		state: state, machine: machine, domain: domain,
+		state: state, machine: machine, prefix: []byte(AppPrefix), domain: domain,
 		resultBytesMax: min(resultBytesMax, app.ValueBytesMax-recordFixedBytes),
 	}
 }
@@ -95,8 +96,8 @@ func (a *Applier) Apply(ex core.Execution) (Applied, error) {
 		return Applied{}, fmt.Errorf("node: apply batch %d: %w", ex.Seq, err)
 	}
 	run := running{
-		Applier: a, ex: &ex, next: a.meta, applied: Applied{Seq: ex.Seq},
-		kept: make(map[resultID]record, len(ex.Orders)),
+		Applier: a, ex: &ex, next: a.meta, applied: Applied{Seq: ex.Seq, Replies: make([]*wire.Reply, 0, len(ex.Orders))},
+		kept: make([]record, len(ex.Orders)),
 	}
 	if err := run.all(); err != nil {
 		a.broken = fmt.Errorf("node: apply batch %d: %w", ex.Seq, err)
@@ -153,12 +154,13 @@ type running struct {
 	ex      *core.Execution
 	next    meta // after it
 	applied Applied
-	kept    map[resultID]record // of the operations that ran
+	kept    []record         // of the orders: how the operations that ran ended
+	ran     map[resultID]int // which orders those are; nil until one repeats an operation
 }
 
 func (r *running) all() error {
-	for _, o := range r.ex.Orders {
-		if err := r.order(o); err != nil {
+	for i := range r.ex.Orders {
+		if err := r.order(i); err != nil {
 			return err
 		}
 	}
@@ -170,8 +172,8 @@ func (r *running) all() error {
 			return err
 		}
 	}
-	for _, o := range r.ex.Orders {
-		if err := r.keep(o); err != nil {
+	for i := range r.ex.Orders {
+		if err := r.keep(i); err != nil {
 			return err
 		}
 	}
@@ -180,9 +182,10 @@ func (r *running) all() error {
 	return r.state.Put(metaKey(), r.next.encode())
 }
 
-// order carries out one order and replies.
-func (r *running) order(o core.Order) error {
-	kept, err := r.settle(o)
+// order carries out the i-th order and replies.
+func (r *running) order(i int) error {
+	o := r.ex.Orders[i]
+	kept, err := r.settle(i, o)
 	if err != nil {
 		return fmt.Errorf("operation %d of client %x: %w", o.Number(), o.Request.Client[:4], err)
 	}
@@ -194,18 +197,17 @@ func (r *running) order(o core.Order) error {
 }
 
 // settle returns how the operation ended: now, earlier, or not at all.
-func (r *running) settle(o core.Order) (record, error) {
-	id := idOf(o)
+func (r *running) settle(i int, o core.Order) (kept record, err error) {
 	if o.Run {
-		kept, err := r.execute(o)
-		r.kept[id] = kept
-		return kept, err
+		r.kept[i], err = r.execute(o)
+		return r.kept[i], err
 	}
 	if o.Outcome != wire.OutcomeForgotten {
 		return record{outcome: o.Outcome}, nil
 	}
-	if kept, ok := r.kept[id]; ok {
-		return kept, nil
+	id := idOf(o)
+	if at, ok := r.ranAt(id); ok && at < i {
+		return r.kept[at], nil
 	}
 	kept, ok, err := r.result(id)
 	if !ok {
@@ -214,9 +216,24 @@ func (r *running) settle(o core.Order) (record, error) {
 	return kept, err
 }
 
+// ranAt returns which order of the batch runs an operation. Few batches have an
+// operation twice, and only those pay for the table.
+func (r *running) ranAt(id resultID) (int, bool) {
+	if r.ran == nil {
+		r.ran = make(map[resultID]int)
+		for i, o := range r.ex.Orders {
+			if o.Run {
+				r.ran[idOf(o)] = i
+			}
+		}
+	}
+	i, ok := r.ran[id]
+	return i, ok
+}
+
 // execute runs one operation in its own transaction.
 func (r *running) execute(o core.Order) (record, error) {
-	tx := app.NewTx(r.state, []byte(AppPrefix), app.Context{
+	tx := app.NewTx(r.state, r.prefix, app.Context{
 		Seq: uint64(r.ex.Seq), View: uint64(r.ex.View), Time: int64(r.ex.Time), Client: o.Request.Client,
 	}, o.Request.ReadOnly)
 	result, failure, err := app.Run(r.machine, tx, o.Request.Ops[o.Index])
@@ -304,9 +321,10 @@ func (r *running) drop(old, s *core.ClientState) error {
 	return nil
 }
 
-// keep stores the result of an operation that ran, unless the same batch
-// acknowledged it or began a newer session.
-func (r *running) keep(o core.Order) error {
+// keep stores the result of the i-th order's operation if it ran, unless the same
+// batch acknowledged it or began a newer session.
+func (r *running) keep(i int) error {
+	o := r.ex.Orders[i]
 	if !o.Run {
 		return nil
 	}
@@ -315,7 +333,7 @@ func (r *running) keep(o core.Order) error {
 	if !known || id.Session != s.Session || id.Number <= s.Low {
 		return nil
 	}
-	return r.state.Put(id.key(), r.kept[id].encode())
+	return r.state.Put(id.key(), r.kept[i].encode())
 }
 
 // SealReplies completes the replies of one batch, or of some Answers, as replica
