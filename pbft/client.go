@@ -58,6 +58,7 @@ type Client struct {
 	arrivals chan arrival // verified messages and changes of links
 
 	signed, operations, frames atomic.Int64 // see ClientCounts
+	calls                      atomic.Int64 // operations of a client that does not wait
 
 	cancel  context.CancelFunc
 	settled *settledThings
@@ -165,14 +166,28 @@ func (c *Client) Counts() ClientCounts {
 //
 // op may not be changed until Submit returns, nor after an UnfinishedError.
 func (c *Client) Submit(ctx context.Context, op []byte) (Result, error) {
-	return c.do(ctx, c.submits, &call{op: op})
+	return c.enter(ctx, &call{op: op})
 }
 
 // Read has the cluster answer op by app.Querier, without changing anything. It
 // goes through the order as Submit does, so it sees every operation that any
 // client had the result of before: reads are linearizable.
 func (c *Client) Read(ctx context.Context, op []byte) (Result, error) {
-	return c.do(ctx, c.submits, &call{op: op, readOnly: true})
+	return c.enter(ctx, &call{op: op, readOnly: true})
+}
+
+// enter has w executed, under a new number. A client that does not wait has as many
+// calls as its window holds: others are refused here, for under overload the loop has
+// more to do than to refuse, and what it takes late is late.
+func (c *Client) enter(ctx context.Context, w *call) (Result, error) {
+	if !c.cfg.noWait {
+		return c.do(ctx, c.submits, w)
+	}
+	defer c.calls.Add(-1)
+	if n := c.calls.Add(1); n > core.ClientWindowMax {
+		return Result{}, fmt.Errorf("%w: %d operations have no result yet", ErrOverload, n-1)
+	}
+	return c.do(ctx, c.submits, w)
 }
 
 // SubmitWith is Submit with an identity that the caller knows: of a Submit that

@@ -268,8 +268,8 @@ func TestClientThatDoesNotWaitIsRefusedAtOnce(t *testing.T) {
 		if _, err = c.Submit(t.Context(), []byte("x")); !errors.Is(err, ErrOverload) || errors.As(err, &unfinished) {
 			t.Errorf("beyond the window: %v, want ErrOverload alone", err)
 		}
-		if took := time.Since(start); took > gatherMax {
-			t.Errorf("it took %v", took)
+		if took := time.Since(start); took > 0 {
+			t.Errorf("it took %v, want no time at all", took)
 		}
 		cancel()
 		wg.Wait()
