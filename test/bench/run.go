@@ -2,6 +2,7 @@ package bench
 
 import (
 	"context"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"math/rand/v2"
@@ -48,7 +49,7 @@ func Measure(ctx context.Context, o Options) (Result, error) {
 	if err := o.Validate(); err != nil {
 		return Result{}, err
 	}
-	l := &load{o: o}
+	l := &load{o: o, keys: keyNames()}
 	defer l.close()
 	if err := l.connect(ctx); err != nil {
 		return Result{}, err
@@ -64,6 +65,7 @@ type load struct {
 	o       Options
 	clients []Client
 	record  *record
+	keys    []string
 	start   time.Time
 	next    atomic.Int64 // open loop: the number of the next operation that will be due
 	total   int64        // how many will
@@ -275,7 +277,7 @@ type operation struct {
 }
 
 func (w *worker) operation() operation {
-	key := fmt.Sprintf("bench/%04d", w.rng.IntN(keys))
+	key := w.keys[w.rng.IntN(len(w.keys))]
 	if w.rng.Float64() < w.o.ReadShare {
 		return operation{true, kv.Get(key)}
 	}
@@ -302,10 +304,19 @@ func (w *worker) run(ctx context.Context, due time.Time, o operation) {
 	}
 }
 
-func payload(rng *rand.Rand, n int) []byte {
-	b := make([]byte, n)
-	for i := range b {
-		b[i] = byte(rng.Uint32())
+// keyNames returns the keys that a load writes and reads.
+func keyNames() []string {
+	names := make([]string, keys)
+	for i := range names {
+		names[i] = fmt.Sprintf("bench/%04d", i)
 	}
-	return b
+	return names
+}
+
+func payload(rng *rand.Rand, n int) []byte {
+	b := make([]byte, 0, n+8)
+	for len(b) < n {
+		b = binary.LittleEndian.AppendUint64(b, rng.Uint64())
+	}
+	return b[:n]
 }
