@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"runtime"
 	"time"
 
 	"github.com/libp2p/go-libp2p/core/network"
@@ -154,10 +155,16 @@ func (w *frameWriter) put(frame []byte) error {
 }
 
 // pump writes what q holds and will hold, until done is closed, and flushes
-// whenever nothing waits.
+// whenever nothing waits. Before it does, it lets those run who are ready to: they may
+// have more for the same write, and a write costs as much as making a frame. Where
+// nobody is ready, that takes no time.
 func (w *frameWriter) pump(q *outbox.Queue, done <-chan struct{}) error {
 	for {
 		frame, ok := q.Pop()
+		if !ok && w.buf.Buffered() > 0 {
+			runtime.Gosched()
+			frame, ok = q.Pop()
+		}
 		if ok {
 			if err := w.put(frame); err != nil {
 				return err
