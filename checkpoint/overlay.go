@@ -2,39 +2,78 @@ package checkpoint
 
 import (
 	"bytes"
+	"slices"
+	"sync"
 
 	"github.com/google/btree"
 )
 
 // overlay holds changes that are not in pages yet. One goroutine writes to it;
-// once frozen, many may read it.
+// once frozen, many may read it. Changes are found by a table; what needs them in
+// order sorts them then, for an operation writes its key, its result and the end of
+// another's, and few scan.
 type overlay struct {
-	tree  *btree.BTreeG[op]
+	byKey map[string]*op
 	bytes int
+
+	order struct {
+		sync.Mutex
+		tree *btree.BTreeG[*op] // of those changes that fresh does not have
+		// fresh are changes of keys that the tree does not have yet.
+		fresh []*op
+	}
 }
 
 func newOverlay() *overlay {
-	return &overlay{tree: btree.NewG(32, func(a, b op) bool { return bytes.Compare(a.key, b.key) < 0 })}
+	o := &overlay{byKey: make(map[string]*op)}
+	o.order.tree = btree.NewG(32, func(a, b *op) bool { return bytes.Compare(a.key, b.key) < 0 })
+	return o
 }
 
 func (o *overlay) set(c op) {
 	o.bytes += len(c.key) + len(c.value)
-	if old, had := o.tree.ReplaceOrInsert(c); had {
+	if old, had := o.byKey[string(c.key)]; had {
 		o.bytes -= len(old.key) + len(old.value)
+		old.value, old.deleted = c.value, c.deleted
+		return
 	}
+	o.byKey[string(c.key)] = &c
+	o.order.fresh = append(o.order.fresh, &c)
+}
+
+// get returns the change of a key, if there is one.
+func (o *overlay) get(key []byte) (op, bool) {
+	if c, ok := o.byKey[string(key)]; ok {
+		return *c, true
+	}
+	return op{}, false
+}
+
+// sorted returns the tree with all changes. Nobody may change it.
+func (o *overlay) sorted() *btree.BTreeG[*op] {
+	o.order.Lock()
+	defer o.order.Unlock()
+	for _, c := range o.order.fresh {
+		o.order.tree.ReplaceOrInsert(c)
+	}
+	o.order.fresh = nil
+	return o.order.tree
 }
 
 // ops returns the changes in ascending order.
 func (o *overlay) ops() []op {
-	all := make([]op, 0, o.tree.Len())
-	o.tree.Ascend(func(c op) bool { all = append(all, c); return true })
+	all := make([]op, 0, len(o.byKey))
+	for _, c := range o.byKey {
+		all = append(all, *c)
+	}
+	slices.SortFunc(all, func(a, b op) int { return bytes.Compare(a.key, b.key) })
 	return all
 }
 
 // dirtyBytes estimates, generously, how much a checkpoint of the overlay writes:
 // every change may rewrite a full page and its way to the root.
 func (o *overlay) dirtyBytes() uint64 {
-	return uint64(o.bytes) + uint64(o.tree.Len())*LeafBytesMax //nolint:gosec // both are positive
+	return uint64(o.bytes) + uint64(len(o.byKey))*LeafBytesMax //nolint:gosec // both are positive
 }
 
 // overlayCursor goes through an overlay in ascending order, in small portions:
@@ -51,8 +90,8 @@ const portion = 64
 func (c *overlayCursor) peek() (op, bool) {
 	if len(c.ahead) == 0 && !c.ended {
 		c.ahead = c.ahead[:0]
-		c.of.tree.AscendGreaterOrEqual(op{key: c.from}, func(o op) bool {
-			c.ahead = append(c.ahead, o)
+		c.of.sorted().AscendGreaterOrEqual(&op{key: c.from}, func(o *op) bool {
+			c.ahead = append(c.ahead, *o)
 			return len(c.ahead) < portion
 		})
 		c.ended = len(c.ahead) < portion

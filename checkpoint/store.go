@@ -170,13 +170,13 @@ func (s *Store) Get(key []byte) (value []byte, ok bool, err error) {
 	if s.dead.Load() {
 		return nil, false, s.failure()
 	}
-	if o, ok := s.active.tree.Get(op{key: key}); ok {
+	if o, ok := s.active.get(key); ok {
 		return o.value, !o.deleted, nil
 	}
 	v := s.acquire()
 	defer s.release(v)
 	for _, overlay := range v.overlays {
-		if o, ok := overlay.tree.Get(op{key: key}); ok {
+		if o, ok := overlay.get(key); ok {
 			return o.value, !o.deleted, nil
 		}
 	}
