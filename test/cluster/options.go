@@ -86,7 +86,8 @@ func (o Options) withDefaults() (Options, error) {
 // write makes the files of the whole cluster, with keys and ports of its own.
 func (o Options) write() (*pbft.Genesis, error) {
 	limits := pbft.DefaultGenesisLimits()
-	limits.CheckpointInterval, limits.Window = o.CheckpointInterval, 4*o.CheckpointInterval
+	limits.CheckpointInterval = o.CheckpointInterval
+	limits.Window = max(2*o.CheckpointInterval, min(4*o.CheckpointInterval, limits.Window))
 	genesis := &pbft.Genesis{Name: o.Name, Faults: o.Faults, Limits: limits, Purpose: o.Purpose}
 	addrs, err := freeAddrs(o.Replicas)
 	if err != nil {
