@@ -3,42 +3,50 @@ package checkpoint
 import (
 	"bytes"
 	"slices"
-	"sync"
 
 	"github.com/google/btree"
 )
 
-// overlay holds changes that are not in pages yet. One goroutine writes to it;
-// once frozen, many may read it. Changes are found by a table; what needs them in
-// order sorts them then, for an operation writes its key, its result and the end of
-// another's, and few scan.
+// overlay holds changes that are not in pages yet. One goroutine writes and scans it;
+// once frozen, many may read it. Changes are found by a table; they are put in order
+// when somebody scans, for few do, and every operation writes several keys.
 type overlay struct {
 	byKey map[string]*op
+	tree  *btree.BTreeG[*op] // the same in order, from the first scan on
 	bytes int
-
-	order struct {
-		sync.Mutex
-		tree *btree.BTreeG[*op] // of those changes that fresh does not have
-		// fresh are changes of keys that the tree does not have yet.
-		fresh []*op
-	}
 }
 
-func newOverlay() *overlay {
-	o := &overlay{byKey: make(map[string]*op)}
-	o.order.tree = btree.NewG(32, func(a, b *op) bool { return bytes.Compare(a.key, b.key) < 0 })
-	return o
-}
+func newOverlay() *overlay { return &overlay{byKey: make(map[string]*op)} }
 
 func (o *overlay) set(c op) {
-	o.bytes += len(c.key) + len(c.value)
-	if old, had := o.byKey[string(c.key)]; had {
-		o.bytes -= len(old.key) + len(old.value)
-		old.value, old.deleted = c.value, c.deleted
+	old, had := o.byKey[string(c.key)]
+	if !had {
+		o.add(&c)
 		return
 	}
-	o.byKey[string(c.key)] = &c
-	o.order.fresh = append(o.order.fresh, &c)
+	o.bytes += len(c.value) - len(old.value)
+	old.value, old.deleted = c.value, c.deleted
+	if old.fresh && c.deleted {
+		o.forget(old)
+	}
+}
+
+// add takes a change of a key that has none.
+func (o *overlay) add(c *op) {
+	o.bytes += len(c.key) + len(c.value)
+	o.byKey[string(c.key)] = c
+	if o.tree != nil {
+		o.tree.ReplaceOrInsert(c)
+	}
+}
+
+// forget drops a change.
+func (o *overlay) forget(c *op) {
+	o.bytes -= len(c.key) + len(c.value)
+	delete(o.byKey, string(c.key))
+	if o.tree != nil {
+		o.tree.Delete(c)
+	}
 }
 
 // get returns the change of a key, if there is one.
@@ -49,15 +57,15 @@ func (o *overlay) get(key []byte) (op, bool) {
 	return op{}, false
 }
 
-// sorted returns the tree with all changes. Nobody may change it.
+// sorted returns the changes in order. Nobody may change the tree.
 func (o *overlay) sorted() *btree.BTreeG[*op] {
-	o.order.Lock()
-	defer o.order.Unlock()
-	for _, c := range o.order.fresh {
-		o.order.tree.ReplaceOrInsert(c)
+	if o.tree == nil {
+		o.tree = btree.NewG(32, func(a, b *op) bool { return bytes.Compare(a.key, b.key) < 0 })
+		for _, c := range o.byKey {
+			o.tree.ReplaceOrInsert(c)
+		}
 	}
-	o.order.fresh = nil
-	return o.order.tree
+	return o.tree
 }
 
 // ops returns the changes in ascending order.

@@ -333,7 +333,7 @@ func (r *running) keep(i int) error {
 	if !known || id.Session != s.Session || id.Number <= s.Low {
 		return nil
 	}
-	return r.state.Put(id.key(), r.kept[i].encode())
+	return r.state.Insert(id.key(), r.kept[i].encode()) // no operation runs twice
 }
 
 // SealReplies completes the replies of one batch, or of some Answers, as replica

@@ -57,6 +57,14 @@ func (s *memoryState) Put(key, value []byte) error {
 	return s.Memory.Put(key, value)
 }
 
+// Insert is Put of a key that must be new.
+func (s *memoryState) Insert(key, value []byte) error {
+	if _, had, _ := s.Memory.Get(key); had {
+		return fmt.Errorf("%x is there already", key)
+	}
+	return s.Put(key, value)
+}
+
 func (s *memoryState) Delete(key []byte) error {
 	if err := s.breaksNow(); err != nil {
 		return err
