@@ -7,11 +7,11 @@ import (
 	"github.com/quorate/quorate/pbft/wire"
 )
 
-// propose packs what waits into batches, while fewer than InFlight are open:
-// an unloaded primary never waits for a batch to fill, and a loaded one fills
-// batches by itself.
+// propose packs what waits into batches, while fewer than InFlight are open and the
+// next is worth its votes: an unloaded primary never waits for a batch to fill, and a
+// loaded one fills batches by itself.
 func (r *Replica) propose(fx *Effects) {
-	for r.mayPropose() {
+	for r.mayPropose() && r.worthwhile() {
 		requests := r.pool.take(&r.cfg, &r.clients)
 		if len(requests) == 0 {
 			return
@@ -26,6 +26,7 @@ func (r *Replica) propose(fx *Effects) {
 		s.keep(pp.Digest, batch)
 		r.place(pp)
 		r.next++
+		r.proposed = r.tick
 		fx.persist(AcceptedRecord{pp})
 		r.vote(pp.Seq, pp, fx)
 	}
@@ -39,6 +40,22 @@ func (r *Replica) mayPropose() bool {
 	return r.active && r.primary() == r.id && r.rejoin == nil && r.transfer == nil && !r.wrong &&
 		r.executed >= r.change.chosen && r.change.bodiesMissing == 0 &&
 		!r.abstains(r.next) && r.next <= r.high() && r.next > r.executed && int(r.next-1-r.executed) < r.cfg.InFlight //nolint:gosec // < Window
+}
+
+// worthwhile tells whether the primary shall open one more batch now, or wait until
+// one that is open is executed: a small batch takes as many votes as a large one, and
+// under load whoever waits a little shares them with more. As many requests must wait
+// as are open, or as fill a batch; but in no case do they wait longer than a tick for
+// that, for in a slow network it takes long until a batch is executed. (Nagle, RFC 896.)
+func (r *Replica) worthwhile() bool {
+	open := 0
+	for n := r.executed + 1; n < r.next; n++ {
+		if s := r.slots.at(n); s != nil && s.proposal != nil && s.proposal.Batch != nil {
+			open += len(s.proposal.Batch.Requests)
+		}
+	}
+	return r.pool.waiting >= min(open, r.cfg.BatchRequestsMax) || r.pool.waitingBytes >= r.cfg.BatchBytesMax ||
+		r.tick > r.proposed
 }
 
 // votable tells whether votes for (view, seq) concern this replica now. Early

@@ -71,7 +71,7 @@ func TestRampingPrimaryIsDemoted(t *testing.T) {
 	k.ask(5, 1)
 	held := 0
 	k.holdBack(func(seq wire.Seq) int {
-		held = min(int(seq/4), 9*k.cfg.RequestTicks/10)
+		held = min(int(seq/5), 9*k.cfg.RequestTicks/10)
 		return held
 	})
 	k.demoted(60 * k.cfg.RequestTicks)

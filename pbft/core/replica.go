@@ -28,11 +28,12 @@ type Replica struct {
 	now  wire.Time
 	tick uint64
 
-	view   wire.View
-	active bool
-	slots  slotList
-	next   wire.Seq                   // the primary's next number
-	placed map[crypto.Digest]wire.Seq // requests that are in the order of this view, above executed
+	view     wire.View
+	active   bool
+	slots    slotList
+	next     wire.Seq                   // the primary's next number
+	proposed uint64                     // the tick at which the primary opened a batch last
+	placed   map[crypto.Digest]wire.Seq // requests that are in the order of this view, above executed
 
 	reserved wire.Seq // what it has voted in this view, unless its record is durable, is up to here
 	unsure   wire.Seq // up to here it may have voted in this view, before it restarted

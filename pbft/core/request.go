@@ -45,6 +45,8 @@ type pool struct {
 	turn     []*line // clients with requests; the next to be served first
 	arrivals []*pending
 	bytes    int
+	// waiting are the requests that are in no batch, and waitingBytes theirs.
+	waiting, waitingBytes int
 }
 
 func newPool() pool {
@@ -122,6 +124,15 @@ func (p *pool) add(sealed *wire.Sealed, req *wire.Request, tick uint64) {
 	p.bytes += req.Size()
 	p.byDigest[one.digest] = one
 	p.arrivals = append(p.arrivals, one)
+	p.waiting, p.waitingBytes = p.waiting+1, p.waitingBytes+req.Size()
+}
+
+// propose says that a request is in a batch of the current view.
+func (p *pool) propose(one *pending) {
+	if !one.proposed {
+		one.proposed = true
+		p.waiting, p.waitingBytes = p.waiting-1, p.waitingBytes-one.req.Size()
+	}
 }
 
 // remove forgets a request, and tells whether it was there.
@@ -130,6 +141,7 @@ func (p *pool) remove(digest crypto.Digest) bool {
 	if !ok {
 		return false
 	}
+	p.propose(one) // or not: it waits no more
 	one.gone = true
 	delete(p.byDigest, digest)
 	p.bytes -= one.req.Size()
@@ -185,10 +197,10 @@ func (p *pool) take(cfg *Config, t *clientTable) []*wire.Request {
 		case one == nil:
 			idle++
 		case settled:
-			one.proposed = true
+			p.propose(one)
 			stale = append(stale, one.digest)
 		default:
-			one.proposed = true
+			p.propose(one)
 			bytes += one.req.Size()
 			out = append(out, one.req)
 			idle = 0
@@ -262,12 +274,13 @@ func (p *pool) unpropose() {
 	for _, l := range p.turn {
 		l.proposed = 0
 	}
+	p.waiting, p.waitingBytes = len(p.byDigest), p.bytes
 }
 
 // markProposed says that a request is in the order of the current view already.
 func (p *pool) markProposed(digest crypto.Digest) {
 	if one, ok := p.byDigest[digest]; ok {
-		one.proposed = true
+		p.propose(one)
 	}
 }
 
