@@ -236,10 +236,13 @@ type SlotStatus struct {
 // Status tells where its sender stands, so that others send what it lacks. An
 // active primary's Status is also its heartbeat.
 type Status struct {
-	View     View
-	Active   bool // has entered View
-	Stable   Seq
-	Executed Seq
+	View   View
+	Active bool // has entered View
+	// LostPrimary says that the sender had a connection to the primary of View, and
+	// has lost it.
+	LostPrimary bool
+	Stable      Seq
+	Executed    Seq
 	// Slots are numbers above Executed, ascending, bounded by StatusSlotsMax.
 	Slots []SlotStatus
 	// ViewChanges names, while not active, the senders whose view changes for

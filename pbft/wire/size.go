@@ -17,7 +17,7 @@ const (
 	viewChangeFixedBytes     = 8 + checkpointCertFixedBytes + countBytes + 4 + signatureBytes
 	newViewFixedBytes        = 8 + countBytes + 8 + crypto.DigestSize + countBytes + 4 + signatureBytes
 	replyFixedBytes          = 8 + 8 + len(ClientID{}) + 8 + 8 + 1 + countBytes + 4 + 4 + countBytes + 4 + signatureBytes
-	statusFixedBytes         = 8 + 1 + 8 + 8 + countBytes + countBytes + 4 + signatureBytes
+	statusFixedBytes         = 8 + 1 + 1 + 8 + 8 + countBytes + countBytes + 4 + signatureBytes
 	reportBytes              = 8 + 8 + 1 + 1 + 8 + 8 + crypto.DigestSize + 8 + crypto.DigestSize + 4 + signatureBytes
 	refusalFixedBytes        = len(ClientID{}) + 8 + 8 + 1 + countBytes + 4 + signatureBytes
 	fetchBatchesFixedBytes   = countBytes + 4 + signatureBytes
