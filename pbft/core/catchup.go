@@ -27,9 +27,12 @@ type peer struct {
 	executed wire.Seq // as it last claimed
 	view     wire.View
 	abstains wire.Seq // the first number at which it says that it abstains in view, or 0
-	heard    uint64   // the tick of its last status, 0 before the first
-	answered answered
-	disputed wire.Seq // the next number whose certificate it gets while its state is another one
+	lost     bool     // the connection to it was up, and is down
+	// lostPrimary says that it says that it lost the primary of view.
+	lostPrimary bool
+	heard       uint64 // the tick of its last status, 0 before the first
+	answered    answered
+	disputed    wire.Seq // the next number whose certificate it gets while its state is another one
 }
 
 // answered counts the answers given to a peer in the current status interval:
@@ -57,7 +60,8 @@ type catchingUp struct {
 // sendStatus tells where this replica stands.
 func (r *Replica) sendStatus(to wire.ReplicaID, fx *Effects) {
 	st := &wire.Status{
-		View: r.view, Active: r.active, Stable: r.low, Executed: r.executed, Sender: r.id,
+		View: r.view, Active: r.active, LostPrimary: r.lostPrimary(),
+		Stable: r.low, Executed: r.executed, Sender: r.id,
 	}
 	if !r.active {
 		st.ViewChanges = r.change.holders(r.view)
@@ -74,6 +78,9 @@ func (r *Replica) sendStatus(to wire.ReplicaID, fx *Effects) {
 			Abstains:       r.abstaining(s),
 		})
 	}
+	if to == Everyone {
+		r.change.hurry.said = st.LostPrimary
+	}
 	fx.Send = append(fx.Send, Send{To: to, Message: st})
 }
 
@@ -86,10 +93,12 @@ func (r *Replica) onStatus(st *wire.Status, fx *Effects) {
 	p := &r.peers[st.Sender]
 	p.executed, p.heard = st.Executed, r.tick
 	p.hearAbstaining(st)
+	p.lostPrimary = st.LostPrimary
 	r.hearStatus(st, fx)
 	if st.Sender == r.primary() && st.View == r.view && st.Active && r.active {
 		r.change.heard = r.tick
 	}
+	r.maybeAbandon(fx)
 	if !r.mayAnswer(st.Sender, func(a *answered) *int { return &a.status }) {
 		return
 	}

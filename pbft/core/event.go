@@ -48,6 +48,10 @@ type TransferFailed struct{ Seq wire.Seq }
 // Linked says that a connection to Peer came up.
 type Linked struct{ Peer wire.ReplicaID }
 
+// Unlinked says that a connection to Peer that was up went down. Linked and Unlinked
+// come in the order in which that happened.
+type Unlinked struct{ Peer wire.ReplicaID }
+
 // Exposed is a pre-prepare that came from anyone: its primary signed it, and
 // nobody a request in it.
 type Exposed struct{ Proposal *wire.Unsigned }
@@ -61,6 +65,7 @@ func (Snapshotted) isEvent()    {}
 func (Transferred) isEvent()    {}
 func (TransferFailed) isEvent() {}
 func (Linked) isEvent()         {}
+func (Unlinked) isEvent()       {}
 func (Exposed) isEvent()        {}
 
 // Snapshot is what the core must know of an installed state: its place in the

@@ -237,6 +237,7 @@ func (r *Replica) enter(c *candidate, stable *wire.CheckpointCert, fx *Effects) 
 	r.askBodies(fx)
 	r.maybeRejoined(fx)
 	r.reoffer(fx)
+	r.announceLoss(fx)
 	r.replayEarly(fx)
 }
 

@@ -32,5 +32,10 @@ func (q Quorum) Faults() int { return q.f }
 // so one that is correct.
 func (q Quorum) Strong() int { return (q.n + q.f + 2) / 2 }
 
+// Cut returns n − q + 1 + f: when so many replicas cannot reach another one, no strong
+// quorum can, though f of them lie. All correct replicas are enough for that: it is at
+// most n − f.
+func (q Quorum) Cut() int { return q.n - q.Strong() + 1 + q.f }
+
 // Weak returns f+1: a set of so many replicas holds a correct one.
 func (q Quorum) Weak() int { return q.f + 1 }

@@ -37,6 +37,33 @@ func TestTwoQuorumsShareACorrectReplica(t *testing.T) {
 	}
 }
 
+// TestWhoIsCutOffReachesNoQuorum holds Cut to what it promises: without what f of them
+// say, those who cannot reach a replica still leave too few for a quorum with it; a
+// correct one is among them; and the correct ones are enough, be the replica faulty itself.
+func TestWhoIsCutOffReachesNoQuorum(t *testing.T) {
+	for n := 1; n <= 100; n++ {
+		for f := 0; 3*f+1 <= n; f++ {
+			q, err := NewQuorumWithFaults(n, f)
+			if err != nil {
+				t.Fatalf("n=%d f=%d: %v", n, f, err)
+			}
+			cut := q.Cut()
+			if left := n - (cut - f); left >= q.Strong() {
+				t.Errorf("n=%d f=%d: %d truly cut off leave %d, a quorum", n, f, cut-f, left)
+			}
+			if left := n - (cut - f - 1); left < q.Strong() {
+				t.Errorf("n=%d f=%d: %d would do, got %d", n, f, cut-1, cut)
+			}
+			if cut <= f || f > 0 && cut < 2*f+1 {
+				t.Errorf("n=%d f=%d: with f liars among them, fewer than f+1 of %d are correct", n, f, cut)
+			}
+			if cut > n-f {
+				t.Errorf("n=%d f=%d: the %d correct replicas are not %d", n, f, n-f, cut)
+			}
+		}
+	}
+}
+
 func TestQuorumRefusesTooManyFaults(t *testing.T) {
 	for _, c := range []struct{ n, f int }{{0, 0}, {-1, 0}, {3, 1}, {6, 2}, {4, -1}, {99, 33}} {
 		if q, err := NewQuorumWithFaults(c.n, c.f); err == nil {

@@ -126,7 +126,9 @@ func (r *Replica) Step(ev Event, fx *Effects) {
 	case TransferFailed:
 		r.onTransferFailed(ev.Seq)
 	case Linked:
-		r.sendStatus(ev.Peer, fx)
+		r.onLinked(ev.Peer, fx)
+	case Unlinked:
+		r.onUnlinked(ev.Peer, fx)
 	case Exposed:
 		r.onExposed(ev.Proposal, fx)
 	}

@@ -22,7 +22,11 @@ func (r *Replica) onTick(ev Tick, fx *Effects) {
 		r.askViewChanges(fx)
 	}
 	r.reforward(fx)
+	if r.change.hurry.due {
+		r.announceLoss(fx)
+	}
 	r.watch(fx)
+	r.maybeAbandon(fx)
 }
 
 // patience returns base, doubled for every view in a row that did not work,

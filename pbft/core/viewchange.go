@@ -28,6 +28,7 @@ type changing struct {
 	backoff int    // doublings of the timeouts
 	worked  bool   // something executed since the view was entered
 	jitter  uint64
+	hurry   hurry
 }
 
 // heldChange is a view change that the replica holds.
@@ -87,6 +88,7 @@ func (r *Replica) leave(view wire.View, why string, fx *Effects) {
 	fx.persist(ViewChangeRecord{c.own})
 	fx.observe(LeftView{view, why})
 	r.say(c.own, fx)
+	r.announceLoss(fx)
 	r.countAsking()
 	r.replayEarly(fx)
 	r.maybeNewView(fx)
@@ -102,6 +104,7 @@ func (r *Replica) goTo(view wire.View, active bool) {
 	c.bodiesMissing, c.chosen = 0, 0
 	c.since, c.heard, c.patient = r.tick, r.tick, r.tick
 	c.quorum, c.worked = 0, false
+	c.hurry.told, c.hurry.due = 0, false
 	r.reserved, r.unsure = 0, 0
 	c.jitter = r.rng.below(uint64(max(1, r.cfg.RequestTicks/8))) //nolint:gosec // Validate: positive
 	for _, s := range r.slots {

@@ -1,6 +1,7 @@
 package node
 
 import (
+	"slices"
 	"sync"
 
 	"github.com/quorate/quorate/pbft/core"
@@ -17,19 +18,19 @@ import (
 //   - Snapshotted: one for each checkpoint that apply was told to take, and apply
 //     is at most a window ahead of the last one;
 //   - Transferred and TransferFailed: one for each Fetch effect;
-//   - Linked: one for each peer, repeated ones are merged.
+//   - Linked and Unlinked: the last one of each peer.
 type own struct {
 	wake chan struct{}
 	mu   struct {
 		sync.Mutex
 		events []core.Event
-		linked map[wire.ReplicaID]bool
+		links  map[wire.ReplicaID]bool // of which an event waits
 	}
 }
 
 func newOwn() *own {
 	q := &own{wake: make(chan struct{}, 1)}
-	q.mu.linked = make(map[wire.ReplicaID]bool)
+	q.mu.links = make(map[wire.ReplicaID]bool)
 	return q
 }
 
@@ -44,13 +45,21 @@ func (q *own) put(events ...core.Event) {
 	token(q.wake)
 }
 
-// link queues Linked{peer}, unless that waits already.
-func (q *own) link(peer wire.ReplicaID) {
-	q.mu.Lock()
-	if !q.mu.linked[peer] {
-		q.mu.linked[peer] = true
-		q.mu.events = append(q.mu.events, core.Linked{Peer: peer})
+// link queues Linked or Unlinked of peer, in place of what waits of it: the state of the
+// link counts, not what it has been meanwhile.
+func (q *own) link(peer wire.ReplicaID, up bool) {
+	var ev core.Event = core.Unlinked{Peer: peer}
+	if up {
+		ev = core.Linked{Peer: peer}
 	}
+	q.mu.Lock()
+	if q.mu.links[peer] {
+		q.mu.events = slices.DeleteFunc(q.mu.events, func(old core.Event) bool {
+			return old == core.Event(core.Linked{Peer: peer}) || old == core.Event(core.Unlinked{Peer: peer})
+		})
+	}
+	q.mu.links[peer] = true
+	q.mu.events = append(q.mu.events, ev)
 	q.mu.Unlock()
 	token(q.wake)
 }
@@ -62,6 +71,6 @@ func (q *own) take(spare []core.Event) []core.Event {
 	events := q.mu.events
 	clear(spare)
 	q.mu.events = spare[:0]
-	clear(q.mu.linked)
+	clear(q.mu.links)
 	return events
 }

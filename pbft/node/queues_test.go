@@ -293,19 +293,21 @@ func TestClientsKeepTheMostRecentConnections(t *testing.T) {
 	}
 }
 
-func TestRepeatedLinksAreOneEvent(t *testing.T) {
+func TestOfALinkTheLastEventCounts(t *testing.T) {
 	q := newOwn()
 	for range 100 {
-		q.link(1)
-		q.link(2)
+		q.link(1, false)
+		q.link(1, true)
+		q.link(2, true)
+		q.link(2, false)
 	}
 	q.put(core.TransferFailed{Seq: 1})
-	want := []core.Event{core.Linked{Peer: 1}, core.Linked{Peer: 2}, core.TransferFailed{Seq: 1}}
+	want := []core.Event{core.Linked{Peer: 1}, core.Unlinked{Peer: 2}, core.TransferFailed{Seq: 1}}
 	got := q.take(nil)
 	if diff := cmp.Diff(got, want); diff != "" {
 		t.Errorf("events (-got +want):\n%s", diff)
 	}
-	q.link(1)
+	q.link(1, true)
 	if again := q.take(nil); len(again) != 1 {
 		t.Errorf("got %d events for a new link, want 1", len(again))
 	}

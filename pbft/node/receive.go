@@ -18,7 +18,7 @@ func (n *Node) inbound(ctx context.Context) Inbound {
 	return Inbound{
 		Peer:       func(from wire.ReplicaID, frame []byte) { n.fromPeer(ctx, from, frame) },
 		Client:     func(conn uint64, frame []byte) { n.fromClient(ctx, conn, frame) },
-		Link:       n.linked,
+		Link:       func(peer wire.ReplicaID, up bool) { n.linked(ctx, peer, up) },
 		ClientGone: n.clientGone,
 	}
 }
@@ -89,14 +89,14 @@ func (n *Node) pause(ctx context.Context, s source) bool {
 	}
 }
 
-func (n *Node) linked(peer wire.ReplicaID, up bool) {
-	if int(peer) >= n.replicas || peer == n.self {
+// linked passes on what becomes of a connection. When this replica itself ends, all its
+// connections do, and that says nothing about others.
+func (n *Node) linked(ctx context.Context, peer wire.ReplicaID, up bool) {
+	if int(peer) >= n.replicas || peer == n.self || ctx.Err() != nil {
 		return
 	}
 	n.log.Debugf("link peer=%d up=%t", peer, up)
-	if up {
-		n.own.link(peer)
-	}
+	n.own.link(peer, up)
 }
 
 // clientGone forgets a connection's bad frames. Clients that it served are

@@ -36,7 +36,7 @@ tick 1|all [n=1]                                       time passes, nothing arri
 pass [n=1]                                             time passes, and everything arrives at once
 crash 2 [keep=0] [state=4] | restart 2 | lose 2        keep= of the records not flushed survive, snapshots up to state=
 lazy 2 | flush 2 [own=later] | own 2 | rebase 2        flush by hand; hear itself; make the journal begin anew
-isolate 3 | partition 0,1 2,3 | heal | link 1 2
+isolate 3 | partition 0,1 2,3 | heal | link 1 2 | unlink 1,2,3 0   a replica is told of its connection to another
 corrupt 3 | snapshot 3 | transfer 3 [from=0] [fail] | clock 1 ms=90000
 status | journal 1 | network [FILTER] | show|hide sends|records|status
 forge KIND from=0 to=1|all ...                         a message signed with a replica's key; see forge.go
@@ -175,15 +175,29 @@ func (w *World) doInput(c call) (known bool, err error) {
 		}
 		return true, nil
 	case "link":
-		ids := c.ids(strings.Join(c.words, ","))
-		if len(ids) != 2 || int(max(ids[0], ids[1])) >= len(w.replicas) {
-			return true, fmt.Errorf("link: want two replicas")
-		}
-		w.replicas[ids[0]].step(core.Linked{Peer: ids[1]})
-		return true, nil
+		return true, w.link(c, func(peer wire.ReplicaID) core.Event { return core.Linked{Peer: peer} })
+	case "unlink":
+		return true, w.link(c, func(peer wire.ReplicaID) core.Event { return core.Unlinked{Peer: peer} })
 	default:
 		return false, nil
 	}
+}
+
+// link tells replicas, the first word, of their connection to another one, the second.
+func (w *World) link(c call, event func(peer wire.ReplicaID) core.Event) error {
+	if len(c.words) != 2 {
+		return fmt.Errorf("%s: want replicas and their peer", c.name)
+	}
+	tell, peer := c.ids(c.words[0]), c.ids(c.words[1])
+	if len(tell) == 0 || len(peer) != 1 || int(max(slices.Max(tell), peer[0])) >= len(w.replicas) {
+		return fmt.Errorf("%s: want replicas and their peer", c.name)
+	}
+	for _, id := range tell {
+		if id != peer[0] {
+			w.replicas[id].step(event(peer[0]))
+		}
+	}
+	return nil
 }
 
 // each calls do for every replica that the words of c name; all means all.

@@ -106,7 +106,11 @@ func (n *names) message(m wire.Message) string {
 	case *wire.NewView:
 		return n.newView(m)
 	case *wire.Status:
-		return fmt.Sprintf("status v%d %s h%d executed %d", m.View, activity(m.Active), m.Stable, m.Executed)
+		lost := ""
+		if m.LostPrimary {
+			lost = " lost the primary"
+		}
+		return fmt.Sprintf("status v%d %s%s h%d executed %d", m.View, activity(m.Active), lost, m.Stable, m.Executed)
 	case *wire.FetchCommitted:
 		return fmt.Sprintf("fetch-committed n%d to n%d", m.First, m.Last)
 	case *wire.Committed:
