@@ -230,8 +230,8 @@ func (rec *recording) translate(i int) {
 		rec.take(s)
 	case sim.StepSubmit:
 		rec.submit(s)
-	case sim.StepLink:
-		rec.do("link %d %d", s.Node, s.Peer)
+	case sim.StepLink, sim.StepUnlink:
+		rec.do("%s %d %d", s.Do, s.Node, s.Peer)
 	case sim.StepGiveUp:
 		rec.do("transfer %d fail", s.Node)
 	case sim.StepRot:

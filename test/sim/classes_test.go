@@ -29,6 +29,8 @@ func TestEveryClassOfFaultsBitesAlone(t *testing.T) {
 		"full links":      {func(o *Options) { o.LinkMax = 2 }, []string{"Overflowed"}},
 		"clogs":           {func(o *Options) { o.Clogs = 4 }, []string{"Clogged"}},
 		"cuts":            {func(o *Options) { o.Cuts = 4 }, []string{"Cuts"}},
+		"breaks":          {func(o *Options) { o.Breaks, o.Crashes = 1, 20 }, []string{"Unlinked", "Abandoned"}},
+		"flaps":           {func(o *Options) { o.Flaps = 10 }, []string{"Unlinked", "Flaps"}},
 		"shuns":           {func(o *Options) { o.Shuns = 4 }, []string{"Shunned"}},
 		"pauses":          {func(o *Options) { o.Pauses = 3 }, []string{"Pauses"}},
 		"jumps":           {func(o *Options) { o.Jumps = 5 }, []string{"Jumps"}},

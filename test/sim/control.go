@@ -125,6 +125,15 @@ func (c *Control) Skew(id wire.ReplicaID, d time.Duration) {
 // Pause stops a process for a time; what reaches it meanwhile waits.
 func (c *Control) Pause(id wire.ReplicaID, d time.Duration) { c.w.nodes[id].pause(d) }
 
+// Flap tells a replica that its connection to another one broke, and after a time that it
+// is up again. Everything passes all the same.
+func (c *Control) Flap(id, peer wire.ReplicaID, d time.Duration) {
+	n, to := c.w.nodes[id], c.w.nodes[peer]
+	c.fault("R%d's connection to R%d flaps", id, peer)
+	c.w.unlink(n, to)
+	c.w.after(d, func() { c.w.link(n, to) })
+}
+
 // FailFlush makes the next flush of a replica fail.
 func (c *Control) FailFlush(id wire.ReplicaID) { c.w.nodes[id].failing = true }
 

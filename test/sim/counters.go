@@ -29,6 +29,10 @@ type Counters struct {
 	// the views that a primary left because of one, and Deserted those that were left
 	// because too many abstained.
 	EarlyLost, Abstained, Abdicated, Deserted int
+	// Unlinked counts connections that somebody was told had broken, Flaps those of them
+	// that had not, Abandoned the views that were left because no quorum reached the
+	// primary.
+	Unlinked, Flaps, Abandoned int
 	// HalfSent counts crashes among the messages of one flush, Unanswered those
 	// between an execution and its answers, HalfStable those between the effects
 	// of a stable checkpoint.
@@ -68,6 +72,9 @@ type Counters struct {
 	Lies, Echoes, Unopened, Accusations int
 }
 
+// unreachable is why a view is left whose primary no quorum reaches.
+const unreachable = "no quorum reaches its primary"
+
 // Add adds other to c.
 func (c *Counters) Add(other Counters) {
 	to, from := reflect.ValueOf(c).Elem(), reflect.ValueOf(other)
@@ -96,6 +103,8 @@ func (c *Counters) observe(obs core.Observation) {
 		switch obs.Why {
 		case "it leads it, and may have proposed what it has forgotten":
 			c.Abdicated++
+		case unreachable:
+			c.Abandoned++
 		case "so many abstain that no quorum votes":
 			c.Deserted++
 		}

@@ -17,6 +17,7 @@
 //	O7 nothing that a replica holds exceeds the bounds of its configuration
 //	O8 what a replica ever signed, across restarts, holds no conflicting pair
 //	O9 every accusation verifies, and names no correct replica
+//	O10 nobody leaves a primary for lost connections that a quorum may still reach
 //
 // and, once the network is timely, that all replicas converge. docs/TESTING.md
 // lists the faults.

@@ -135,6 +135,10 @@ func (d drawing) weather(o *Options) {
 	if d.oneIn(4) {
 		o.Shuns = 1 + d.IntN(8)
 	}
+	o.Breaks = pick(d, 0, 0.5, 1, 1)
+	if d.oneIn(3) {
+		o.Flaps = 1 + d.IntN(8)
+	}
 }
 
 // mishaps draws what happens to processes and clocks.
@@ -203,7 +207,7 @@ func (d drawing) duel(o *Options) {
 	if d.oneIn(2) { // nothing else disturbs it, and so nothing else saves the others
 		o.Loss, o.Duplication, o.Replay, o.Corruption, o.Drift = 0, 0, 0, 0, 0
 		for _, fault := range []*int{
-			&o.Partitions, &o.Mutes, &o.LinkMax, &o.Clogs, &o.Cuts, &o.Shuns, &o.Pauses, &o.Jumps, &o.Bursts,
+			&o.Partitions, &o.Mutes, &o.LinkMax, &o.Clogs, &o.Cuts, &o.Shuns, &o.Flaps, &o.Pauses, &o.Jumps, &o.Bursts,
 			&o.FlushFailures, &o.FullDisks, &o.Crashes, &o.Snipes, &o.Scrambles, &o.Ambushes, &o.Outlaws,
 		} {
 			*fault = 0

@@ -5,7 +5,6 @@ import (
 	"slices"
 	"time"
 
-	"github.com/quorate/quorate/pbft/core"
 	"github.com/quorate/quorate/pbft/wire"
 	"github.com/quorate/quorate/test/adversary"
 )
@@ -188,6 +187,7 @@ func (w *world) becomeCalm() {
 		n.recover()
 		n.restart()
 	}
+	w.relink()
 	w.assign()
 }
 
@@ -213,12 +213,14 @@ func (w *world) split() {
 		w.links.group[i] = w.rng.IntN(2)
 	}
 	w.tell("split %v", w.links.group)
+	w.breakApart()
 	w.after(w.between(0, w.o.OutageMax), func() {
 		w.links.group = make([]int, len(w.nodes))
 		w.tell("heal")
 		for _, n := range w.nodes {
 			w.link(w.someNode(), n)
 		}
+		w.relink()
 	})
 }
 
@@ -305,19 +307,6 @@ func (w *world) rot(n *node) {
 	n.rot, n.rotAt = true, n.replica.Executed()
 	w.did(n, Step{Do: StepRot})
 	n.check("rot", n.state.Put([]byte(rotKey), []byte{1}))
-}
-
-// link tells n, a little later, that its connection to peer came up.
-func (w *world) link(n, peer *node) {
-	if n == peer {
-		return
-	}
-	life := n.life
-	w.after(w.delay(), func() {
-		if n.alive(life) && !peer.down && w.links.open(peer.index, n.index) {
-			n.step(core.Linked{Peer: peer.id})
-		}
-	})
 }
 
 // heal ends every fault of the network.

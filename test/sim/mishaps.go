@@ -35,6 +35,7 @@ func (w *world) planMishaps() {
 		{w.o.Jumps, w.jump},
 		{w.o.Bursts, w.burst},
 		{w.o.Cuts, w.cutSome},
+		{w.o.Flaps, w.flap},
 		{w.o.FlushFailures, w.failOne},
 		{w.o.FullDisks, w.fillOne},
 	} {

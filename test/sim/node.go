@@ -71,14 +71,18 @@ type node struct {
 	reports  []core.Snapshotted // durable snapshots that the core was not told of
 	fetches  *fetching
 	paused   bool
-	backlog  []func() // what waits for the end of the pause
-	hoards   bool     // ticks are kept back
-	hoarded  int
-	failing  bool   // the next flush fails
-	dead     bool   // it never starts again
-	full     bool   // the disk is
-	backup   ledger // a copy of the journal, and of the state
-	saved    store
+	// connections are those to the other processes, as it was told of them, and cutFrom
+	// tells from which replicas it was last told that it is.
+	connections []connection
+	cutFrom     []bool
+	backlog     []func() // what waits for the end of the pause
+	hoards      bool     // ticks are kept back
+	hoarded     int
+	failing     bool   // the next flush fails
+	dead        bool   // it never starts again
+	full        bool   // the disk is
+	backup      ledger // a copy of the journal, and of the state
+	saved       store
 
 	prepared, committed wire.Seq // the highest, ever
 	message             uint64   // what it takes in, for Options.Steps
@@ -88,6 +92,7 @@ type node struct {
 
 func newNode(w *world, id wire.ReplicaID, signer crypto.Signer) *node {
 	n := &node{w: w, id: id, signer: signer, down: true, tick: w.o.Tick}
+	n.unconnected()
 	n.format()
 	return n
 }
@@ -273,6 +278,14 @@ func (n *node) end(disk func(*rand.Rand)) {
 	n.down = true
 	n.life++
 	n.w.did(n, Step{Do: StepCrash})
+	n.unconnected()
+	n.w.hangUp(n)
+}
+
+// unconnected forgets the connections.
+func (n *node) unconnected() {
+	n.connections = make([]connection, n.w.o.Replicas+n.w.o.Twins)
+	n.cutFrom = make([]bool, n.w.o.Replicas)
 }
 
 // stillRots asks the state whether what changed by itself is there: a crash goes
@@ -342,8 +355,10 @@ func (n *node) receive(life int, from wire.ReplicaID, id uint64, sealed *wire.Se
 func (n *node) step(ev core.Event) {
 	n.w.stepped(n, ev)
 	n.fx.Reset()
+	n.w.oracle.losses.watch(n)
 	n.replica.Step(ev, &n.fx)
 	n.replica.Step(core.TurnEnded{}, &n.fx)
+	n.w.oracle.losses.watch(n)
 	if !n.stored("append", n.journal.Append(n.fx.Persist)) {
 		return
 	}

@@ -87,6 +87,11 @@ type Options struct {
 	// it at once, Cuts that some links pass nothing in one direction, Shuns that
 	// the messages of one view do not reach some replicas.
 	Clogs, Cuts, Shuns int
+	// Breaks is the probability that a connection breaks, and who had it is told, where
+	// a process ends or the network splits. Flaps is the number of times that somebody is
+	// told so of connections that are well.
+	Breaks float64
+	Flaps  int
 	// Pauses is the number of times that a process stops and then goes on, Jumps
 	// that a wall clock jumps or stands still for a while, Bursts that the ticks of
 	// a replica are kept back and then come at once. Drift is how much, relative

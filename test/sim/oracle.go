@@ -19,6 +19,7 @@ type oracle struct {
 	answered  wire.Seq                   // O5: the highest number with an answered operation
 	said      map[statement]crypto.Digest
 	votes     votes // O1
+	losses    losses
 	promises  promises
 	reference reference
 	history   history
@@ -44,7 +45,7 @@ func newOracle(w *world) oracle {
 	return oracle{
 		w: w, batches: map[wire.Seq]crypto.Digest{}, histories: map[wire.Seq]crypto.Digest{},
 		states: map[wire.Seq]crypto.Digest{}, ran: map[operation]wire.Seq{},
-		said: map[statement]crypto.Digest{}, votes: newVotes(w), promises: promises{}, reference: newReference(w.o.Machine()),
+		said: map[statement]crypto.Digest{}, votes: newVotes(w), losses: losses{}, promises: promises{}, reference: newReference(w.o.Machine()),
 		history: history{on: w.o.History, places: map[operation]int{}},
 	}
 }
@@ -220,6 +221,9 @@ func (o *oracle) judge(n *node, obs core.Observation) {
 		}
 	case core.LeftView:
 		o.w.note(markObserve, n.id, 0, uint64(obs.View))
+		if obs.Why == unreachable {
+			o.losses.left(n, obs.View-1)
+		}
 	case core.EnteredView:
 		o.w.note(markObserve, n.id, 1, uint64(obs.View))
 	case core.Contradicted:

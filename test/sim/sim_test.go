@@ -93,7 +93,7 @@ func fullScope(seed uint64) Options {
 	o.Loss, o.Duplication, o.Replay, o.Corruption = max(o.Loss, 0.01), 0.1, 0.01, 0.01
 	o.LinkMax, o.Drift = 32, 0.02
 	for _, class := range []*int{
-		&o.Sessions, &o.Crashes, &o.Partitions, &o.Mutes, &o.Scrambles, &o.Ambushes, &o.Clogs, &o.Cuts, &o.Shuns,
+		&o.Sessions, &o.Crashes, &o.Partitions, &o.Mutes, &o.Scrambles, &o.Ambushes, &o.Clogs, &o.Cuts, &o.Shuns, &o.Flaps,
 		&o.Pauses, &o.Jumps, &o.Bursts, &o.FlushFailures, &o.FullDisks,
 	} {
 		*class = max(*class, 1)

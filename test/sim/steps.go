@@ -23,6 +23,7 @@ const (
 	StepTransfer Do = "transfer" // the state of Seq is installed
 	StepGiveUp   Do = "give up"  // the transfer
 	StepLink     Do = "link"     // to Peer is up
+	StepUnlink   Do = "unlink"   // to Peer is down
 	StepFlush    Do = "flush"    // what was appended is durable
 	StepRebase   Do = "rebase"   // the journal begins anew
 	StepSend     Do = "send"     // Message to Peer
@@ -31,7 +32,7 @@ const (
 )
 
 // Step is one thing that a process does: enough of them make the same run
-// elsewhere, event by event (package golden does). StepTick to StepLink are the
+// elsewhere, event by event (package golden does). StepTick to StepUnlink are the
 // events of its core.
 type Step struct {
 	At   time.Duration
@@ -87,6 +88,8 @@ func (w *world) stepped(n *node, ev core.Event) {
 		s = Step{Do: StepGiveUp, Seq: ev.Seq}
 	case core.Linked:
 		s = Step{Do: StepLink, Peer: ev.Peer}
+	case core.Unlinked:
+		s = Step{Do: StepUnlink, Peer: ev.Peer}
 	}
 	w.did(n, s)
 }

@@ -20,6 +20,7 @@ const (
 	lawMemory
 	lawConflict
 	lawAccount
+	lawPatience
 	lawDriver
 	lawScript
 	laws int = iota
@@ -29,13 +30,13 @@ const (
 func (l law) String() string {
 	return [laws]string{
 		"O1 agreement", "O2 prefix", "O3 state", "O4 validity", "O5 order", "O6 liveness", "O7 memory",
-		"O8 conflict", "O9 accountability", "driver", "script",
+		"O8 conflict", "O9 accountability", "O10 patience", "driver", "script",
 	}[l]
 }
 
 // Verdict is what one oracle found in a run.
 type Verdict struct {
-	// Name is the oracle's: O1 to O9, driver for errors of the journal, the state
+	// Name is the oracle's: O1 to O10, driver for errors of the journal, the state
 	// and the applier, script for what a script expected.
 	Name string
 	// Checks is how often it looked.
