@@ -113,6 +113,7 @@ func voters() []Entry {
 func changers() []Entry {
 	return []Entry{
 		{"view-change-spam", "asks for one view after the other", func() Strategy { return ViewChangeSpam(0) }},
+		{"false-alarm", "says all the time that it has lost the primary, or left the view for that", FalseAlarm},
 		{"hidden-certificate", "omits what it prepared from its view changes", HiddenCertificate},
 		{"inflated-certificate", "claims in its view changes to have prepared in a later view", InflatedCertificate},
 		{"thin-certificate", "claims in its view changes null batches that it alone proposed", ThinCertificate},

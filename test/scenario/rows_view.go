@@ -18,6 +18,12 @@ func viewChangeRows() []Scenario {
 			Real: lie(3, "view-change-spam", served(), sameView()),
 		},
 		{
+			Name: "false-alarm", Faulty: "R3 says that it lost the primary, and others' connections flap", Stake: "LV SLO",
+			Seen: "no view change by f and whoever lost a connection for a moment",
+			Sim:  falseAlarm,
+			Real: lie(3, "false-alarm", served(), sameView()),
+		},
+		{
 			Name: "hidden-certificate", Faulty: "R3's ViewChange omits what it prepared", Stake: "AG ACC",
 			Seen: "the committed batch survives; its own Commit convicts it",
 			Sim: func(p *Play) {
@@ -83,6 +89,22 @@ func newViewRows() []Scenario {
 			Real: realLonePreparer,
 		},
 	}
+}
+
+// falseAlarm lets the connections of one correct replica after the other break, beside
+// the liar's word.
+func falseAlarm(p *Play) {
+	p.Options.Breaks = 1
+	p.undisturbed("false-alarm")
+	var flaps []Step
+	for i := range 20 {
+		flaps = append(flaps, Step{
+			Within: timeout / 10,
+			Then:   func(c *sim.Control) { c.Flap(wire.ReplicaID(1+i%2), 0, timeout/20) }, //nolint:gosec // 1 or 2
+		})
+	}
+	p.Steps(flaps...)
+	p.Finally("connections broke", func(s *Seen) error { return atLeast("of them", s.Counters.Unlinked, 1) })
 }
 
 // pausePrimary stops R0 for a while in the middle of the load, and requires that

@@ -29,7 +29,7 @@ func rows() []string {
 		split-preprepare split-preprepare-and-votes lone-preparer mute-primary mute-idle-primary almost-timeout-primary
 		ramping-primary censor-client censor-by-order empty-batches huge-sequence wrong-digest forged-request bad-time
 		dark-replica double-prepare withheld-commits future-votes bad-signature-flood relay-old-votes view-change-spam
-		hidden-certificate inflated-certificate one-voice-newview stale-newview wrong-choice-newview silent-successors
+		false-alarm hidden-certificate inflated-certificate one-voice-newview stale-newview wrong-choice-newview silent-successors
 		amnesia power-cut clone twins checkpoint-lies diverging-app poisoned-transfer endless-transfer split-brain
 		one-way-links slow-link rough-network clock-jumps partial-client weak-key-client replaying-outsider greedy-client
 		mutating-read straddled-epoch coalition decode-bombs failed-flush`)
