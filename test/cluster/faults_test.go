@@ -1,6 +1,7 @@
 package cluster
 
 import (
+	"strings"
 	"testing"
 	"time"
 )
@@ -20,13 +21,20 @@ func awaitGap(t *testing.T, load *Load, at time.Time, fits func(Operation) bool)
 
 func TestServiceResumesWhenThePrimaryIsKilled(t *testing.T) {
 	ctx := bounded(t)
-	c := startCluster(ctx, t, Options{})
+	c := startCluster(ctx, t, Options{RequestTimeout: 5 * time.Second}) // so that none expires on a busy machine
 	load := startLoad(ctx, t, c)
 	primary, view, err := c.Primary(ctx)
 	must(t, err)
 	killed := time.Now()
 	must(t, c.Kill(int(primary)))
 	awaitGap(t, load, killed, func(o Operation) bool { return o.View > view })
+	atOnce := false
+	for id := range 4 {
+		atOnce = atOnce || strings.Contains(c.Logs(id), "no quorum reaches its primary")
+	}
+	if !atOnce {
+		t.Error("nobody left the view because connections to the primary broke: all waited for a timeout")
+	}
 	must(t, load.Await(ctx, 200), c.Restart(int(primary)))
 	must(t, load.Await(ctx, 200))
 	if proof := prove(ctx, t, c, load); len(proof.Replicas) != 4 {
