@@ -10,8 +10,8 @@ import "github.com/quorate/quorate/pbft/wire"
 //
 //   - What others say moves nobody whose own connection is up: it is kept, of each
 //     sender its last word, for the view that this word names.
-//   - What f say, beside whoever lost a connection for a moment, is not enough: a strong
-//     quorum of correct replicas is one of those who do not say so.
+//   - What f say is not enough beside a few who lost a connection for a moment: it takes
+//     so many that, without f of them, those who may reach the primary are no quorum.
 //   - A connection that was never up is not lost.
 //   - The same holds between views, for a primary that is to open its view: where several
 //     are down together, those after the first need no timeout either. But no more than f
@@ -21,7 +21,8 @@ import "github.com/quorate/quorate/pbft/wire"
 // All this is about when a replica asks for the next view. Safety does not depend on it,
 // and nothing of it is kept.
 
-// hurry bounds how many views are left for lost connections.
+// hurry bounds how many views are left for lost connections, and how often they are told
+// of.
 type hurry struct {
 	since uint64 // the tick at which counting began
 	left  int    // views left since

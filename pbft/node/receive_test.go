@@ -1,8 +1,10 @@
 package node
 
 import (
+	"context"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"github.com/quorate/quorate/crypto"
 	"github.com/quorate/quorate/pbft/core"
@@ -46,4 +48,49 @@ func TestCertificatesThatAreHandedOverAreHeard(t *testing.T) {
 			t.Errorf("the certificate contradicts %d times what was executed, want once", contradicted)
 		}
 	})
+}
+
+// TestPrimaryIsLeftWhenItsConnectionsBreak ends the primary, and has the transports of
+// the others tell of it: the next view begins long before a timeout.
+func TestPrimaryIsLeftWhenItsConnectionsBreak(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := newMembers(t, 4)
+		m.startAll()
+		defer m.stopAll()
+		<-time.After(time.Second) // of virtual time: all know that they are in company
+		if err := m.stop[0](); err != nil {
+			t.Fatal(err)
+		}
+		for _, n := range m.nodes[1:] {
+			n.linked(t.Context(), 0, false)
+		}
+		<-time.After(50 * time.Millisecond)
+		for i := 1; i < 4; i++ {
+			entered := m.saw(i, func(o core.Observation) bool { e, ok := o.(core.EnteredView); return ok && e.View == 1 })
+			if !entered {
+				t.Errorf("replica %d is not in view 1", i)
+			}
+		}
+	})
+}
+
+// TestLinksOfNobodyAndOfAnEndingReplicaAreNoEvents holds what linked passes on.
+func TestLinksOfNobodyAndOfAnEndingReplicaAreNoEvents(t *testing.T) {
+	m := newMembers(t, 4)
+	n, err := New(m.configs[1])
+	if err != nil {
+		t.Fatal(err)
+	}
+	over, cancel := context.WithCancel(t.Context())
+	cancel()
+	n.linked(t.Context(), 1, false)
+	n.linked(t.Context(), 4, false)
+	n.linked(over, 0, false)
+	if events := n.own.take(nil); len(events) > 0 {
+		t.Errorf("got %v, want nothing", events)
+	}
+	n.linked(t.Context(), 0, false)
+	if events := n.own.take(nil); len(events) != 1 || events[0] != (core.Unlinked{Peer: 0}) {
+		t.Errorf("got %v, want that replica 0 is gone", events)
+	}
 }
