@@ -34,7 +34,9 @@ type Inbound = struct {
 	Peer func(from wire.ReplicaID, frame []byte)
 	// Client takes a frame of a client connection; numbers are never reused.
 	Client func(conn uint64, frame []byte)
-	// Link tells that the connection to a member came up or went down.
+	// Link tells that the connection to a member came up, or that one that was up went
+	// down, in the order in which that happens. When a member's process ends, the sooner
+	// it is told, the sooner another primary takes over.
 	Link func(peer wire.ReplicaID, up bool)
 	// ClientGone tells that a client connection has ended.
 	ClientGone func(conn uint64)
