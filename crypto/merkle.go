@@ -1,6 +1,9 @@
 package crypto
 
-import "crypto/sha256"
+import (
+	"crypto/sha256"
+	"slices"
+)
 
 // The trees are those of RFC 6962, section 2.1: a tree of n > 1 leaves splits
 // at the largest power of two below n. Leaves and inner nodes are hashed with
@@ -66,7 +69,27 @@ func (t *MerkleTree) Path(index int) []Digest {
 
 // MerkleRoot returns the root of the tree over the leaves in this order. That
 // of no leaves is the hash of nothing.
-func MerkleRoot(leaves []Digest) Digest { return NewMerkleTree(leaves).Root() }
+func MerkleRoot(leaves []Digest) Digest { return MerkleFold(slices.Clone(leaves)) }
+
+// MerkleFold is MerkleRoot for who needs the leaves no more: it overwrites them,
+// and takes no other memory.
+func MerkleFold(leaves []Digest) Digest {
+	if len(leaves) == 0 {
+		return Sum()
+	}
+	for i := range leaves {
+		leaves[i] = merkleLeaf(leaves[i])
+	}
+	for level := leaves; len(level) > 1; level = level[:len(level)-len(level)/2] {
+		for i := range len(level) / 2 {
+			level[i] = merkleNode(level[2*i], level[2*i+1])
+		}
+		if last := len(level) - 1; last%2 == 0 {
+			level[last/2] = level[last]
+		}
+	}
+	return leaves[0]
+}
 
 // MerklePath returns MerkleTree.Path of one leaf. It hashes the whole tree: for
 // several paths make the tree once.
