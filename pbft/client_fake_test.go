@@ -149,7 +149,7 @@ func (f *fakeCluster) introduce(c *Client) {
 	f.setAnswer(func(to wire.ReplicaID, m wire.Message) []wire.Message {
 		all := f.honest(to, m)
 		for _, r := range all {
-			r.(*wire.Reply).View = 0 //nolint:errcheck,forcetypeassert // they are
+			r.(*wire.Replies).View = 0 //nolint:errcheck,forcetypeassert // they are
 		}
 		return all
 	})
@@ -192,19 +192,22 @@ func (f *fakeCluster) honest(to wire.ReplicaID, m wire.Message) []wire.Message {
 	if !ok {
 		return nil
 	}
-	var replies []wire.Message
+	all := &wire.Replies{View: 3, Client: q.Client, Session: q.Session, Outer: wire.Place{Leaves: 1}, Sender: to}
 	for i := range q.Ops {
-		replies = append(replies, f.reply(to, q, i))
+		all.Answers = append(all.Answers, f.reply(to, q, i).Answers[0])
 	}
-	return replies
+	return []wire.Message{all}
 }
 
-// reply is the correct reply of replica from to operation i of q.
-func (f *fakeCluster) reply(from wire.ReplicaID, q *wire.Request, i int) *wire.Reply {
+// reply is the correct reply of replica from to operation i of q alone.
+func (f *fakeCluster) reply(from wire.ReplicaID, q *wire.Request, i int) *wire.Replies {
 	number := q.Number + wire.Number(i)
-	return &wire.Reply{
-		View: 3, Seq: wire.Seq(number) + 10, Client: q.Client, Session: q.Session, Number: number,
-		Result: fmt.Appendf(nil, "did %s", q.Ops[i][:min(len(q.Ops[i]), 100)]), Leaves: 1, Sender: from,
+	return &wire.Replies{
+		View: 3, Client: q.Client, Session: q.Session, Outer: wire.Place{Leaves: 1}, Sender: from,
+		Answers: []wire.Answer{{
+			Number: number, Seq: wire.Seq(number) + 10,
+			Result: fmt.Appendf(nil, "did %s", q.Ops[i][:min(len(q.Ops[i]), 100)]),
+		}},
 	}
 }
 

@@ -35,12 +35,11 @@ type link struct {
 	introduced bool
 }
 
-// arrival is what the transport's goroutines hand to the loop: one of a verified
-// message, with its frame, or a change of a link.
+// arrival is what the transport's goroutines hand to the loop: a verified message,
+// or a change of a link.
 type arrival struct {
 	from    wire.ReplicaID
-	frame   []byte
-	reply   *wire.Reply
+	replies *wire.Replies
 	refusal *wire.Refusal
 	report  *wire.Report
 	link    *link
@@ -237,7 +236,7 @@ func (l *clientLoop) onLeave(w *call) {
 func (l *clientLoop) release(o *operation, w *call, why error) {
 	o.calls = slices.DeleteFunc(o.calls, func(other *call) bool { return other == w })
 	w.done <- answer{err: &UnfinishedError{
-		Identity: Identity{l.cfg.session, o.number}, Replies: len(o.votes), Links: l.broken(), Err: why,
+		Identity: Identity{l.cfg.session, o.number}, Replies: o.replied(), Links: l.broken(), Err: why,
 	}}
 }
 
@@ -283,6 +282,7 @@ func (l *clientLoop) sendNew(ops []*operation) {
 		o.request = r
 		m.Ops = append(m.Ops, o.op)
 	}
+	l.window.ballot(ops, len(l.links))
 	r.frame = wire.Seal(l.cfg.signer, l.cfg.domain, m).Frame()
 	l.signed.Add(1)
 	l.operations.Add(int64(len(ops)))

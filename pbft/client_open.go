@@ -3,7 +3,6 @@ package pbft
 import (
 	"fmt"
 	"slices"
-	"sync"
 	"sync/atomic"
 
 	"github.com/quorate/quorate/crypto"
@@ -51,27 +50,35 @@ func (s *settledThings) forget(n wire.Number) {
 // enter notes the view of a replica.
 func (s *settledThings) enter(from wire.ReplicaID, v wire.View) { s.views[from].Store(uint64(v)) }
 
-// covers tells whether a frame of a replica is a reply that tells nothing new.
+// covers tells whether a frame of a replica holds replies that tell nothing new.
 func (s *settledThings) covers(from wire.ReplicaID, frame []byte) bool {
-	v, n, is := wire.PeekReply(frame)
-	return is && n != 0 && int(from) < len(s.views) && uint64(v) <= s.views[from].Load() &&
-		s.numbers[n%wire.Number(len(s.numbers))].Load() == uint64(n)
+	head, is := wire.PeekReplies(frame)
+	if !is || int(from) >= len(s.views) || uint64(head.View) > s.views[from].Load() {
+		return false
+	}
+	for i := range head.Len() {
+		n := head.Number(i)
+		if n == 0 || s.numbers[n%wire.Number(len(s.numbers))].Load() != uint64(n) {
+			return false
+		}
+	}
+	return true
 }
 
+// openerFor returns an Opener for what replicas sign. A client is sent one frame,
+// seldom two, under one signature, so what was verified is not remembered.
 func openerFor(d crypto.Domain, keys []crypto.PublicKey, lim wire.Limits) *wire.Opener {
-	v := &rememberingVerifier{inner: crypto.NewVerifier(len(keys))}
-	v.mu.known = make(map[crypto.Digest]bool)
-	return wire.NewOpener(d, keys, lim, v)
+	return wire.NewOpener(d, keys, lim, crypto.NewVerifier(len(keys)))
 }
 
-// open returns what a frame brings: a reply or refusal to this client, or a
+// open returns what a frame brings: replies or a refusal to this client, or a
 // report, that the replica it came from signed. Anything else is not ok.
 func (d *clientDoor) open(from wire.ReplicaID, frame []byte) (a arrival, ok bool) {
 	kind, err := wire.FrameKind(frame)
 	if err != nil || len(frame) > d.limits.KindBytesMax(kind) {
 		return a, false
 	}
-	if kind != wire.KindReply && kind != wire.KindRefusal && kind != wire.KindReport {
+	if kind != wire.KindReplies && kind != wire.KindRefusal && kind != wire.KindReport {
 		return a, false
 	}
 	if d.settled.covers(from, frame) {
@@ -81,9 +88,9 @@ func (d *clientDoor) open(from wire.ReplicaID, frame []byte) (a arrival, ok bool
 	if err != nil {
 		return a, false
 	}
-	a = arrival{from: from, frame: frame}
-	if m, is := sealed.Message().(*wire.Reply); is {
-		a.reply = m
+	a = arrival{from: from}
+	if m, is := sealed.Message().(*wire.Replies); is {
+		a.replies = m
 		return a, m.Sender == from && m.Client == d.client && m.Session == d.session
 	}
 	if m, is := sealed.Message().(*wire.Refusal); is {
@@ -97,69 +104,13 @@ func (d *clientDoor) open(from wire.ReplicaID, frame []byte) (a arrival, ok bool
 	return a, false
 }
 
-// knownMax bounds what a rememberingVerifier remembers: the last signatures of
-// a hundred replicas, several each.
-const knownMax = 512
-
-// rememberingVerifier remembers the last valid signatures: all replies of a
-// batch carry the same one.
-type rememberingVerifier struct {
-	inner crypto.Verifier
-	mu    struct {
-		sync.Mutex
-		known map[crypto.Digest]bool
-		order []crypto.Digest // a ring, the oldest at next
-		next  int
-	}
-}
-
-// Verify implements crypto.Verifier.
-func (v *rememberingVerifier) Verify(checks []crypto.Check, ok []bool) bool {
-	if len(checks) != 1 || len(ok) != 1 {
-		return v.inner.Verify(checks, ok)
-	}
-	c := &checks[0]
-	name := crypto.Sum(c.Key[:], c.Signature[:], c.Message)
-	if v.knows(name) {
-		ok[0] = true
-		return true
-	}
-	if !v.inner.Verify(checks, ok) {
-		return false
-	}
-	v.remember(name)
-	return true
-}
-
-func (v *rememberingVerifier) knows(name crypto.Digest) bool {
-	v.mu.Lock()
-	defer v.mu.Unlock()
-	return v.mu.known[name]
-}
-
-func (v *rememberingVerifier) remember(name crypto.Digest) {
-	v.mu.Lock()
-	defer v.mu.Unlock()
-	if v.mu.known[name] {
-		return
-	}
-	v.mu.known[name] = true
-	if len(v.mu.order) < knownMax {
-		v.mu.order = append(v.mu.order, name)
-		return
-	}
-	delete(v.mu.known, v.mu.order[v.mu.next])
-	v.mu.order[v.mu.next] = name
-	v.mu.next = (v.mu.next + 1) % knownMax
-}
-
 // verifyCertificate returns the result that cert proves for a cluster of these
 // keys, of which weak must have signed.
 func verifyCertificate(opener *wire.Opener, weak int, cert Certificate) (Result, error) {
 	if len(cert) < weak {
 		return Result{}, fmt.Errorf("%w: %d replies, want %d", ErrProof, len(cert), weak)
 	}
-	votes := make([]vote, 0, len(cert))
+	replies := make([]*wire.Reply, 0, len(cert))
 	for i, frame := range cert {
 		sealed, err := opener.OpenOne(frame)
 		if err != nil {
@@ -169,23 +120,19 @@ func verifyCertificate(opener *wire.Opener, weak int, cert Certificate) (Result,
 		if !ok {
 			return Result{}, fmt.Errorf("%w: frame %d is a %s, want a reply", ErrProof, i, sealed.Message().Kind())
 		}
-		v := vote{wire.ReplyLeaf(m), m, frame}
-		if v.leaf != leafOf(votes, v) {
+		if i > 0 && wire.ReplyLeaf(&m.Told) != wire.ReplyLeaf(&replies[0].Told) {
 			return Result{}, fmt.Errorf("%w: reply %d, of replica %d, says otherwise than the first", ErrProof, i, m.Sender)
 		}
-		if slices.ContainsFunc(votes, func(o vote) bool { return o.reply.Sender == m.Sender }) {
+		if slices.ContainsFunc(replies, func(o *wire.Reply) bool { return o.Sender == m.Sender }) {
 			return Result{}, fmt.Errorf("%w: replica %d signed twice", ErrProof, m.Sender)
 		}
-		votes = append(votes, v)
+		replies = append(replies, m)
 	}
-	slices.SortFunc(votes, func(a, b vote) int { return int(a.reply.Sender) - int(b.reply.Sender) })
-	return resultOf(votes), nil
-}
-
-// leafOf returns the leaf that v must have to match votes.
-func leafOf(votes []vote, v vote) crypto.Digest {
-	if len(votes) == 0 {
-		return v.leaf
+	slices.SortFunc(replies, func(a, b *wire.Reply) int { return int(a.Sender) - int(b.Sender) })
+	r := resultOf(&replies[0].Told)
+	for _, m := range replies {
+		r.signedBy(m.Sender, m.View)
+		r.replies = append(r.replies, m)
 	}
-	return votes[0].leaf
+	return r, nil
 }

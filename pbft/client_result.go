@@ -1,6 +1,7 @@
 package pbft
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"strings"
@@ -51,7 +52,7 @@ var (
 
 // Result is what f+1 replicas signed about one operation.
 type Result struct {
-	// Value is what the application returned.
+	// Value is what the application returned. It is the caller's.
 	Value []byte
 	// Outcome tells how the operation ended. Submit returns a Result without an
 	// error only for wire.OutcomeOK.
@@ -66,13 +67,47 @@ type Result struct {
 	View wire.View
 	// Signers are the f+1 replicas that signed, ascending.
 	Signers []wire.ReplicaID
-	// Certificate proves all that to others: see VerifyResult.
-	Certificate Certificate
+
+	// What Certificate is made of, ascending by sender: votes where the result came
+	// to a Client, or replies where a Certificate proved it.
+	votes   []vote
+	replies []*wire.Reply
 }
 
 // Certificate proves one result: it holds the frames of the replies of f+1
 // replicas.
 type Certificate [][]byte
+
+// Certificate returns what proves the Result to others: see VerifyResult. It costs
+// some microseconds, and is made anew by each call. For that the Result holds
+// on to what f+1 replicas sent, which may answer many operations: to keep proofs for
+// long, keep Certificates, not Results. The zero Result has none.
+func (r Result) Certificate() Certificate {
+	cert := make(Certificate, 0, len(r.votes)+len(r.replies))
+	for _, v := range r.votes {
+		cert = append(cert, wire.Encode(v.replies.Reply(v.at)))
+	}
+	for _, m := range r.replies {
+		cert = append(cert, wire.Encode(m))
+	}
+	return cert
+}
+
+// resultOf returns what replicas agree on, without who they are.
+func resultOf(told *wire.Told) Result {
+	return Result{
+		Value: bytes.Clone(told.Result), Outcome: told.Outcome, Client: told.Client,
+		Identity: Identity{told.Session, told.Number}, Seq: told.Seq,
+	}
+}
+
+// signedBy adds a signer, who was in view v.
+func (r *Result) signedBy(id wire.ReplicaID, v wire.View) {
+	if len(r.Signers) == 0 || v < r.View {
+		r.View = v
+	}
+	r.Signers = append(r.Signers, id)
+}
 
 // OutcomeError says that the cluster agreed on an outcome other than a result
 // of the application.

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
 
 	"github.com/quorate/quorate/pbft/core"
 	"github.com/quorate/quorate/pbft/wire"
@@ -39,18 +40,20 @@ func TestSubmitReturnsWhatWeakQuorumSigned(t *testing.T) {
 		}
 		want := Result{
 			Value: []byte("did x"), Client: c.Key(), Identity: Identity{7, 2}, Seq: 12, View: 3, Signers: []wire.ReplicaID{1, 2},
-			Certificate: got.Certificate,
 		}
-		if diff := cmp.Diff(got, want); diff != "" {
+		if diff := cmp.Diff(got, want, cmpopts.IgnoreUnexported(Result{})); diff != "" {
 			t.Errorf("result (-got +want):\n%s", diff)
 		}
 		opener := openerFor(f.domain, c.cfg.keys, f.limits)
-		proven, err := verifyCertificate(opener, 2, got.Certificate)
+		proven, err := verifyCertificate(opener, 2, got.Certificate())
 		if err != nil {
 			t.Fatal(err)
 		}
-		if diff := cmp.Diff(proven, want); diff != "" {
+		if diff := cmp.Diff(proven, want, cmpopts.IgnoreUnexported(Result{})); diff != "" {
 			t.Errorf("proven (-got +want):\n%s", diff)
+		}
+		if diff := cmp.Diff(proven.Certificate(), got.Certificate()); diff != "" {
+			t.Errorf("certificate of what a certificate proved (-got +want):\n%s", diff)
 		}
 		if diff := cmp.Diff(f.received(), []int{1, 0, 0, 0}); diff != "" {
 			t.Errorf("requests (-got +want):\n%s", diff)
@@ -112,7 +115,7 @@ func TestLoadedClusterIsAskedAgainForTheOldestAlone(t *testing.T) {
 				<-time.After(3 * testRetransmit)
 				for id := range wire.ReplicaID(4) {
 					for _, r := range f.honest(id, m) {
-						r.(*wire.Reply).View = 0 //nolint:errcheck,forcetypeassert // it is one
+						r.(*wire.Replies).View = 0 //nolint:errcheck,forcetypeassert // it is one
 						f.say(id, r)
 					}
 				}
@@ -155,7 +158,7 @@ func TestPrimaryIsLearntOnlyFromWeakQuorum(t *testing.T) {
 		views := []wire.View{0, 1 << 40, 0, 0}
 		f.answer = func(_ wire.ReplicaID, m wire.Message) []wire.Message {
 			for id := range wire.ReplicaID(4) {
-				r := f.honest(id, m)[0].(*wire.Reply) //nolint:errcheck // it is one
+				r := f.honest(id, m)[0].(*wire.Replies) //nolint:errcheck // it is one
 				r.View = views[id]
 				f.say(id, r)
 			}

@@ -23,18 +23,18 @@ func lies(f *fakeCluster, r *rand.Rand, from wire.ReplicaID, q *wire.Request) []
 		m := f.reply(from, q, i)
 		switch r.IntN(10) {
 		case 0:
-			m.Result = []byte("stolen")
+			m.Answers[0].Result = []byte("stolen")
 		case 1:
-			m.Seq++
+			m.Answers[0].Seq++
 		case 2:
-			m.Outcome = wire.Outcome(r.IntN(8)) //nolint:gosec // small
+			m.Answers[0].Outcome = wire.Outcome(r.IntN(8)) //nolint:gosec // small
 		case 3:
 			m.View = wire.View(r.Uint64N(wire.NumberMax))
 		case 4:
-			m.Number += wire.Number(r.IntN(300))
+			m.Answers[0].Number += wire.Number(r.IntN(300))
 		case 5:
 			m.Sender = wire.ReplicaID(r.IntN(len(f.keys))) //nolint:gosec // small
-			m.Result = []byte("stolen")
+			m.Answers[0].Result = []byte("stolen")
 		case 6:
 			m.Session++
 		case 7:
@@ -122,8 +122,8 @@ func TestOutcomesAreErrorsWithProof(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				f := newFakeCluster(t, 4)
 				f.answer = func(to wire.ReplicaID, m wire.Message) []wire.Message {
-					r := f.honest(to, m)[0].(*wire.Reply) //nolint:errcheck,forcetypeassert // it is one
-					r.Outcome, r.Result = outcome, nil
+					r := f.honest(to, m)[0].(*wire.Replies) //nolint:errcheck,forcetypeassert // it is one
+					r.Answers[0].Outcome, r.Answers[0].Result = outcome, nil
 					return []wire.Message{r}
 				}
 				c := f.client()
@@ -133,7 +133,7 @@ func TestOutcomesAreErrorsWithProof(t *testing.T) {
 				if !errors.Is(err, want) || !errors.As(err, &agreed) {
 					t.Fatalf("error = %v, want an OutcomeError that is %v", err, want)
 				}
-				proven, err := verifyCertificate(openerFor(f.domain, c.cfg.keys, f.limits), 2, agreed.Result.Certificate)
+				proven, err := verifyCertificate(openerFor(f.domain, c.cfg.keys, f.limits), 2, agreed.Result.Certificate())
 				if err != nil || proven.Outcome != outcome {
 					t.Errorf("proof of outcome %d, %v, want %d", proven.Outcome, err, outcome)
 				}
@@ -146,7 +146,7 @@ func TestCertificateProvesNothingElse(t *testing.T) {
 	f := newFakeCluster(t, 4)
 	q := &wire.Request{Client: f.keys[0].Public(), Session: 1, Number: 1, Ops: [][]byte{[]byte("x")}}
 	frame := func(id wire.ReplicaID, change func(*wire.Reply)) []byte {
-		m := f.reply(id, q, 0)
+		m := f.reply(id, q, 0).Reply(0)
 		if change != nil {
 			change(m)
 		}
@@ -175,8 +175,9 @@ func TestCertificateProvesNothingElse(t *testing.T) {
 		"other result":   {good[0], frame(1, func(m *wire.Reply) { m.Result = []byte("y") })},
 		"other number":   {good[0], frame(1, func(m *wire.Reply) { m.Number++ })},
 		"other sequence": {good[0], frame(1, func(m *wire.Reply) { m.Seq++ })},
-		"other cluster":  {good[0], wire.Seal(f.keys[1], other, f.reply(1, q, 0)).Frame()},
+		"other cluster":  {good[0], wire.Seal(f.keys[1], other, f.reply(1, q, 0).Reply(0)).Frame()},
 		"no reply":       {good[0], report},
+		"replies":        {good[0], wire.Seal(f.keys[1], f.domain, f.reply(1, q, 0)).Frame()},
 		"garbage":        {good[0], []byte("garbage")},
 	} {
 		if _, err := verifyCertificate(opener, 2, c); !errors.Is(err, ErrProof) {

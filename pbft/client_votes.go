@@ -1,29 +1,39 @@
 package pbft
 
 import (
+	"bytes"
 	"maps"
 	"slices"
 	"time"
 
-	"github.com/quorate/quorate/crypto"
 	"github.com/quorate/quorate/pbft/wire"
 )
 
-// vote is the last reply of one replica to one operation.
+// vote is the last answer of one replica to one operation: which of some replies to
+// this client. The zero vote is that of a replica that has not answered.
 type vote struct {
-	// leaf covers whose operation it was, where it was executed, how it ended and
-	// the result: replies with the same leaf match.
-	leaf  crypto.Digest
-	reply *wire.Reply
-	frame []byte
+	replies *wire.Replies
+	at      int
+}
+
+func (v vote) answer() *wire.Answer { return &v.replies.Answers[v.at] }
+
+// matches tells whether another replica says the same of the operation: where it
+// was executed, how it ended, and the result.
+func (v vote) matches(other vote) bool {
+	if v.replies == nil || other.replies == nil {
+		return false
+	}
+	a, b := v.answer(), other.answer()
+	return a.Seq == b.Seq && a.Outcome == b.Outcome && bytes.Equal(a.Result, b.Result)
 }
 
 func (l *clientLoop) onArrival(a arrival) {
 	switch {
 	case a.link != nil:
 		l.onLink(a.from, *a.link)
-	case a.reply != nil:
-		l.onReply(a.reply, a.frame)
+	case a.replies != nil:
+		l.onReplies(a.replies)
 	case a.refusal != nil:
 		l.onRefusal(a.refusal)
 	case a.report != nil:
@@ -55,42 +65,45 @@ func (l *clientLoop) onLink(peer wire.ReplicaID, k link) {
 	l.onAskLink(peer, was.state, k.state)
 }
 
-// onReply counts a reply. A reply replaces an earlier one of the same replica:
-// a correct replica may have had no result at first.
-func (l *clientLoop) onReply(m *wire.Reply, frame []byte) {
-	defer l.learnView(m.Sender, m.View)
-	o, ok := l.window.table[m.Number]
-	if !ok || o.answer != nil {
-		return
-	}
-	v := vote{wire.ReplyLeaf(m), m, frame}
-	o.votes[m.Sender] = v
-	var matching []vote
-	for _, sender := range slices.Sorted(maps.Keys(o.votes)) {
-		if o.votes[sender].leaf == v.leaf {
-			matching = append(matching, o.votes[sender])
+// onReplies counts the answers of one replica.
+func (l *clientLoop) onReplies(m *wire.Replies) {
+	for i := range m.Answers {
+		if o, ok := l.window.table[m.Answers[i].Number]; ok && o.answer == nil {
+			l.count(o, m.Sender, vote{m, i})
 		}
 	}
-	if len(matching) < l.cfg.quorum.Weak() {
+	l.learnView(m.Sender, m.View)
+}
+
+// count counts an answer to o. It replaces an earlier one of the same replica: a
+// correct replica may have had no result at first.
+func (l *clientLoop) count(o *operation, from wire.ReplicaID, v vote) {
+	o.votes[from] = v
+	matching := 0
+	for _, other := range o.votes {
+		if v.matches(other) {
+			matching++
+		}
+	}
+	if matching < l.cfg.quorum.Weak() {
 		return
 	}
-	l.answer(o, answerOf(resultOf(matching)))
+	l.answer(o, answerOf(agreedOn(v, o.votes, matching)))
 	if o.request.open <= 0 {
 		l.pace.add(time.Since(o.request.began))
 	}
 }
 
-// resultOf returns the result that matching replies, ascending by sender, prove.
-func resultOf(matching []vote) Result {
-	first := matching[0].reply
-	r := Result{
-		Value: first.Result, Outcome: first.Outcome, Client: first.Client,
-		Identity: Identity{first.Session, first.Number}, Seq: first.Seq, View: first.View,
-	}
-	for _, v := range matching {
-		r.View = min(r.View, v.reply.View)
-		r.Signers = append(r.Signers, v.reply.Sender)
-		r.Certificate = append(r.Certificate, v.frame)
+// agreedOn returns the result that so many votes, by sender, prove with v.
+func agreedOn(v vote, votes []vote, matching int) Result {
+	told := v.replies.Told(v.at)
+	r := resultOf(&told)
+	r.Signers, r.votes = make([]wire.ReplicaID, 0, matching), make([]vote, 0, matching)
+	for _, other := range votes {
+		if v.matches(other) {
+			r.signedBy(other.replies.Sender, other.replies.View)
+			r.votes = append(r.votes, other)
+		}
 	}
 	return r
 }

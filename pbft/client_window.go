@@ -40,7 +40,7 @@ type operation struct {
 	readOnly bool
 	calls    []*call // who waits; none if all their contexts ended
 	request  *request
-	votes    map[wire.ReplicaID]vote
+	votes    []vote // by replica
 	// answer is set once there is one and nobody waited for it.
 	answer *answer
 }
@@ -112,9 +112,7 @@ func (w *window) add(c *call) *operation {
 }
 
 func (w *window) insert(c *call) *operation {
-	o := &operation{
-		number: c.number, op: c.op, readOnly: c.readOnly, calls: []*call{c}, votes: make(map[wire.ReplicaID]vote),
-	}
+	o := &operation{number: c.number, op: c.op, readOnly: c.readOnly, calls: []*call{c}}
 	w.table[o.number] = o
 	w.bytes += len(o.op)
 	w.next = max(w.next, o.number+1)
@@ -150,6 +148,28 @@ func (w *window) lowestFor(number wire.Number) wire.Number {
 		return low
 	}
 	return number - 1 // the table is empty: what is skipped is given up
+}
+
+// ballot gives operations that were not sent before room for a vote of each
+// replica, all at once.
+func (w *window) ballot(ops []*operation, replicas int) {
+	room := make([]vote, len(ops)*replicas)
+	for i, o := range ops {
+		if o.votes == nil {
+			o.votes = room[i*replicas : (i+1)*replicas : (i+1)*replicas]
+		}
+	}
+}
+
+// replied returns how many replicas have answered o, alike or not.
+func (o *operation) replied() int {
+	n := 0
+	for _, v := range o.votes {
+		if v.replies != nil {
+			n++
+		}
+	}
+	return n
 }
 
 // drop takes an operation out of the table: it has its answer, or is given up.

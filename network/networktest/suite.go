@@ -205,7 +205,7 @@ func refuses(t *testing.T, c Cluster) {
 			t.Errorf("Send to %s = true, want false", test.what)
 		}
 	}
-	if a.Answer(12345, Frame(wire.KindReply, 1, 0)) {
+	if a.Answer(12345, Frame(wire.KindReplies, 1, 0)) {
 		t.Error("Answer to an unknown connection = true, want false")
 	}
 	a.Send(1, Frame(wire.KindPrepare, 9, 0))

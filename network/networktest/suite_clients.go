@@ -29,7 +29,7 @@ func clientsAsk(t *testing.T, c Cluster) {
 		}
 		next[r.Conn]++
 		answer := bytes.Clone(r.Frame)
-		answer[1] = byte(wire.KindReply)
+		answer[1] = byte(wire.KindReplies)
 		if !a.Answer(r.Conn, answer) {
 			t.Fatalf("Answer(%d) = false, want true", r.Conn)
 		}
@@ -39,7 +39,7 @@ func clientsAsk(t *testing.T, c Cluster) {
 	}
 	for _, r := range []*Caller{one, two} {
 		for i, got := range r.AwaitFrames(t, count) {
-			if got.From != 0 || !bytes.Equal(got.Frame, Frame(wire.KindReply, uint64(i), 0)) {
+			if got.From != 0 || !bytes.Equal(got.Frame, Frame(wire.KindReplies, uint64(i), 0)) {
 				t.Fatalf("answer %d: got %d from %d, want %d from 0", i, Number(got.Frame), got.From, i)
 			}
 		}
@@ -60,7 +60,7 @@ func clientsEnd(t *testing.T, c Cluster) {
 		seen[conn] = true
 		r.Stop(t)
 		a.AwaitGone(t, conn)
-		if a.Answer(conn, Frame(wire.KindReply, 1, 0)) {
+		if a.Answer(conn, Frame(wire.KindReplies, 1, 0)) {
 			t.Errorf("Answer to connection %d, which has ended, = true, want false", conn)
 		}
 	}

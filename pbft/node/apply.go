@@ -42,9 +42,8 @@ type Applier struct {
 // Applied is what the execution of one batch gave.
 type Applied struct {
 	Seq wire.Seq
-	// Replies answer the operations of the batch, in order. They lack what
-	// SealReplies adds.
-	Replies []*wire.Reply
+	// Replies answer the operations of the batch, in order.
+	Replies []wire.Told
 	// Outputs are what the operations emitted, in order.
 	Outputs []Output
 	// Failures are the first operations that were rolled back, for a log.
@@ -96,7 +95,7 @@ func (a *Applier) Apply(ex core.Execution) (Applied, error) {
 		return Applied{}, fmt.Errorf("node: apply batch %d: %w", ex.Seq, err)
 	}
 	run := running{
-		Applier: a, ex: &ex, next: a.meta, applied: Applied{Seq: ex.Seq, Replies: make([]*wire.Reply, 0, len(ex.Orders))},
+		Applier: a, ex: &ex, next: a.meta, applied: Applied{Seq: ex.Seq, Replies: make([]wire.Told, 0, len(ex.Orders))},
 		kept: make([]record, len(ex.Orders)),
 	}
 	if err := run.all(); err != nil {
@@ -123,17 +122,13 @@ func (a *Applier) refuse(ex *core.Execution) error {
 	return nil
 }
 
-// Answer returns the kept result of an operation, and whether there is one. The
-// Reply lacks what SealReplies adds.
-func (a *Applier) Answer(q core.Answer) (*wire.Reply, bool, error) {
+// Answer returns the kept result of an operation, and whether there is one.
+func (a *Applier) Answer(q core.Answer) (wire.Told, bool, error) {
 	kept, ok, err := a.result(resultID(q))
 	if err != nil || !ok {
-		return nil, false, err
+		return wire.Told{}, false, err
 	}
-	return &wire.Reply{
-		Seq: kept.seq, Client: q.Client, Session: q.Session, Number: q.Number,
-		Outcome: kept.outcome, Result: kept.result,
-	}, true, nil
+	return kept.told(q.Client, q.Session, q.Number), true, nil
 }
 
 func (a *Applier) result(id resultID) (record, bool, error) {
@@ -189,10 +184,7 @@ func (r *running) order(i int) error {
 	if err != nil {
 		return fmt.Errorf("operation %d of client %x: %w", o.Number(), o.Request.Client[:4], err)
 	}
-	r.applied.Replies = append(r.applied.Replies, &wire.Reply{
-		Seq: kept.seq, Client: o.Request.Client, Session: o.Request.Session, Number: o.Number(),
-		Outcome: kept.outcome, Result: kept.result,
-	})
+	r.applied.Replies = append(r.applied.Replies, kept.told(o.Request.Client, o.Request.Session, o.Number()))
 	return nil
 }
 
@@ -334,15 +326,4 @@ func (r *running) keep(i int) error {
 		return nil
 	}
 	return r.state.Insert(id.key(), r.kept[i].encode()) // no operation runs twice
-}
-
-// SealReplies completes the replies of one batch, or of some Answers, as replica
-// id in view, and signs them all with one signature.
-func SealReplies(
-	signer crypto.Signer, d crypto.Domain, view wire.View, id wire.ReplicaID, replies []*wire.Reply,
-) []*wire.Sealed {
-	for _, r := range replies {
-		r.View, r.Sender = view, id
-	}
-	return wire.SealReplies(signer, d, replies)
 }

@@ -228,7 +228,7 @@ func applyBatch(t *testing.T, a *node.Applier, ex core.Execution) node.Applied {
 }
 
 // brief is what a client gets, as text: number, outcome, place and result.
-func brief(replies []*wire.Reply) []string {
+func brief(replies []wire.Told) []string {
 	var out []string
 	for _, r := range replies {
 		out = append(out, fmt.Sprintf("%d:%d@%d %s", r.Number, r.Outcome, r.Seq, r.Result))
@@ -289,9 +289,9 @@ func TestDuplicatesAreAnsweredFromTheTable(t *testing.T) {
 	wantEqual(t, "a duplicate later", brief(second.Replies), []string{
 		"1:0@1 1", "2:1@1 the operation panicked and was rolled back", "3:0@2 2",
 	})
-	for number, want := range map[wire.Number]*wire.Reply{1: first.Replies[0], 2: first.Replies[1], 4: nil} {
+	for number, want := range map[wire.Number]wire.Told{1: first.Replies[0], 2: first.Replies[1], 4: {}} {
 		got, ok, err := a.Answer(core.Answer{Client: wire.ClientID{1, 1, 2}, Session: 1, Number: number})
-		if err != nil || ok != (want != nil) {
+		if err != nil || ok != (want.Number != 0) {
 			t.Errorf("answer %d: got %v, %v", number, ok, err)
 		}
 		wantEqual(t, "answer", got, want)

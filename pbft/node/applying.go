@@ -153,35 +153,28 @@ func (a *applying) tellSnapshots() {
 
 // answer sends clients results again.
 func (a *applying) answer(answers []core.Answer) error {
-	var replies []*wire.Reply
+	var told []wire.Told
 	for _, q := range answers {
-		reply, ok, err := a.applier.Answer(q)
+		kept, ok, err := a.applier.Answer(q)
 		if err != nil {
 			return fmt.Errorf("kept result: %w", err)
 		}
 		if ok {
-			replies = append(replies, reply)
+			told = append(told, kept)
 		}
 	}
-	a.reply(a.n.standing.Load().view, replies)
+	a.reply(a.n.standing.Load().view, told)
 	return nil
 }
 
-// reply signs the replies whose clients are connected here, all with one
-// signature, and sends them.
-func (a *applying) reply(view wire.View, replies []*wire.Reply) {
+// reply sends clients that are connected here what is for them, all under one
+// signature. It changes told.
+func (a *applying) reply(view wire.View, told []wire.Told) {
 	n := a.n
-	var here []*wire.Reply
-	for _, r := range replies {
-		if n.clients.known(r.Client) {
-			here = append(here, r)
+	for _, sealed := range wire.SealReplies(n.cfg.Signer, n.cfg.Domain, view, n.self, n.clients.here(told)) {
+		if m, ok := sealed.Message().(*wire.Replies); ok {
+			n.clients.send(m.Client, sealed.Frame())
 		}
-	}
-	if len(here) == 0 {
-		return
-	}
-	for i, sealed := range SealReplies(n.cfg.Signer, n.cfg.Domain, view, n.self, here) {
-		n.clients.send(here[i].Client, sealed.Frame())
 	}
 }
 

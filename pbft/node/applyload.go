@@ -48,6 +48,14 @@ type record struct {
 	result  []byte
 }
 
+// told returns what the client is told.
+func (r *record) told(client wire.ClientID, session wire.Session, number wire.Number) wire.Told {
+	return wire.Told{
+		Client: client, Session: session,
+		Answer: wire.Answer{Number: number, Seq: r.seq, Outcome: r.outcome, Result: r.result},
+	}
+}
+
 func metaKey() []byte { return []byte(metaName) }
 
 func clientKey(client wire.ClientID) []byte { return append([]byte(clientPrefix), client[:]...) }

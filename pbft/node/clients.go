@@ -83,6 +83,26 @@ func (c *clients) known(id wire.ClientID) bool {
 	return c.mu.byKey[id] != nil
 }
 
+// here returns those of told whose clients have a connection here. It overwrites
+// told.
+func (c *clients) here(told []wire.Told) []wire.Told {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	var last wire.ClientID // most often, several in a row are for one
+	known := false
+	n := 0
+	for i := range told {
+		if id := told[i].Client; i == 0 || id != last {
+			last, known = id, c.mu.byKey[id] != nil
+		}
+		if known {
+			told[n] = told[i]
+			n++
+		}
+	}
+	return told[:n]
+}
+
 // conns returns the connections of id.
 func (c *clients) conns(id wire.ClientID) []uint64 {
 	c.mu.Lock()

@@ -203,18 +203,9 @@ func (c *caller) receive(number wire.Number) (int, string) {
 			if err != nil {
 				c.m.t.Fatalf("node %d answered with a frame that does not open: %v", id, err)
 			}
-			r, ok := sealed.Message().(*wire.Reply)
-			if !ok {
-				continue
+			if m, ok := sealed.Message().(*wire.Replies); ok {
+				c.count(m)
 			}
-			if c.votes[r.Number] == nil {
-				c.votes[r.Number] = map[string]map[wire.ReplicaID]bool{}
-			}
-			key := fmt.Sprintf("%d %s", r.Outcome, r.Result)
-			if c.votes[r.Number][key] == nil {
-				c.votes[r.Number][key] = map[wire.ReplicaID]bool{}
-			}
-			c.votes[r.Number][key][r.Sender] = true
 		}
 	}
 	most, result := 0, ""
@@ -224,6 +215,20 @@ func (c *caller) receive(number wire.Number) (int, string) {
 		}
 	}
 	return most, result
+}
+
+// count takes the answers of one replica.
+func (c *caller) count(m *wire.Replies) {
+	for _, a := range m.Answers {
+		if c.votes[a.Number] == nil {
+			c.votes[a.Number] = map[string]map[wire.ReplicaID]bool{}
+		}
+		key := fmt.Sprintf("%d %s", a.Outcome, a.Result)
+		if c.votes[a.Number][key] == nil {
+			c.votes[a.Number][key] = map[wire.ReplicaID]bool{}
+		}
+		c.votes[a.Number][key][m.Sender] = true
+	}
 }
 
 // call sends ops to the given nodes and waits until want replicas agree on the

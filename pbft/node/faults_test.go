@@ -217,6 +217,7 @@ func TestHostileFramesChangeNothing(t *testing.T) {
 		good := wire.Seal(m.keys[3], testDomain(), &wire.Status{View: 0, Active: true, Sender: 3}).Frame()
 		foreign := testDomain()
 		foreign.Epoch = 9
+		told := []wire.Told{{Answer: wire.Answer{Number: 1}}}
 		frames := map[string][]byte{
 			"empty":          {},
 			"one byte":       {1},
@@ -226,7 +227,7 @@ func TestHostileFramesChangeNothing(t *testing.T) {
 			"too long":       append([]byte{1, byte(wire.KindPrepare)}, make([]byte, 1<<16)...),
 			"another epoch":  wire.Seal(m.keys[3], foreign, &wire.Status{Active: true, Sender: 3}).Frame(),
 			"a foreign vote": wire.Seal(m.keys[3], testDomain(), &wire.Status{Active: true, Sender: 2}).Frame(),
-			"a reply":        wire.Seal(m.keys[3], testDomain(), &wire.Reply{Leaves: 1, Sender: 3}).Frame(),
+			"replies":        wire.SealReplies(m.keys[3], testDomain(), 0, 3, told)[0].Frame(),
 			"a report":       wire.Seal(m.keys[3], testDomain(), &wire.Report{Sender: 3}).Frame(),
 		}
 		for name, frame := range frames {

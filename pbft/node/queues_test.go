@@ -262,6 +262,27 @@ func TestSeenCacheForgetsOnlyWhatIsDisplaced(t *testing.T) {
 	}
 }
 
+// TestAnswersAreSignedForThoseWhoAreHereAlone keeps the order of the answers.
+func TestAnswersAreSignedForThoseWhoAreHereAlone(t *testing.T) {
+	c := newClients(nil)
+	c.learn(wire.ClientID{1}, 1)
+	c.learn(wire.ClientID{3}, 2)
+	var told []wire.Told
+	for i, client := range []byte{0, 1, 1, 2, 3, 2, 1, 0} { // 0 is the zero key, and not here
+		told = append(told, wire.Told{Client: wire.ClientID{client}, Answer: wire.Answer{Number: wire.Number(i)}})
+	}
+	var got []wire.Number
+	for _, a := range c.here(told) {
+		got = append(got, a.Number)
+	}
+	if diff := cmp.Diff(got, []wire.Number{1, 2, 4, 6}); diff != "" {
+		t.Errorf("answers (-got +want):\n%s", diff)
+	}
+	if got := c.here(nil); len(got) != 0 {
+		t.Errorf("got %d answers of none", len(got))
+	}
+}
+
 func TestClientsKeepTheMostRecentConnections(t *testing.T) {
 	var sent []uint64
 	dead := map[uint64]bool{}

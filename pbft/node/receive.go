@@ -109,7 +109,7 @@ func (n *Node) clientGone(conn uint64) {
 // replicas and clients, nor the one that only the journal holds.
 func peerMaySend(k wire.Kind) bool {
 	switch k {
-	case wire.KindReply, wire.KindAsk, wire.KindReport, wire.KindRefusal, wire.KindPrepared:
+	case wire.KindReplies, wire.KindReply, wire.KindAsk, wire.KindReport, wire.KindRefusal, wire.KindPrepared:
 		return false
 	default:
 		return true

@@ -94,12 +94,36 @@ func BenchmarkSealCommit(b *testing.B) {
 
 func BenchmarkSealRepliesOf100(b *testing.B) {
 	w := newWorld(b)
-	var replies []*wire.Reply
-	for i := range 100 {
-		replies = append(replies, &wire.Reply{Seq: 1, Number: wire.Number(i + 1), Result: []byte("done")})
-	}
+	told := tellHundred()
 	b.ReportAllocs()
 	for b.Loop() {
-		wire.SealReplies(w.replicas[0], w.domain, replies)
+		wire.SealReplies(w.replicas[0], w.domain, 0, 0, told)
+	}
+}
+
+// tellHundred returns a hundred answers for ten clients, as requests of ten
+// operations give them.
+func tellHundred() []wire.Told {
+	var told []wire.Told
+	for i := range 100 {
+		told = append(told, wire.Told{
+			Client: wire.ClientID{byte(i / 10)}, Answer: wire.Answer{Number: wire.Number(i + 1), Seq: 1, Result: []byte("done")},
+		})
+	}
+	return told
+}
+
+func BenchmarkDecodeRepliesOf100(b *testing.B) {
+	w := newWorld(b)
+	told := tellHundred()
+	for i := range told {
+		told[i].Client = wire.ClientID{}
+	}
+	frame := wire.SealReplies(w.replicas[0], w.domain, 0, 0, told)[0].Frame()
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, err := wire.Decode(frame, &w.lim); err != nil {
+			b.Fatal(err)
+		}
 	}
 }

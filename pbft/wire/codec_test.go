@@ -111,7 +111,7 @@ func TestForeignVersionsAndKindsAreMalformed(t *testing.T) {
 				t.Errorf("%s of version %d: got %v, want ErrMalformed", k, version, err)
 			}
 		}
-		for _, kind := range []byte{0, byte(wire.KindCommitProof) + 1, 255} {
+		for _, kind := range []byte{0, byte(wire.KindReplies) + 1, 255} {
 			frame := bytes.Clone(s.Frame())
 			frame[1] = kind
 			if _, err := wire.Decode(frame, &w.lim); !errors.Is(err, wire.ErrMalformed) {
@@ -254,24 +254,6 @@ func TestFrameKindReadsTwoBytes(t *testing.T) {
 	}
 }
 
-func TestPeekedReplyIsTheDecodedOne(t *testing.T) {
-	for k, s := range newStubWorld(t).samples(t) {
-		view, number, is := wire.View(0), wire.Number(0), k == wire.KindReply
-		if is {
-			m := message[*wire.Reply](s)
-			view, number = m.View, m.Number
-		}
-		if v, n, ok := wire.PeekReply(s.Frame()); v != view || n != number || ok != is {
-			t.Errorf("%s: got view %d, number %d, %v, want %d, %d, %v", k, v, n, ok, view, number, is)
-		}
-		for cut := range min(len(s.Frame()), 66) {
-			if _, _, ok := wire.PeekReply(s.Frame()[:cut]); ok {
-				t.Errorf("%s cut to %d bytes is a reply", k, cut)
-			}
-		}
-	}
-}
-
 func TestNullDigestIsThatOfTheNullBatch(t *testing.T) {
 	if got, want := wire.NullDigest(), wire.NullBatch().Digest(); got != want {
 		t.Errorf("got %s, want %s", got, want)
@@ -288,7 +270,7 @@ func TestDigestsOfTheSameBytesDifferByUse(t *testing.T) {
 		"empty":        crypto.Sum(),
 		"view change":  (&wire.ViewChange{}).Digest(),
 		"request":      (&wire.Request{}).Digest(),
-		"reply":        wire.ReplyLeaf(&wire.Reply{}),
+		"reply":        wire.ReplyLeaf(&wire.Told{}),
 		"history flip": wire.HistoryDigest(b, a),
 	} {
 		if other := seen[d]; other != "" {

@@ -1,7 +1,6 @@
 package wire
 
 import (
-	"encoding/binary"
 	"errors"
 	"fmt"
 
@@ -48,22 +47,10 @@ func FrameKind(frame []byte) (Kind, error) {
 		return 0, fmt.Errorf("%w: version %d, this is version %d", ErrMalformed, frame[0], Version)
 	}
 	k := Kind(frame[1])
-	if k < KindRequest || k > KindCommitProof {
+	if k < KindRequest || k > kindLast {
 		return 0, fmt.Errorf("%w: unknown %s", ErrMalformed, k)
 	}
 	return k, nil
-}
-
-// PeekReply returns the view of a Reply's sender, and which number of its client it
-// answers, from their places in the frame, so that what nobody waits for need not be
-// taken apart. It returns false for other frames; the rest of a Reply may still be
-// wrong.
-func PeekReply(frame []byte) (View, Number, bool) {
-	const view, number = headerBytes, headerBytes + 8 + 8 + crypto.PublicKeySize + 8 // View, Seq, Client, Session, Number
-	if k, err := FrameKind(frame); err != nil || k != KindReply || len(frame) < number+8 {
-		return 0, 0, false
-	}
-	return View(binary.BigEndian.Uint64(frame[view:])), Number(binary.BigEndian.Uint64(frame[number:])), true
 }
 
 // parse takes a frame apart and returns the bytes that the digest covers.
@@ -111,6 +98,8 @@ func (r *reader) message(k Kind) Message {
 		return m
 	case KindReply:
 		return r.reply()
+	case KindReplies:
+		return r.replies()
 	case KindStatus:
 		return r.status()
 	case KindFetchBatches, KindFetchCommitted, KindFetchViewChange, KindFetchPieces:
@@ -286,18 +275,14 @@ func (r *reader) newView() *NewView {
 }
 
 func (r *reader) reply() Message {
-	m := &Reply{View: r.view(), Seq: r.seq()}
+	m := &Reply{View: r.view()}
 	copy(m.Client[:], r.take(len(m.Client)))
-	m.Session, m.Number = Session(r.u64()), r.someNumber()
-	m.Outcome = Outcome(r.u8())
-	r.need(m.Outcome <= OutcomeTooLarge, "unknown outcome")
+	m.Session = Session(r.u64())
+	m.Answer = r.answerHead()
 	m.Result = r.bytes("bytes of a result", r.lim.ResultBytesMax)
-	m.Index, m.Leaves = r.u32(), r.u32()
-	m.Path = r.digests("digests of a path", replyPathMax)
+	m.Inner, m.Outer = r.place(innerPathMax), r.place(outerPathMax)
+	r.need(m.Inner.Leaves <= RepliesMax, "a group has too many answers")
 	m.Sender, m.Signature = r.id(), r.signature()
-	if r.err == nil {
-		r.need(m.pathFits(), "the path does not lead from its leaf to a root")
-	}
 	return m
 }
 

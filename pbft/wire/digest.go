@@ -15,6 +15,7 @@ const (
 	tagViewChange = "quorate view-change 1\x00"
 	tagHistory    = "quorate history 1\x00"
 	tagReply      = "quorate reply 1\x00"
+	tagReplies    = "quorate replies 1\x00"
 	tagSeen       = "quorate seen 1\x00"
 	tagKey        = "quorate client key 1\x00"
 )
@@ -87,14 +88,23 @@ func HistoryDigest(prev, batch crypto.Digest) crypto.Digest {
 	return crypto.Sum([]byte(tagHistory), prev[:], batch[:])
 }
 
-// ReplyLeaf returns the leaf of r in the Merkle tree of the replies of a batch.
-// It covers what a client relies on: whose operation, where executed, how it
-// ended, and the result; not who replies, so it is equal at correct replicas.
-func ReplyLeaf(r *Reply) crypto.Digest {
-	var room [len(ClientID{}) + 8 + 8 + 8 + 1 + countBytes]byte
-	b := append(buf(room[:0]), r.Client[:]...)
-	b = b.u64(uint64(r.Session)).u64(uint64(r.Number)).seq(r.Seq).u8(byte(r.Outcome)).count(len(r.Result))
-	return crypto.Sum([]byte(tagReply), b, r.Result)
+// ReplyLeaf returns the leaf of an answer in the Merkle tree of its group. It
+// covers what a client relies on: whose operation, where executed, how it ended,
+// and the result; not who replies, so it is equal at correct replicas.
+func ReplyLeaf(t *Told) crypto.Digest { return replyLeaf(&t.Client, t.Session, &t.Answer) }
+
+func replyLeaf(client *ClientID, session Session, a *Answer) crypto.Digest {
+	var room [len(ClientID{}) + 8 + answerHeadBytes + countBytes]byte
+	b := append(buf(room[:0]), client[:]...)
+	b = b.u64(uint64(session)).answerHead(a).count(len(a.Result))
+	return crypto.Sum([]byte(tagReply), b, a.Result)
+}
+
+// groupDigest returns the leaf of a group of so many answers in the tree of all
+// groups. It covers their number, so that an answer has one place in its group.
+func groupDigest(answers int, root crypto.Digest) crypto.Digest {
+	var room [countBytes]byte
+	return crypto.Sum([]byte(tagReplies), buf(room[:0]).count(answers), root[:])
 }
 
 // digestCovering returns the digest of a message of kind k, over the part of

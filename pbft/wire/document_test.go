@@ -28,6 +28,8 @@ func TestTheDocumentIsTrue(t *testing.T) {
 		fmt.Sprintf("above the checkpoint | %d |", lim.Window),
 		fmt.Sprintf("| slots of a status | %d |", wire.StatusSlotsMax),
 		fmt.Sprintf("| digests of a fetch | %d |", wire.FetchDigestsMax),
+		fmt.Sprintf("| answers of a replies | %d |", wire.RepliesMax),
+		fmt.Sprintf("if it has several | %d bytes together |", wire.RepliesBytesMax),
 		fmt.Sprintf("| detail of a refusal | %d bytes |", wire.RefusalDetailBytesMax),
 	}
 	for _, k := range kinds() {

@@ -31,6 +31,8 @@ func Encode(m Message) []byte {
 		return b.evidence(m)
 	case *Reply:
 		return b.reply(m)
+	case *Replies:
+		return b.replies(m)
 	case *Request, *Prepare, *Commit, *Checkpoint, *ViewChange, *NewView, *Status, *FetchBatches, *FetchCommitted,
 		*FetchViewChange, *FetchPieces, *Report, *Refusal:
 		return b.signed(m)
@@ -47,8 +49,8 @@ func (b buf) signed(m Message) buf {
 	return b.body(m).signature(s)
 }
 
-// body appends what the signature of m covers, all but for a Reply, whose
-// signature covers a root (see replyBody). It appends nothing for messages
+// body appends what the signature of m covers, all but for a Reply or Replies,
+// whose signature covers a root (see replyBody). It appends nothing for messages
 // without a signature.
 func (b buf) body(m Message) buf {
 	switch m := m.(type) {
@@ -80,7 +82,7 @@ func (b buf) body(m Message) buf {
 		return b.report(m)
 	case *Refusal:
 		return b.refusal(m)
-	case *Reply, *BatchBody, *Committed, *StableProof, *Piece, *Evidence, *Ask, *Prepared, *CommitProof:
+	case *Replies, *Reply, *BatchBody, *Committed, *StableProof, *Piece, *Evidence, *Ask, *Prepared, *CommitProof:
 		return b
 	}
 	return b
@@ -105,6 +107,8 @@ func signatureOf(m Message) *crypto.Signature {
 	case *NewView:
 		return &m.Signature
 	case *Reply:
+		return &m.Signature
+	case *Replies:
 		return &m.Signature
 	case *Status:
 		return &m.Signature
@@ -187,10 +191,9 @@ func (b buf) newView(m *NewView) buf {
 }
 
 func (b buf) reply(m *Reply) buf {
-	b = b.view(m.View).seq(m.Seq)
-	b = append(b, m.Client[:]...)
-	b = b.u64(uint64(m.Session)).u64(uint64(m.Number)).u8(byte(m.Outcome)).bytes(m.Result)
-	return b.u32(m.Index).u32(m.Leaves).digests(m.Path).id(m.Sender).signature(&m.Signature)
+	b = append(b.view(m.View), m.Client[:]...)
+	b = b.u64(uint64(m.Session)).answerHead(&m.Answer).bytes(m.Result)
+	return b.place(&m.Inner).place(&m.Outer).id(m.Sender).signature(&m.Signature)
 }
 
 func (b buf) status(m *Status) buf {

@@ -64,6 +64,7 @@ func FuzzDecodeAsk(f *testing.F)             { fuzzDecode(f, wire.KindAsk) }
 func FuzzDecodeReport(f *testing.F)          { fuzzDecode(f, wire.KindReport) }
 func FuzzDecodeRefusal(f *testing.F)         { fuzzDecode(f, wire.KindRefusal) }
 func FuzzDecodePrepared(f *testing.F)        { fuzzDecode(f, wire.KindPrepared) }
+func FuzzDecodeReplies(f *testing.F)         { fuzzDecode(f, wire.KindReplies) }
 func FuzzDecodeCommitProof(f *testing.F)     { fuzzDecode(f, wire.KindCommitProof) }
 
 // FuzzDecodeEvidence begins with a proof of every kind.

@@ -166,17 +166,29 @@ func (d draw) status() *wire.Status {
 	return m
 }
 
-func (d draw) reply() *wire.Sealed {
-	var all []*wire.Reply
-	view, sender := d.view(0), d.id()
-	for range d.n("replies", 1, 9) {
-		all = append(all, &wire.Reply{
-			View: view, Sender: sender, Seq: d.seq(0), Client: d.client(), Session: 3, Number: 4,
-			Outcome: wire.Outcome(d.n("outcome", 0, uint64(wire.OutcomeTooLarge))), Result: d.bytes(),
+func (d draw) told() []wire.Told {
+	var told []wire.Told
+	for range d.n("answers", 1, 12) {
+		told = append(told, wire.Told{
+			Client: d.client(), Session: wire.Session(d.n("session", 1, 2)),
+			Answer: wire.Answer{
+				Number: wire.Number(d.n("number", 1, 9)), Seq: d.seq(0),
+				Outcome: wire.Outcome(d.n("outcome", 0, uint64(wire.OutcomeTooLarge))), Result: d.bytes(),
+			},
 		})
 	}
-	sealed := wire.SealReplies(d.world.replicas[sender], d.world.domain, all)
-	return sealed[d.n("reply", 0, uint64(len(sealed)-1))]
+	return told
+}
+
+func (d draw) replies() *wire.Sealed {
+	sender := d.id()
+	sealed := wire.SealReplies(d.world.replicas[sender], d.world.domain, d.view(0), sender, d.told())
+	return sealed[d.n("group", 0, uint64(len(sealed)-1))]
+}
+
+func (d draw) reply() *wire.Sealed {
+	m := message[*wire.Replies](d.replies())
+	return wire.Reseal(m.Reply(int(d.n("reply", 0, uint64(len(m.Answers)-1)))))
 }
 
 func (d draw) evidence() *wire.Evidence {
@@ -196,6 +208,9 @@ func (d draw) evidence() *wire.Evidence {
 func (d draw) sealed(k wire.Kind) *wire.Sealed {
 	if k == wire.KindReply {
 		return d.reply()
+	}
+	if k == wire.KindReplies {
+		return d.replies()
 	}
 	return d.world.seal(d.unsigned(k))
 }

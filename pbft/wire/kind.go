@@ -117,6 +117,11 @@ func (*CommitProof) Kind() Kind { return KindCommitProof }
 
 func (*CommitProof) isMessage() {}
 
+// Kind returns KindReplies.
+func (*Replies) Kind() Kind { return KindReplies }
+
+func (*Replies) isMessage() {}
+
 // String names the kind as the documents do.
 func (k Kind) String() string {
 	names := [...]string{
@@ -143,6 +148,7 @@ func (k Kind) String() string {
 		KindRefusal:         "refusal",
 		KindPrepared:        "prepared",
 		KindCommitProof:     "commit-proof",
+		KindReplies:         "replies",
 	}
 	if int(k) >= len(names) || names[k] == "" {
 		return fmt.Sprintf("kind %d", byte(k))
@@ -160,7 +166,7 @@ func (k Kind) Class() Class {
 		return ClassBatches
 	case KindCommitted, KindFetchPieces, KindPiece, KindEvidence:
 		return ClassBulk
-	case KindReply, KindAsk, KindReport, KindRefusal:
+	case KindReplies, KindReply, KindAsk, KindReport, KindRefusal:
 		return ClassClients
 	default:
 		return ClassBulk

@@ -204,15 +204,21 @@ func TestIllegalNewViewsAreMalformed(t *testing.T) {
 
 func TestIllegalAnswersAreMalformed(t *testing.T) {
 	reply, refusal := on[*wire.Reply], on[*wire.Refusal]
+	inner := func(change func(*wire.Place)) func(wire.Message) {
+		return reply(func(m *wire.Reply) { change(&m.Inner) })
+	}
+	refuseAll(t, illegalPlaces(wire.KindReply, inner, 8))
+	outer := func(change func(*wire.Place)) func(wire.Message) {
+		return reply(func(m *wire.Reply) { change(&m.Outer) })
+	}
+	refuseAll(t, illegalPlaces(wire.KindReply, outer, 32))
 	refuseAll(t, []illegal{
 		{"number 0", wire.KindReply, reply(func(m *wire.Reply) { m.Number = 0 }), "request number is 0"},
 		{"unknown outcome", wire.KindReply, reply(func(m *wire.Reply) { m.Outcome = 8 }), "unknown outcome"},
 		{"long result", wire.KindReply, reply(func(m *wire.Reply) { m.Result = make([]byte, 256<<10+1) }), "at most 262144"},
-		{"no leaves", wire.KindReply, reply(func(m *wire.Reply) { m.Index, m.Leaves = 0, 0 }), "path"},
-		{"index beyond", wire.KindReply, reply(func(m *wire.Reply) { m.Index = 3 }), "path"},
-		{"short path", wire.KindReply, reply(func(m *wire.Reply) { m.Path = m.Path[1:] }), "path"},
-		{"long path", wire.KindReply, reply(func(m *wire.Reply) { m.Path = append(m.Path, digest("more")) }), "path"},
-		{"endless path", wire.KindReply, reply(func(m *wire.Reply) { m.Path = make([]crypto.Digest, 33) }), "at most 32"},
+		{"group too large", wire.KindReply, inner(func(p *wire.Place) {
+			*p = wire.Place{Index: 256, Leaves: 257, Path: make([]crypto.Digest, 1)}
+		}), "too many answers"},
 		{"sender n", wire.KindReply, reply(func(m *wire.Reply) { m.Sender = replicas }), "not one of"},
 		{"unknown reason", wire.KindRefusal, refusal(func(m *wire.Refusal) { m.Reason = 5 }), "unknown reason"},
 		{"no reason", wire.KindRefusal, refusal(func(m *wire.Refusal) { m.Reason = 0 }), "unknown reason"},
@@ -220,6 +226,47 @@ func TestIllegalAnswersAreMalformed(t *testing.T) {
 			m.Detail = strings.Repeat("x", wire.RefusalDetailBytesMax+1)
 		}), "are allowed"},
 		{"long piece", wire.KindPiece, on(func(m *wire.Piece) { m.Data = make([]byte, 512<<10+1) }), "are allowed"},
+	})
+}
+
+// illegalPlaces are places that are none in a tree of three leaves.
+func illegalPlaces(k wire.Kind, place func(func(*wire.Place)) func(wire.Message), pathMax int) []illegal {
+	return []illegal{
+		{"no leaves", k, place(func(p *wire.Place) { p.Index, p.Leaves = 0, 0 }), "path"},
+		{"index beyond", k, place(func(p *wire.Place) { p.Index = 3 }), "path"},
+		{"short path", k, place(func(p *wire.Place) { p.Path = p.Path[1:] }), "path"},
+		{"long path", k, place(func(p *wire.Place) { p.Path = append(p.Path, digest("more")) }), "path"},
+		{"endless path", k, place(func(p *wire.Place) { p.Path = make([]crypto.Digest, pathMax+1) }), "are allowed"},
+	}
+}
+
+func TestIllegalRepliesAreMalformed(t *testing.T) {
+	replies := on[*wire.Replies]
+	k := wire.KindReplies
+	outer := func(change func(*wire.Place)) func(wire.Message) {
+		return replies(func(m *wire.Replies) { change(&m.Outer) })
+	}
+	refuseAll(t, illegalPlaces(k, outer, 32))
+	refuseAll(t, []illegal{
+		{"nothing", k, replies(func(m *wire.Replies) { m.Answers = nil }), "no operation is answered"},
+		{"too many", k, replies(func(m *wire.Replies) {
+			m.Answers = make([]wire.Answer, wire.RepliesMax+1)
+		}), "at most 256 are allowed"},
+		{"number 0", k, replies(func(m *wire.Replies) { m.Answers[0].Number = 0 }), "request number is 0"},
+		{"largest number", k, replies(func(m *wire.Replies) { m.Answers[2].Number = math.MaxUint64 }), "request number"},
+		{"unsorted", k, replies(func(m *wire.Replies) { slices.Reverse(m.Answers) }), "ascending"},
+		{"repeated", k, replies(func(m *wire.Replies) { m.Answers[1] = m.Answers[0] }), "ascending"},
+		{"largest place", k, replies(func(m *wire.Replies) { m.Answers[1].Seq = math.MaxUint64 }), "sequence number"},
+		{"unknown outcome", k, replies(func(m *wire.Replies) { m.Answers[2].Outcome = 8 }), "unknown outcome"},
+		{"long result", k, replies(func(m *wire.Replies) {
+			m.Answers = m.Answers[:1]
+			m.Answers[0].Result = make([]byte, 256<<10+1)
+		}), "allowed"},
+		{"results long together", k, replies(func(m *wire.Replies) {
+			m.Answers[0].Result = make([]byte, wire.RepliesBytesMax-len(m.Answers[1].Result)-len(m.Answers[2].Result)+1)
+		}), "65537 bytes of several results"},
+		{"largest view", k, replies(func(m *wire.Replies) { m.View = math.MaxUint64 }), "view"},
+		{"sender n", k, replies(func(m *wire.Replies) { m.Sender = replicas }), "not one of"},
 	})
 }
 

@@ -13,8 +13,17 @@ const (
 	FetchDigestsMax = 1024
 	// RefusalDetailBytesMax bounds Refusal.Detail.
 	RefusalDetailBytesMax = 256
-	// replyPathMax bounds Reply.Path: a tree of 2^32 leaves is no deeper.
-	replyPathMax = 32
+	// RepliesMax bounds Replies.Answers: a client has as many operations open at
+	// most (core.ClientWindowMax), so one frame has room for all that a batch holds
+	// of it.
+	RepliesMax = 256
+	// RepliesBytesMax bounds the results of a Replies together, if it has several:
+	// what waits behind a longer frame waits longer, and less than a hundredth of
+	// one of this length is not results.
+	RepliesBytesMax = 64 << 10
+	// innerPathMax and outerPathMax bound the paths of a reply: a tree of RepliesMax
+	// leaves is no deeper, nor is one of 2^32.
+	innerPathMax, outerPathMax = 8, 32
 )
 
 // Limits bounds the variable parts of messages. Decoding checks them before it
@@ -54,7 +63,7 @@ func (l Limits) batchBytesMax() int { return batchFixedBytes + l.BatchBytesMax +
 // FrameBytesMax returns the length of the longest legal frame of any kind.
 func (l Limits) FrameBytesMax() int {
 	longest := 0
-	for k := KindRequest; k <= KindCommitProof; k++ {
+	for k := KindRequest; k <= kindLast; k++ {
 		longest = max(longest, l.KindBytesMax(k))
 	}
 	return longest
@@ -87,7 +96,9 @@ func (l Limits) bodyBytesMax(k Kind) int {
 	case KindNewView:
 		return newViewFixedBytes + l.Replicas*refBytes + int(l.Window)*choiceBytes //nolint:gosec // a small number
 	case KindReply:
-		return replyFixedBytes + l.ResultBytesMax + replyPathMax*crypto.DigestSize
+		return replyFixedBytes + l.ResultBytesMax + (innerPathMax+outerPathMax)*crypto.DigestSize
+	case KindReplies:
+		return repliesFixedBytes + l.answersBytesMax() + outerPathMax*crypto.DigestSize
 	case KindStatus:
 		return statusFixedBytes + StatusSlotsMax*slotBytes + l.Replicas*4
 	case KindEvidence:
@@ -138,6 +149,13 @@ func (l Limits) answerBytesMax(k Kind) int {
 	default:
 		return 0
 	}
+}
+
+// answersBytesMax returns how many bytes the answers of a Replies take at most: one
+// with the largest result, or many.
+func (l Limits) answersBytesMax() int {
+	return max(repliesEntryBytes+l.ResultBytesMax,
+		RepliesMax*repliesEntryBytes+min(RepliesBytesMax, RepliesMax*l.ResultBytesMax))
 }
 
 func (l Limits) viewChangeBytesMax() int {

@@ -36,6 +36,20 @@ func largestBatch(lim wire.Limits) *wire.Batch {
 	return b
 }
 
+func largestReply(lim wire.Limits) *wire.Reply {
+	m := &wire.Reply{Inner: wire.Place{Leaves: 1}, Outer: wire.Place{Leaves: 1}}
+	m.Number, m.Result = 1, make([]byte, lim.ResultBytesMax)
+	return m
+}
+
+func largestReplies(lim wire.Limits) *wire.Replies {
+	m := &wire.Replies{Outer: wire.Place{Leaves: 1}}
+	for i := range wire.Number(wire.RepliesMax) {
+		m.Answers = append(m.Answers, wire.Answer{Number: i + 1, Result: make([]byte, lim.ResultBytesMax)})
+	}
+	return m
+}
+
 func largestViewChange(lim wire.Limits, view wire.View) *wire.ViewChange {
 	vc := &wire.ViewChange{View: view, Stable: wire.CheckpointCert{Seq: 1, Signers: everyone()}}
 	for i := range lim.Window {
@@ -82,7 +96,8 @@ func TestEveryKindFitsItsLimit(t *testing.T) {
 		{&wire.FetchCommitted{First: 1, Last: 1}, 0},
 		{&wire.FetchViewChange{View: 1, Refs: nv.ViewChanges}, 0},
 		{&wire.Piece{Data: make([]byte, lim.PieceBytesMax)}, 0},
-		{&wire.Reply{Number: 1, Leaves: 1, Result: make([]byte, lim.ResultBytesMax)}, 32 * crypto.DigestSize},
+		{largestReply(lim), (8 + 32) * crypto.DigestSize},
+		{largestReplies(lim), 32 * crypto.DigestSize},
 		{&wire.Refusal{Reason: 1, Detail: string(make([]byte, wire.RefusalDetailBytesMax))}, 0},
 		{&wire.Prepare{Vote: wire.Vote{Seq: 1, Sender: 1}}, 0},
 		{&wire.Commit{Vote: wire.Vote{Seq: 1}}, 0},
@@ -156,7 +171,7 @@ func TestFrameBytesMaxIsThatOfTheLongestKind(t *testing.T) {
 		}
 	}
 	lim := wire.DefaultLimits(replicas)
-	for _, k := range []wire.Kind{0, wire.KindCommitProof + 1, 255} {
+	for _, k := range []wire.Kind{0, wire.KindReplies + 1, 255} {
 		if got := lim.KindBytesMax(k); got != 0 {
 			t.Errorf("kind %d: got %d bytes, want 0", byte(k), got)
 		}

@@ -2,18 +2,50 @@ package wire
 
 import "github.com/quorate/quorate/crypto"
 
-// pathFits tells whether the reply's path has the length of its place.
-func (m *Reply) pathFits() bool {
-	return crypto.MerklePathFits(int(m.Index), int(m.Leaves), len(m.Path))
+// repliesRoot is what the signature of replies covers: the root of the tree of all
+// groups, and how many there are.
+type repliesRoot struct {
+	view   View
+	groups uint32
+	root   crypto.Digest
+	sender ReplicaID
 }
 
-// root returns the Merkle root that the reply's path leads to, if it fits.
-func (m *Reply) root() crypto.Digest {
-	root, _ := crypto.MerkleClimb(ReplyLeaf(m), int(m.Index), int(m.Leaves), m.Path)
+func (b buf) repliesRoot(s *repliesRoot) buf {
+	return b.view(s.view).u32(s.groups).digest(&s.root).id(s.sender)
+}
+
+func (s *repliesRoot) sign(signer crypto.Signer, d crypto.Domain) crypto.Signature {
+	return signer.Sign(d.Message(byte(KindReply), buf(nil).repliesRoot(s)))
+}
+
+// climb returns the root that the path leads to from leaf, if it fits.
+func (p *Place) climb(leaf crypto.Digest) crypto.Digest {
+	root, _ := crypto.MerkleClimb(leaf, int(p.Index), int(p.Leaves), p.Path)
 	return root
 }
 
-// replyBody appends what the signature of a reply covers.
-func (b buf) replyBody(m *Reply, root *crypto.Digest) buf {
-	return b.view(m.View).u32(m.Leaves).digest(root).id(m.Sender)
+// signed returns what the signature of m must cover.
+func (m *Reply) signed() repliesRoot {
+	group := groupDigest(int(m.Inner.Leaves), m.Inner.climb(ReplyLeaf(&m.Told)))
+	return repliesRoot{m.View, m.Outer.Leaves, m.Outer.climb(group), m.Sender}
+}
+
+// signed returns what the signature of m must cover.
+func (m *Replies) signed() repliesRoot {
+	return repliesRoot{m.View, m.Outer.Leaves, m.Outer.climb(m.group()), m.Sender}
+}
+
+// group returns the leaf of m in the tree of all groups.
+func (m *Replies) group() crypto.Digest {
+	return groupDigest(len(m.Answers), crypto.MerkleFold(m.leaves()))
+}
+
+// leaves returns those of the tree of m's answers.
+func (m *Replies) leaves() []crypto.Digest {
+	leaves := make([]crypto.Digest, len(m.Answers))
+	for i := range m.Answers {
+		leaves[i] = replyLeaf(&m.Client, m.Session, &m.Answers[i])
+	}
+	return leaves
 }

@@ -43,7 +43,11 @@ const (
 	KindRefusal         Kind = 21
 	KindPrepared        Kind = 22
 	KindCommitProof     Kind = 23
+	KindReplies         Kind = 24 // signed as KindReply
 )
+
+// kindLast is the highest number of a kind.
+const kindLast = KindReplies
 
 // Class tells on which of a peer's streams a message travels, so that votes
 // overtake bulk.
@@ -206,22 +210,54 @@ const (
 	OutcomeTooLarge   Outcome = 7 // the result exceeds the limit; the operation was rolled back
 )
 
-// Reply answers one operation. One signature covers all replies of a batch:
-// it signs (view, root, sender), where root is the Merkle root over the
-// replies' leaves and Path leads from this reply's leaf to it.
-type Reply struct {
+// Answer tells how one operation of a client ended.
+type Answer struct {
+	Number  Number
+	Seq     Seq // where the operation was executed; 0 where it was not
+	Outcome Outcome
+	Result  []byte
+}
+
+// Told is an Answer with whose operation it was: all that correct replicas agree
+// on about an operation.
+type Told struct {
+	Client  ClientID
+	Session Session
+	Answer
+}
+
+// Place is where something is in a Merkle tree. The only leaf of its tree has the
+// Place{Leaves: 1}.
+type Place struct {
+	Index  uint32          // of the leaf
+	Leaves uint32          // how many leaves the tree has
+	Path   []crypto.Digest // from the leaf's sibling up
+}
+
+// Replies answers operations of one client: those of a batch, or kept results.
+// One signature covers all that a replica answers at once, to all of its clients:
+// it signs (view, number of groups, root, sender), where each Replies is a group,
+// and root that of the Merkle tree over the groups. A group's digest is over the
+// root of the tree of its answers, which the receiver computes.
+type Replies struct {
 	View      View
-	Seq       Seq // where the operation was executed; 0 where it was not
 	Client    ClientID
 	Session   Session
-	Number    Number
-	Outcome   Outcome
-	Result    []byte
-	Index     uint32          // of the leaf
-	Leaves    uint32          // how many leaves the tree has
-	Path      []crypto.Digest // from the leaf's sibling up
+	Answers   []Answer // ascending Number, 1 to RepliesMax
+	Outer     Place    // of the group
 	Sender    ReplicaID
-	Signature crypto.Signature
+	Signature crypto.Signature // KindReply
+}
+
+// Reply is one answer of a Replies with its proof: what f+1 of make a certificate
+// that anyone can verify.
+type Reply struct {
+	View View
+	Told
+	Inner     Place // of the answer, in its group
+	Outer     Place // of the group
+	Sender    ReplicaID
+	Signature crypto.Signature // that of the Replies
 }
 
 // SlotStatus tells what the sender of a Status lacks at one number.

@@ -290,8 +290,9 @@ func (c *collector) message(m Message) error {
 	case *NewView:
 		c.newView(m)
 	case *Reply:
-		root := m.root()
-		c.replica(KindReply, m.Sender, c.begin(KindReply, voteBodyBytes).replyBody(m, &root), m.Signature)
+		c.reply(m.signed(), m.Signature)
+	case *Replies:
+		c.reply(m.signed(), m.Signature)
 	case *BatchBody:
 		return c.batch(m.Batch)
 	case *Committed:
@@ -321,6 +322,10 @@ func (c *collector) own(m Message) {
 // statement gathers the signature of a culprit over one of its statements.
 func (c *collector) statement(culprit ReplicaID, s *Statement) {
 	c.replica(s.Kind, culprit, append(c.begin(s.Kind, len(s.Body)), s.Body...), s.Signature)
+}
+
+func (c *collector) reply(s repliesRoot, signature crypto.Signature) {
+	c.replica(KindReply, s.sender, c.begin(KindReply, voteBodyBytes).repliesRoot(&s), signature)
 }
 
 func (c *collector) vote(k Kind, v *Vote) {

@@ -87,7 +87,10 @@ func (w *world) samples(tb testing.TB) map[wire.Kind]*wire.Sealed {
 		&wire.Prepared{Cert: sampleCert(6, 300, 0, 1)},
 		&wire.CommitProof{Cert: commits()},
 	}
-	all := map[wire.Kind]*wire.Sealed{wire.KindReply: w.sampleReplies()[1]}
+	replies := w.sampleReplies()[1]
+	all := map[wire.Kind]*wire.Sealed{
+		wire.KindReplies: replies, wire.KindReply: wire.Reseal(message[*wire.Replies](replies).Reply(1)),
+	}
 	for _, m := range unsigned {
 		all[m.Kind()] = w.seal(m)
 	}
@@ -95,14 +98,15 @@ func (w *world) samples(tb testing.TB) map[wire.Kind]*wire.Sealed {
 }
 
 func (w *world) sampleReplies() []*wire.Sealed {
-	var replies []*wire.Reply
-	for i, result := range []string{"1", "3", "6"} {
-		replies = append(replies, &wire.Reply{
-			View: 6, Seq: 300, Client: w.clients[0].Public(), Session: 5, Number: wire.Number(9 + i),
-			Result: []byte(result), Sender: 2,
+	var told []wire.Told
+	for i, result := range []string{"1", "3", "gone", "6", "10", "15"} {
+		told = append(told, wire.Told{
+			Client: w.clients[i/2].Public(), Session: 5, // three for the second, in the end
+			Answer: wire.Answer{Number: wire.Number(9 + i), Seq: 300, Outcome: wire.Outcome(i % 2), Result: []byte(result)},
 		})
 	}
-	return wire.SealReplies(w.replicas[2], w.domain, replies)
+	told[4].Client = told[2].Client
+	return wire.SealReplies(w.replicas[2], w.domain, 6, 2, told)
 }
 
 func (w *world) sampleEvidence(tb testing.TB) *wire.Evidence {
@@ -120,7 +124,7 @@ func (w *world) sampleEvidence(tb testing.TB) *wire.Evidence {
 // kinds returns all kinds in order.
 func kinds() []wire.Kind {
 	var all []wire.Kind
-	for k := wire.KindRequest; k <= wire.KindCommitProof; k++ {
+	for k := wire.KindRequest; k <= wire.KindReplies; k++ {
 		all = append(all, k)
 	}
 	return all

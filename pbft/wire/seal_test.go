@@ -4,7 +4,6 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
-	"pgregory.net/rapid"
 
 	"github.com/quorate/quorate/crypto"
 	"github.com/quorate/quorate/pbft/wire"
@@ -48,45 +47,6 @@ func TestPrePrepareSignsItsVoteAlone(t *testing.T) {
 	cert := wire.PreparedCert{View: pp.View, Seq: pp.Seq, Digest: pp.Digest, PrePrepare: pp.Signature}
 	if _, err := w.opener().OpenOne(wire.Encode(&wire.Prepared{Cert: cert})); err != nil {
 		t.Error(err)
-	}
-}
-
-func TestRepliesOfABatchShareOneSignature(t *testing.T) {
-	w := newStubWorld(t)
-	rapid.Check(t, func(rt *rapid.T) {
-		var replies []*wire.Reply
-		var leaves []crypto.Digest
-		for i := range rapid.IntRange(1, 40).Draw(rt, "replies") {
-			r := &wire.Reply{View: 2, Seq: 7, Client: w.clients[i%3].Public(), Number: wire.Number(i + 1), Sender: 1}
-			replies, leaves = append(replies, r), append(leaves, wire.ReplyLeaf(r))
-		}
-		root := crypto.MerkleRoot(leaves)
-		sealed := wire.SealReplies(w.replicas[1], w.domain, replies)
-		for i, s := range sealed {
-			m := message[*wire.Reply](s)
-			if m.Signature != message[*wire.Reply](sealed[0]).Signature {
-				rt.Fatalf("reply %d has another signature", i)
-			}
-			if !crypto.MerkleVerify(root, leaves[i], int(m.Index), int(m.Leaves), m.Path) {
-				rt.Fatalf("reply %d: its path does not lead to the root", i)
-			}
-			if _, err := w.opener().OpenOne(s.Frame()); err != nil {
-				rt.Fatal(err)
-			}
-			if again := wire.Seal(w.replicas[1], w.domain, m); string(again.Frame()) != string(s.Frame()) {
-				rt.Fatalf("reply %d sealed alone with its path: got %x, want %x", i, again.Frame(), s.Frame())
-			}
-			if replies[i].Leaves != 0 {
-				rt.Fatal("sealing changed its reply")
-			}
-		}
-	})
-}
-
-func TestNoRepliesNeedNoSignature(t *testing.T) {
-	w := newStubWorld(t)
-	if got := wire.SealReplies(w.replicas[0], w.domain, nil); len(got) != 0 {
-		t.Errorf("got %d replies, want none", len(got))
 	}
 }
 

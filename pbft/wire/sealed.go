@@ -36,10 +36,16 @@ func (s *Sealed) Digest() crypto.Digest { return s.digest }
 // Seal checks nothing: whoever receives an illegal message refuses it.
 func Seal(signer crypto.Signer, d crypto.Domain, m Message) *Sealed {
 	own := clone(m)
-	if r, ok := own.(*Reply); ok {
-		root := r.root()
-		r.Signature = signer.Sign(d.Message(byte(KindReply), buf(nil).replyBody(r, &root)))
-		return Reseal(r)
+	switch m := own.(type) { //nolint:gochecksumtype // the others sign what is in their frames
+	case *Reply:
+		s := m.signed()
+		m.Signature = s.sign(signer, d)
+		return Reseal(m)
+	case *Replies:
+		s := m.signed()
+		m.Signature = s.sign(signer, d)
+		return Reseal(m)
+	default:
 	}
 	if nv, ok := own.(*NewView); ok {
 		signChoices(signer, d, nv)
@@ -60,32 +66,6 @@ func signatureAt(m Message, frame []byte) int {
 		return headerBytes + voteBodyBytes
 	}
 	return len(frame) - signatureBytes
-}
-
-// SealReplies signs all replies of one batch with one signature, over the root
-// of the Merkle tree of their leaves, and gives each its path. It works on
-// copies. All must have the same View and Sender.
-func SealReplies(signer crypto.Signer, d crypto.Domain, replies []*Reply) []*Sealed {
-	if len(replies) == 0 {
-		return nil
-	}
-	leaves := make([]crypto.Digest, len(replies))
-	for i, r := range replies {
-		leaves[i] = ReplyLeaf(r)
-	}
-	tree := crypto.NewMerkleTree(leaves)
-	root := tree.Root()
-	own := *replies[0]
-	own.Leaves = uint32(len(replies)) //nolint:gosec // a batch has far fewer operations
-	s := signer.Sign(d.Message(byte(KindReply), buf(nil).replyBody(&own, &root)))
-	sealed := make([]*Sealed, len(replies))
-	for i, r := range replies {
-		own := *r
-		own.Index, own.Leaves = uint32(i), uint32(len(replies)) //nolint:gosec // as above
-		own.Path, own.Signature = tree.Path(i), s
-		sealed[i] = Reseal(&own)
-	}
-	return sealed
 }
 
 // Reseal encodes a message that is signed already, without verifying it: only
@@ -130,6 +110,8 @@ func clone(m Message) Message {
 	case *NewView:
 		return copyOf(m)
 	case *Reply:
+		return copyOf(m)
+	case *Replies:
 		return copyOf(m)
 	case *Status:
 		return copyOf(m)

@@ -18,6 +18,8 @@ func SenderOf(m Message) (ReplicaID, bool) {
 		return m.Sender, true
 	case *Reply:
 		return m.Sender, true
+	case *Replies:
+		return m.Sender, true
 	case *Status:
 		return m.Sender, true
 	case *FetchBatches:

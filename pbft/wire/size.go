@@ -16,7 +16,11 @@ const (
 	slotBytes                = 8 + 4
 	viewChangeFixedBytes     = 8 + checkpointCertFixedBytes + countBytes + 4 + signatureBytes
 	newViewFixedBytes        = 8 + countBytes + 8 + crypto.DigestSize + countBytes + 4 + signatureBytes
-	replyFixedBytes          = 8 + 8 + len(ClientID{}) + 8 + 8 + 1 + countBytes + 4 + 4 + countBytes + 4 + signatureBytes
+	answerHeadBytes          = 8 + 8 + 1
+	placeFixedBytes          = 4 + 4 + countBytes
+	replyFixedBytes          = 8 + len(ClientID{}) + 8 + repliesEntryBytes + 2*placeFixedBytes + 4 + signatureBytes
+	repliesFixedBytes        = 8 + len(ClientID{}) + 8 + countBytes + placeFixedBytes + 4 + signatureBytes
+	repliesEntryBytes        = answerHeadBytes + countBytes // of each answer, before the results
 	statusFixedBytes         = 8 + 1 + 1 + 8 + 8 + countBytes + countBytes + 4 + signatureBytes
 	reportBytes              = 8 + 8 + 1 + 1 + 8 + 8 + crypto.DigestSize + 8 + crypto.DigestSize + 4 + signatureBytes
 	refusalFixedBytes        = len(ClientID{}) + 8 + 8 + 1 + countBytes + 4 + signatureBytes
@@ -83,7 +87,15 @@ func (m *NewView) bodyBytes() int {
 }
 
 func (m *Reply) bodyBytes() int {
-	return replyFixedBytes + len(m.Result) + len(m.Path)*crypto.DigestSize
+	return replyFixedBytes + len(m.Result) + (len(m.Inner.Path)+len(m.Outer.Path))*crypto.DigestSize
+}
+
+func (m *Replies) bodyBytes() int {
+	n := repliesFixedBytes + len(m.Answers)*repliesEntryBytes + len(m.Outer.Path)*crypto.DigestSize
+	for i := range m.Answers {
+		n += len(m.Answers[i].Result)
+	}
+	return n
 }
 
 func (m *Status) bodyBytes() int {

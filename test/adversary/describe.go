@@ -21,8 +21,11 @@ func describe(m wire.Message) string {
 		return fmt.Sprintf("view-change to view %d", m.View)
 	case *wire.NewView:
 		return fmt.Sprintf("new-view %d", m.View)
-	case *wire.Reply:
-		return fmt.Sprintf("reply to number %d", m.Number)
+	case *wire.Replies:
+		if len(m.Answers) == 0 {
+			return "replies to nothing"
+		}
+		return fmt.Sprintf("replies to %d numbers from %d on", len(m.Answers), m.Answers[0].Number)
 	default:
 		return m.Kind().String()
 	}

@@ -196,10 +196,8 @@ func (t twister) answer(m wire.Message) wire.Message {
 		lie := wire.Piece{Root: m.Root, Data: slices.Clone(m.Data)}
 		lie.Data[t.env.Rand().IntN(len(lie.Data))] ^= 1
 		return &lie
-	case *wire.Reply:
-		lie := *m
-		lie.Result = append(slices.Clone(m.Result), 1)
-		return &lie
+	case *wire.Replies:
+		return retellAll(m, func(a *wire.Answer) { a.Result = append(slices.Clone(a.Result), 1) })
 	default:
 		return nil
 	}

@@ -71,7 +71,7 @@ func TestSmallScopeChangesReachEveryField(t *testing.T) {
 	for _, want := range []string{
 		"commit View", "commit Seq", "commit Digest", "prepare Digest", "pre-prepare View", "pre-prepare Time", "pre-prepare Requests",
 		"checkpoint State", "view-change Prepared", "view-change Sender", "view-change Prepares", "view-change Signature",
-		"new-view Choices", "new-view ViewChanges", "new-view Digest", "status Executed", "committed Commits", "reply Outcome", "piece Data",
+		"new-view Choices", "new-view ViewChanges", "new-view Digest", "status Executed", "committed Commits", "replies Outcome", "piece Data",
 	} {
 		if !fields[want] {
 			t.Errorf("nothing changed %s", want)

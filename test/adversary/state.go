@@ -85,24 +85,36 @@ type mutatingReplies struct {
 	ways, turn int
 }
 
-// Answer changes a reply.
+// Answer changes replies.
 func (s *mutatingReplies) Answer(env Env, m *wire.Sealed) []*wire.Sealed {
-	reply, ok := m.Message().(*wire.Reply)
-	if !ok || !mine(env, reply) {
+	replies, ok := m.Message().(*wire.Replies)
+	if !ok || !mine(env, replies) {
 		return []*wire.Sealed{m}
 	}
-	lie := *reply
-	switch s.turn % s.ways {
-	case 0:
-		lie.Result = append(slices.Clone(reply.Result), 1)
-	case 1:
-		lie.Outcome = wire.OutcomePanicked - min(reply.Outcome, wire.OutcomePanicked)
-	case 2:
-		lie.Seq++
-	default:
-		lie.Number++
-	}
+	turn := s.turn % s.ways
+	lie := retellAll(replies, func(a *wire.Answer) {
+		switch turn {
+		case 0:
+			a.Result = append(slices.Clone(a.Result), 1)
+		case 1:
+			a.Outcome = wire.OutcomePanicked - min(a.Outcome, wire.OutcomePanicked)
+		case 2:
+			a.Seq++
+		default:
+			a.Number++
+		}
+	})
 	s.turn++
-	s.note(env, "changes its %s", describe(reply))
-	return []*wire.Sealed{env.Sign(&lie)}
+	s.note(env, "changes its %s", describe(replies))
+	return []*wire.Sealed{env.Sign(lie)}
+}
+
+// retellAll returns a copy of m with every answer changed.
+func retellAll(m *wire.Replies, change func(*wire.Answer)) *wire.Replies {
+	lie := *m
+	lie.Answers = slices.Clone(m.Answers)
+	for i := range lie.Answers {
+		change(&lie.Answers[i])
+	}
+	return &lie
 }

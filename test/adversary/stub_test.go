@@ -174,7 +174,10 @@ func (e *stage) samples(view wire.View, seq wire.Seq) []wire.Message {
 		&wire.FetchViewChange{View: next, Refs: refs, Sender: e.id}, &wire.StableProof{Cert: stable},
 		&wire.FetchPieces{Seq: 4, Root: stable.State, Digests: []crypto.Digest{stable.State}, Sender: e.id},
 		&wire.Piece{Root: stable.State, Data: []byte("data")}, batch.Requests[0],
-		&wire.Reply{View: view, Seq: seq, Client: batch.Requests[0].Client, Session: 1, Number: 1, Result: []byte("r"), Leaves: 1, Sender: e.id},
+		&wire.Replies{
+			View: view, Client: batch.Requests[0].Client, Session: 1, Outer: wire.Place{Leaves: 1}, Sender: e.id,
+			Answers: []wire.Answer{{Number: 1, Seq: seq, Result: []byte("r")}},
+		},
 	}
 	if primary != e.id {
 		return append(out, &wire.Prepare{Vote: v})
@@ -206,7 +209,7 @@ func (e *stage) scene(s adversary.Strategy, messages []wire.Message) (changed []
 			out = append(out, said...)
 			s.Hear(e, to, honest)
 		}
-		if m.Kind() == wire.KindReply {
+		if m.Kind() == wire.KindReplies {
 			out = append(out, s.Answer(e, honest)...)
 		}
 		for _, o := range out {

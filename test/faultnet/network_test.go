@@ -169,7 +169,7 @@ func one(r faultnet.Rule) []faultnet.Rule { return []faultnet.Rule{r} }
 func TestWithoutRulesEverythingPassesAtOnceAndUnchanged(t *testing.T) {
 	play(t, faultnet.Orders{}, func(s *stage) {
 		for i := range 10 {
-			if !s.Network.Send(1, frame(wire.KindCommit, i)) || !s.Network.Answer(5, frame(wire.KindReply, i)) {
+			if !s.Network.Send(1, frame(wire.KindCommit, i)) || !s.Network.Answer(5, frame(wire.KindReplies, i)) {
 				t.Fatal("no room")
 			}
 			s.in.Peer(2, frame(wire.KindCommit, i))
@@ -235,7 +235,7 @@ func TestTheFirstRuleThatFitsDecides(t *testing.T) {
 		if !passes(2, wire.KindCommit) || passes(2, wire.KindPrepare) || !passes(2, wire.KindStatus) {
 			t.Error("R2 must get everything but prepares")
 		}
-		s.Network.Answer(1, frame(wire.KindReply, 1))
+		s.Network.Answer(1, frame(wire.KindReplies, 1))
 		s.in.Peer(3, frame(wire.KindPrepare, 1))
 		s.in.Peer(2, frame(wire.KindPrepare, 2))
 		if sent, _ := s.took(); len(sent) != 0 || len(s.heard) != 1 || says(s.heard[0]) != 2 {

@@ -3,6 +3,7 @@ package hostile
 import (
 	"bytes"
 	"context"
+	"slices"
 	"strconv"
 	"sync"
 	"testing"
@@ -135,8 +136,10 @@ func (r *rude) count(from wire.ReplicaID, fits func(wire.Message) bool) int {
 // outcome tells whether m answers a client's number with an outcome.
 func outcome(client crypto.PublicKey, number wire.Number, want wire.Outcome) func(wire.Message) bool {
 	return func(m wire.Message) bool {
-		r, ok := m.(*wire.Reply)
-		return ok && r.Client == client && r.Number == number && r.Outcome == want
+		r, ok := m.(*wire.Replies)
+		return ok && r.Client == client && slices.ContainsFunc(r.Answers, func(a wire.Answer) bool {
+			return a.Number == number && a.Outcome == want
+		})
 	}
 }
 

@@ -152,7 +152,7 @@ func groupOf(k wire.Kind) string {
 	case wire.KindRequest, wire.KindPrePrepare, wire.KindPrepare, wire.KindCommit, wire.KindCheckpoint,
 		wire.KindViewChange, wire.KindNewView, wire.KindStatus, wire.KindReply, wire.KindEvidence:
 		return k.String()
-	case wire.KindRefusal:
+	case wire.KindReplies, wire.KindRefusal:
 		return "reply"
 	case wire.KindAsk, wire.KindReport:
 		return "status"
@@ -164,7 +164,7 @@ func groupOf(k wire.Kind) string {
 // kinds returns the name and the group of each kind.
 func kinds() [][2]string {
 	var all [][2]string
-	for k := wire.Kind(0); k <= wire.KindCommitProof; k++ {
+	for k := wire.Kind(0); k <= wire.KindReplies; k++ {
 		all = append(all, [2]string{k.String(), groupOf(k)})
 	}
 	return all

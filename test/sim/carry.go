@@ -5,7 +5,6 @@ import (
 
 	"github.com/quorate/quorate/crypto"
 	"github.com/quorate/quorate/pbft/core"
-	driver "github.com/quorate/quorate/pbft/node"
 	"github.com/quorate/quorate/pbft/wire"
 )
 
@@ -67,25 +66,27 @@ func (n *node) report() {
 
 // answer sends kept results again, unless the content may be wrong.
 func (n *node) answer(answers []core.Answer) {
+	if n.fetches != nil {
+		return
+	}
+	var told []wire.Told
 	for _, a := range answers {
-		if n.fetches != nil {
-			return
-		}
-		reply, ok, err := n.applier.Answer(a)
+		kept, ok, err := n.applier.Answer(a)
 		if !n.check("answer", err) {
 			return
 		}
 		if ok {
-			n.reply([]*wire.Reply{reply})
+			told = append(told, kept)
 		}
 	}
+	n.reply(told)
 }
 
-func (n *node) reply(replies []*wire.Reply) {
-	for _, reply := range replies {
-		n.w.oracle.replied(n, reply)
+func (n *node) reply(told []wire.Told) {
+	for i := range told {
+		n.w.oracle.replied(n, &told[i])
 	}
-	for _, sealed := range driver.SealReplies(n.signer, n.w.domain, n.replica.View(), n.id, replies) {
+	for _, sealed := range wire.SealReplies(n.signer, n.w.domain, n.replica.View(), n.id, told) {
 		if n.strategy == nil {
 			n.answerClient(sealed)
 			continue
@@ -97,13 +98,13 @@ func (n *node) reply(replies []*wire.Reply) {
 }
 
 func (n *node) answerClient(sealed *wire.Sealed) {
-	reply, ok := message[*wire.Reply](sealed)
+	replies, ok := message[*wire.Replies](sealed)
 	if !ok {
 		return
 	}
 	for _, c := range n.w.clients {
-		if c.key == reply.Client {
-			c.incoming(func() { c.take(n.id, reply) })
+		if c.key == replies.Client {
+			c.incoming(func() { c.take(n.id, replies) })
 		}
 	}
 }

@@ -199,35 +199,46 @@ func (c *client) expel(from wire.ReplicaID) {
 	}
 }
 
-func (c *client) take(from wire.ReplicaID, reply *wire.Reply) {
-	if reply.Session != c.session {
-		return
+// take takes what one replica answers.
+func (c *client) take(from wire.ReplicaID, m *wire.Replies) {
+	before := c.answered
+	for i := range m.Answers {
+		if m.Session != c.session {
+			return // the answer before ended it
+		}
+		told := m.Told(i)
+		c.hear(from, m.View, &told)
 	}
-	switch reply.Outcome {
+	if c.answered > before {
+		c.begin()
+	}
+}
+
+// hear counts one answer.
+func (c *client) hear(from wire.ReplicaID, view wire.View, told *wire.Told) {
+	switch told.Outcome {
 	case wire.OutcomeSessionOld, wire.OutcomeNoRoom:
 		c.expel(from)
 		return
 	default:
 	}
-	q := c.open[reply.Number]
+	q := c.open[told.Number]
 	if q == nil {
 		return
 	}
-	leaf := wire.ReplyLeaf(reply)
-	if q.say(leaf, from) < c.w.quorum.Weak() {
+	if q.say(wire.ReplyLeaf(told), from) < c.w.quorum.Weak() {
 		return
 	}
-	c.w.note(markAnswer, wire.ReplicaID(c.id), uint64(reply.Number), uint64(reply.Seq)) //nolint:gosec // small
-	c.w.tell("C%d has the result of %d at %d", c.id, reply.Number, reply.Seq)
-	c.w.moment(Moment{What: Answered, Node: len(c.w.nodes) + c.id, Peer: -1, Seq: reply.Seq, View: reply.View})
-	c.w.oracle.acknowledged(c, q, reply)
-	delete(c.open, reply.Number)
+	c.w.note(markAnswer, wire.ReplicaID(c.id), uint64(told.Number), uint64(told.Seq)) //nolint:gosec // small
+	c.w.tell("C%d has the result of %d at %d", c.id, told.Number, told.Seq)
+	c.w.moment(Moment{What: Answered, Node: len(c.w.nodes) + c.id, Peer: -1, Seq: told.Seq, View: view})
+	c.w.oracle.acknowledged(c, q, told)
+	delete(c.open, told.Number)
 	q.request.left--
-	c.answers[reply.Number] = true
+	c.answers[told.Number] = true
 	c.answered++
 	for c.answers[c.acked+1] {
 		delete(c.answers, c.acked+1)
 		c.acked++
 	}
-	c.begin()
 }

@@ -54,7 +54,7 @@ func (h *history) ran(op operation) {
 }
 
 // returned notes the answer to the operation at a place.
-func (h *history) returned(at time.Duration, place int, reply *wire.Reply) {
+func (h *history) returned(at time.Duration, place int, reply *wire.Told) {
 	if !h.on {
 		return
 	}

@@ -37,15 +37,15 @@ func TestLateAnswersAreFound(t *testing.T) {
 }
 
 func TestHistoryThatFitsIntoNoOrderIsFound(t *testing.T) {
-	reply := func(r kv.Result) *wire.Reply { return &wire.Reply{Result: r.Encode()} }
+	reply := func(r kv.Result) *wire.Told { return &wire.Told{Answer: wire.Answer{Result: r.Encode()}} }
 	for name, c := range map[string]struct {
-		read *wire.Reply
+		read *wire.Told
 		want string
 	}{
 		"right":   {reply(kv.Result{Status: kv.StatusFound, Value: []byte("v")}), ""},
 		"stale":   {reply(kv.Result{Status: kv.StatusNotFound}), `the key "k" fits into no order`},
-		"garbage": {&wire.Reply{Result: []byte("x")}, "malformed"},
-		"failed":  {&wire.Reply{Outcome: wire.OutcomePanicked}, "outcome 1"},
+		"garbage": {&wire.Told{Answer: wire.Answer{Result: []byte("x")}}, "malformed"},
+		"failed":  {&wire.Told{Answer: wire.Answer{Outcome: wire.OutcomePanicked}}, "outcome 1"},
 	} {
 		h := history{on: true}
 		h.returned(2, h.called(1, 0, kv.Put("k", []byte("v"))), reply(kv.Result{Status: kv.StatusDone}))

@@ -266,7 +266,7 @@ func (o *oracle) refer(ex *core.Execution) {
 
 // replied checks what a correct replica answers: the result of the agreed log,
 // whoever asks, and whenever.
-func (o *oracle) replied(n *node, reply *wire.Reply) {
+func (o *oracle) replied(n *node, reply *wire.Told) {
 	if n.fault != "" || !executed(reply.Outcome) {
 		return
 	}
@@ -278,7 +278,7 @@ func (o *oracle) replied(n *node, reply *wire.Reply) {
 
 // acknowledged checks that what a client was told was executed where the reply
 // says, and O5.
-func (o *oracle) acknowledged(c *client, q *question, reply *wire.Reply) {
+func (o *oracle) acknowledged(c *client, q *question, reply *wire.Told) {
 	at, ok := o.ran[operation{reply.Client, reply.Session, reply.Number}]
 	switch {
 	case !ok || at != reply.Seq || reply.Outcome == wire.OutcomeForgotten || reply.Outcome == wire.OutcomeWindow:

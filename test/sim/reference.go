@@ -74,7 +74,7 @@ func (r *reference) run(ex *core.Execution, order core.Order) (outcome, error) {
 const resultFixedBytes = 9
 
 // check tells what is wrong with the result in a reply.
-func (r *reference) check(reply *wire.Reply) error {
+func (r *reference) check(reply *wire.Told) error {
 	want, ran := r.results[operation{reply.Client, reply.Session, reply.Number}]
 	switch {
 	case !ran:

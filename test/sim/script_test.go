@@ -2,6 +2,7 @@ package sim
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -25,8 +26,9 @@ type deaf struct{ adversary.Honest }
 func (deaf) Hear(adversary.Env, wire.ReplicaID, *wire.Sealed) []*wire.Sealed { return nil }
 
 func (deaf) Answer(env adversary.Env, m *wire.Sealed) []*wire.Sealed {
-	lie := *m.Message().(*wire.Reply) //nolint:errcheck,forcetypeassert // a strategy answers replies only
-	lie.Result = []byte("nonsense")
+	lie := *m.Message().(*wire.Replies) //nolint:errcheck,forcetypeassert // a strategy answers replies only
+	lie.Answers = slices.Clone(lie.Answers)
+	lie.Answers[0].Result = []byte("nonsense")
 	return []*wire.Sealed{env.Sign(&lie)}
 }
 

@@ -304,7 +304,9 @@ func TestClientsGetWhatTheStrategyAnswers(t *testing.T) {
 		}
 		synctest.Wait()
 		report := w.sign(0, &wire.Report{Nonce: 1})
-		reply := w.sign(0, &wire.Reply{Number: 1, Result: []byte("right"), Leaves: 1})
+		reply := w.sign(0, &wire.Replies{
+			Answers: []wire.Answer{{Number: 1, Result: []byte("right")}}, Outer: wire.Place{Leaves: 1},
+		})
 		if !p.Answer(w.conn, report) || !p.Answer(w.conn, reply) || p.Answer(w.conn+1, reply) {
 			t.Error("an answer finds no room, or one to nobody does")
 		}
@@ -316,7 +318,7 @@ func TestClientsGetWhatTheStrategyAnswers(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if lie, ok := opened.Message().(*wire.Reply); !ok || string(lie.Result) == "right" {
+		if lie, ok := opened.Message().(*wire.Replies); !ok || string(lie.Answers[0].Result) == "right" {
 			t.Errorf("the client gets %+v, want another result, well signed", opened.Message())
 		}
 		cancel()

@@ -1,0 +1,170 @@
+package wire_test
+
+import (
+	"errors"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"pgregory.net/rapid"
+
+	"github.com/quorate/quorate/pbft/wire"
+)
+
+// TestRepliesTellEveryoneEverythingUnderOneSignature draws answers to several
+// clients, out of order and repeated, too: each comes once, in a legal frame of its
+// client and session, and each can be proven alone.
+func TestRepliesTellEveryoneEverythingUnderOneSignature(t *testing.T) {
+	w := newStubWorld(t)
+	type owner struct {
+		client  wire.ClientID
+		session wire.Session
+	}
+	rapid.Check(t, func(rt *rapid.T) {
+		told := draw{rt, w}.told()
+		want, got := map[owner][]wire.Answer{}, map[owner][]wire.Answer{}
+		for _, a := range told {
+			to := owner{a.Client, a.Session}
+			want[to] = append(want[to], a.Answer)
+		}
+		sealed := wire.SealReplies(w.replicas[1], w.domain, 2, 1, told)
+		first := message[*wire.Replies](sealed[0])
+		for g, s := range sealed {
+			m := message[*wire.Replies](s)
+			if m.Signature != first.Signature || m.View != 2 || m.Sender != 1 {
+				rt.Fatalf("group %d has another signature, or is of replica %d in view %d", g, m.Sender, m.View)
+			}
+			if _, err := w.opener().OpenOne(s.Frame()); err != nil {
+				rt.Fatal(err)
+			}
+			if again := wire.Seal(w.replicas[1], w.domain, m); string(again.Frame()) != string(s.Frame()) {
+				rt.Fatalf("group %d sealed alone with its path: got %x, want %x", g, again.Frame(), s.Frame())
+			}
+			to := owner{m.Client, m.Session}
+			for i, a := range m.Answers {
+				provesAlone(rt, w, m, i)
+				got[to] = append(got[to], a)
+			}
+		}
+		if diff := cmp.Diff(want, got); diff != "" {
+			rt.Fatalf("answers (-want +got):\n%s", diff)
+		}
+	})
+}
+
+// provesAlone holds that answer i of m opens as a Reply, and as nothing else.
+func provesAlone(rt *rapid.T, w *world, m *wire.Replies, i int) {
+	rt.Helper()
+	reply := m.Reply(i)
+	if diff := cmp.Diff(m.Told(i), reply.Told); diff != "" {
+		rt.Fatalf("answer %d alone (-want +got):\n%s", i, diff)
+	}
+	frame := wire.Encode(reply)
+	if _, err := w.opener().OpenOne(frame); err != nil {
+		rt.Fatalf("answer %d alone: %v", i, err)
+	}
+	if again := wire.Seal(w.replicas[1], w.domain, reply); string(again.Frame()) != string(frame) {
+		rt.Fatalf("answer %d sealed alone with its paths: got %x, want %x", i, again.Frame(), frame)
+	}
+}
+
+// TestAnAnswerHasOneProof changes what a reply says, and where it says that it is:
+// nothing else opens, not even another number of answers with a path of one shape.
+func TestAnAnswerHasOneProof(t *testing.T) {
+	w := newStubWorld(t)
+	good := message[*wire.Reply](w.samples(t)[wire.KindReply])
+	for name, change := range map[string]func(*wire.Reply){
+		"client":          func(m *wire.Reply) { m.Client = w.clients[2].Public() },
+		"session":         func(m *wire.Reply) { m.Session++ },
+		"number":          func(m *wire.Reply) { m.Number++ },
+		"sequence number": func(m *wire.Reply) { m.Seq++ },
+		"outcome":         func(m *wire.Reply) { m.Outcome++ },
+		"result":          func(m *wire.Reply) { m.Result = []byte("7") },
+		"view":            func(m *wire.Reply) { m.View++ },
+		"sender":          func(m *wire.Reply) { m.Sender++ },
+		"place":           func(m *wire.Reply) { m.Inner.Index = 0 },
+		"answers":         func(m *wire.Reply) { m.Inner.Leaves = 4 },
+		"place of group":  func(m *wire.Reply) { m.Outer.Index = 0 },
+		"groups":          func(m *wire.Reply) { m.Outer.Leaves = 4 },
+		"trees swapped":   func(m *wire.Reply) { m.Inner, m.Outer = m.Outer, m.Inner },
+		"one tree":        func(m *wire.Reply) { m.Inner = wire.Place{Leaves: 1} },
+	} {
+		lie := *good
+		change(&lie)
+		if _, err := w.opener().OpenOne(wire.Encode(&lie)); !errors.Is(err, wire.ErrSignature) {
+			t.Errorf("another %s: got %v, want ErrSignature", name, err)
+		}
+	}
+}
+
+func TestRepliesAreSplitWhereTheyFindNoRoom(t *testing.T) {
+	w := newStubWorld(t)
+	answer := func(n wire.Number, bytes int) wire.Told {
+		a := wire.Answer{Number: n, Result: make([]byte, bytes)}
+		return wire.Told{Client: w.clients[0].Public(), Session: 1, Answer: a}
+	}
+	many := func(n wire.Number, bytes int) (told []wire.Told) {
+		for i := range n {
+			told = append(told, answer(i+1, bytes))
+		}
+		return told
+	}
+	for name, c := range map[string]struct {
+		told []wire.Told
+		want []int // answers of each group
+	}{
+		"none":                   {nil, nil},
+		"as many as fit":         {many(wire.RepliesMax, 0), []int{256}},
+		"one more":               {many(wire.RepliesMax+1, 0), []int{256, 1}},
+		"as many bytes as fit":   {many(4, 16<<10), []int{4}},
+		"more bytes":             {many(5, 16<<10), []int{4, 1}},
+		"large ones":             {many(3, 256<<10), []int{1, 1, 1}},
+		"a large one in between": {[]wire.Told{answer(1, 1), answer(2, 256<<10), answer(3, 1), answer(4, 1)}, []int{1, 1, 2}},
+		"numbers that go back":   {[]wire.Told{answer(5, 1), answer(6, 1), answer(1, 1), answer(7, 1)}, []int{2, 2}},
+		"a number twice":         {[]wire.Told{answer(5, 1), answer(5, 1)}, []int{1, 1}},
+	} {
+		var got []int
+		for _, s := range wire.SealReplies(w.replicas[0], w.domain, 0, 0, c.told) {
+			if _, err := w.opener().OpenOne(s.Frame()); err != nil {
+				t.Errorf("%s: %v", name, err)
+			}
+			got = append(got, len(message[*wire.Replies](s).Answers))
+		}
+		if diff := cmp.Diff(c.want, got); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", name, diff)
+		}
+	}
+}
+
+func TestPeekedRepliesAreTheDecodedOnes(t *testing.T) {
+	for k, s := range newStubWorld(t).samples(t) {
+		head, ok := wire.PeekReplies(s.Frame())
+		if ok != (k == wire.KindReplies) {
+			t.Errorf("%s: peeked %v", k, ok)
+		}
+		if !ok {
+			continue
+		}
+		m := message[*wire.Replies](s)
+		if head.View != m.View || head.Len() != len(m.Answers) {
+			t.Errorf("got %d answers in view %d, want %d in %d", head.Len(), head.View, len(m.Answers), m.View)
+		}
+		for i := range head.Len() {
+			if got := head.Number(i); got != m.Answers[i].Number {
+				t.Errorf("answer %d is to %d, want %d", i, got, m.Answers[i].Number)
+			}
+		}
+		const headEnd = 2 + 8 + 32 + 8 + 4 + 3*21
+		for cut := range headEnd {
+			if _, ok := wire.PeekReplies(s.Frame()[:cut]); ok {
+				t.Errorf("a frame cut to %d bytes has a head", cut)
+			}
+		}
+		for _, count := range []byte{0, 2} { // none, and 512 more than there are
+			frame := append([]byte(nil), s.Frame()...)
+			frame[2+8+32+8+2], frame[2+8+32+8+3] = count, 0
+			if _, ok := wire.PeekReplies(frame); ok {
+				t.Errorf("%d answers pass", int(count)<<8)
+			}
+		}
+	}
+}
