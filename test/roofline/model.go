@@ -100,9 +100,13 @@ func (s Shape) requestBytes() float64 {
 	return float64(fixed) + s.OpsPerSignature*float64(one+s.OpBytes)
 }
 
-// replyBytes is the length of a reply's frame, with its path.
-func (s Shape) replyBytes() float64 {
-	return float64(len(wire.Encode(&wire.Reply{})) + s.ResultBytes + pathLength(s.OpsPerBatch)*len(core.Execution{}.Digest))
+// repliesBytes is the length of what a replica answers to a batch: a frame with a
+// path for each client, with its answers.
+func (s Shape) repliesBytes() float64 {
+	fixed := len(wire.Encode(&wire.Replies{}))
+	one := len(wire.Encode(&wire.Replies{Answers: make([]wire.Answer, 1)})) - fixed
+	path := pathLength(s.ClientsPerBatch) * len(core.Execution{}.Digest)
+	return s.ClientsPerBatch*float64(fixed+path) + s.OpsPerBatch*float64(one+s.ResultBytes)
 }
 
 // pathLength is how many digests lead from one of n leaves to the root.
@@ -131,7 +135,7 @@ func (s Shape) voteKeys() int { return max(1, s.Replicas-1) }
 // for one batch, times the costs, over the operations of a batch.
 func limit(s Shape, c Costs) Limit {
 	n, q, weak := float64(s.Replicas), s.quorum(), float64(s.Faults+1)
-	b, requests := s.OpsPerBatch, s.requests()
+	b, k, requests := s.OpsPerBatch, s.ClientsPerBatch, s.requests()
 	request := s.requestBytes()
 
 	// One pre-prepare and n−1 prepares, then n commits.
@@ -140,12 +144,13 @@ func limit(s Shape, c Costs) Limit {
 	// the primary q−1; and everyone q−1 commits of others.
 	votesNeeded := (n - 1) + (n-1)*max(0, q-2) + (q - 1) + n*(q-1)
 	// Requests go to the primary, and with its batch to the others; every replica
-	// answers every operation.
-	frames := requests + (n - 1) + (n-1)*(n-1) + n*(n-1) + n*b
-	bytes := n*requests*request + (n-1)*(2*n-1)*voteBytes + n*b*s.replyBytes()
-	// At each replica a leaf of two blocks and a node for each operation, and the
-	// batch's bytes once; at the client a leaf and its path, which f+1 replies share.
-	hashes := n*b*3 + b*float64(2+pathLength(b))
+	// answers every client.
+	frames := requests + (n - 1) + (n-1)*(n-1) + n*(n-1) + n*k
+	bytes := n*requests*request + (n-1)*(2*n-1)*voteBytes + n*s.repliesBytes()
+	// At each replica two digests a leaf, of answers and of groups, and one less than
+	// there are leaves for the nodes of both trees together, and the batch's bytes
+	// once; at each client its own group and that one's path, which f+1 replies share.
+	hashes := n*(3*b+2*k-1) + 3*b + k*float64(1+pathLength(k))
 
 	terms := []Term{
 		{"clients sign requests", requests * c.SignRequest},
@@ -153,7 +158,7 @@ func limit(s Shape, c Costs) Limit {
 		{"replicas sign votes", votesMade * c.SignVote},
 		{"replicas verify votes", votesNeeded * c.VerifyVote},
 		{"replicas sign replies", n * c.SignVote},
-		{"clients verify replies", s.ClientsPerBatch * weak * c.VerifyReply},
+		{"clients verify replies", k * weak * c.VerifyReply},
 		{"digests", hashes*c.Hash + n*requests*request*c.HashByte},
 		{"flushes", n * c.Flush / float64(s.InFlight)},
 		{"frames", frames * c.Frame},
