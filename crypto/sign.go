@@ -43,6 +43,15 @@ func (d Domain) AppendHeader(m []byte, kind byte) []byte {
 	return binary.BigEndian.AppendUint64(m, d.Epoch)
 }
 
+// KindOf returns the kind in a message that Domain.Message made, for those who
+// count. It is false for bytes too short to be one.
+func KindOf(message []byte) (kind byte, ok bool) {
+	if len(message) < SigningHeaderBytes {
+		return 0, false
+	}
+	return message[len(signingTag)+1], true
+}
+
 // Signer signs for one key.
 type Signer interface {
 	// Public returns the key that verifies the signatures.

@@ -20,7 +20,7 @@ func TestAnHonestClusterIsFoundInnocent(t *testing.T) {
 			t.Error(err)
 		}
 	}()
-	if err := l.start(t.Context(), replicas, echo{}); err != nil {
+	if err := l.start(t.Context(), LocalConfig{Replicas: replicas}, echo{}); err != nil {
 		t.Fatal(err)
 	}
 	client, err := l.Client(t.Context())

@@ -1,16 +1,19 @@
 package pbft
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
 	"strconv"
+	"time"
 
 	"github.com/quorate/quorate/app"
 	"github.com/quorate/quorate/crypto"
 	"github.com/quorate/quorate/network"
+	"github.com/quorate/quorate/network/memory"
 	"github.com/quorate/quorate/pbft/wire"
 )
 
@@ -18,12 +21,32 @@ import (
 const localName = "local"
 
 // Local is a whole cluster in this process: real replicas over libp2p on
-// loopback, with their data in a temporary directory.
+// loopback, or over a network in memory, with their data in a temporary directory.
 type Local struct {
 	dir      string
 	genesis  *Genesis
+	memory   *memory.Network // nil over libp2p
+	timeout  time.Duration
 	replicas []*Replica
 	output   func(wire.ReplicaID, Output) // for tests
+}
+
+// LocalConfig tells StartLocalWith what cluster to start. All fields but Replicas
+// have a working zero value.
+type LocalConfig struct {
+	// Replicas is n.
+	Replicas int
+	// Limits are those of the genesis; the zero value means DefaultGenesisLimits.
+	Limits GenesisLimits
+	// RequestTimeout is that of replicas and clients; zero means RequestTimeoutDefault.
+	RequestTimeout time.Duration
+	// Memory connects replicas and clients in memory, not by libp2p: everything else
+	// is there, signatures and flushes too, but no sockets, and no encryption. Only
+	// Local.Dial and Local.Client reach such a cluster.
+	Memory bool
+	// Dir is where the temporary directory for the data is made; empty means that of
+	// the system. The file system there is the one that is flushed.
+	Dir string
 }
 
 // StartLocal starts n replicas of machine, which all share: its state is in the
@@ -31,23 +54,32 @@ type Local struct {
 // all replicas die together with the process. Close ends it and removes its
 // data.
 func StartLocal(ctx context.Context, n int, machine app.StateMachine) (*Local, error) {
-	dir, err := os.MkdirTemp("", "quorate-local-")
+	return StartLocalWith(ctx, LocalConfig{Replicas: n}, machine)
+}
+
+// StartLocalWith is StartLocal of a cluster as cfg says. The error is ErrConfig or
+// ErrGenesis where cfg is bad.
+func StartLocalWith(ctx context.Context, cfg LocalConfig, machine app.StateMachine) (*Local, error) {
+	if err := (Config{Dir: ".", RequestTimeout: cfg.RequestTimeout}).Validate(); err != nil {
+		return nil, fmt.Errorf("local cluster: %w", err)
+	}
+	dir, err := os.MkdirTemp(cfg.Dir, "quorate-local-")
 	if err != nil {
 		return nil, fmt.Errorf("local cluster: %w", err)
 	}
-	l := &Local{dir: dir}
-	if err := l.start(ctx, n, machine); err != nil {
+	l := &Local{dir: dir, timeout: cfg.RequestTimeout}
+	if err := l.start(ctx, cfg, machine); err != nil {
 		return nil, errors.Join(fmt.Errorf("local cluster: %w", err), l.Close())
 	}
 	return l, nil
 }
 
-func (l *Local) start(ctx context.Context, n int, machine app.StateMachine) error {
-	keys, err := l.makeGenesis(n)
+func (l *Local) start(ctx context.Context, local LocalConfig, machine app.StateMachine) error {
+	keys, err := l.makeGenesis(local)
 	if err != nil {
 		return err
 	}
-	transports, err := l.listen(keys)
+	transports, err := l.connect(keys, local.Memory)
 	if err != nil {
 		return err
 	}
@@ -55,7 +87,7 @@ func (l *Local) start(ctx context.Context, n int, machine app.StateMachine) erro
 		if err := ctx.Err(); err != nil {
 			return errors.Join(err, closeAll(transports[i:]))
 		}
-		cfg := Config{Dir: filepath.Join(l.dir, "r"+strconv.Itoa(i))}
+		cfg := Config{Dir: filepath.Join(l.dir, "r"+strconv.Itoa(i)), RequestTimeout: l.timeout}
 		if l.output != nil {
 			cfg.Output = func(o Output) { l.output(wire.ReplicaID(i), o) } //nolint:gosec // i < n
 		}
@@ -69,6 +101,32 @@ func (l *Local) start(ctx context.Context, n int, machine app.StateMachine) erro
 	return nil
 }
 
+// connect returns a transport for every replica.
+func (l *Local) connect(keys []crypto.PrivateKey, inMemory bool) ([]transport, error) {
+	if !inMemory {
+		return l.listen(keys)
+	}
+	l.memory = memory.NewNetwork(len(keys))
+	l.memory.SetFrameBytesMax(l.genesis.WireLimits().FrameBytesMax())
+	var transports []transport
+	for i := range keys {
+		transports = append(transports, memoryTransport{l.memory.Transport(wire.ReplicaID(i))}) //nolint:gosec // i < n
+	}
+	return transports, nil
+}
+
+// memoryTransport is a transport in memory: it has no addresses, and no faults.
+type memoryTransport struct{ *memory.Transport }
+
+// Addrs implements transport.
+func (memoryTransport) Addrs() []string { return nil }
+
+// Faults implements transport.
+func (memoryTransport) Faults() []network.FaultCount { return nil }
+
+// Close implements transport.
+func (memoryTransport) Close() error { return nil }
+
 func (l *Local) launch(cfg Config, p parts) (*Replica, error) {
 	if err := os.Mkdir(cfg.Dir, 0o700); err != nil {
 		return nil, err
@@ -80,9 +138,9 @@ func (l *Local) launch(cfg Config, p parts) (*Replica, error) {
 }
 
 // makeGenesis makes keys, and a genesis whose addresses are not known yet.
-func (l *Local) makeGenesis(n int) ([]crypto.PrivateKey, error) {
-	keys := make([]crypto.PrivateKey, n)
-	l.genesis = &Genesis{Name: localName, Limits: DefaultGenesisLimits()}
+func (l *Local) makeGenesis(cfg LocalConfig) ([]crypto.PrivateKey, error) {
+	keys := make([]crypto.PrivateKey, max(0, cfg.Replicas))
+	l.genesis = &Genesis{Name: localName, Limits: cmp.Or(cfg.Limits, DefaultGenesisLimits())}
 	for i := range keys {
 		key, err := crypto.GenerateKey(nil)
 		if err != nil {
@@ -98,18 +156,19 @@ func (l *Local) makeGenesis(n int) ([]crypto.PrivateKey, error) {
 }
 
 // listen binds a free port for every replica, and tells all of all.
-func (l *Local) listen(keys []crypto.PrivateKey) ([]*network.Transport, error) {
-	var transports []*network.Transport
+func (l *Local) listen(keys []crypto.PrivateKey) ([]transport, error) {
+	var transports []transport
+	var bound []*network.Transport
 	for i, key := range keys {
 		cfg := l.genesis.networkConfig(wire.ReplicaID(i), key, []string{"/ip4/127.0.0.1/tcp/0"}) //nolint:gosec // i < n
 		t, err := network.New(cfg)
 		if err != nil {
 			return nil, errors.Join(err, closeAll(transports))
 		}
-		transports = append(transports, t)
+		transports, bound = append(transports, t), append(bound, t)
 		l.genesis.Members[i].Addrs = t.Addrs()
 	}
-	for _, t := range transports {
+	for _, t := range bound {
 		for i, r := range l.genesis.Members {
 			if err := t.SetMemberAddrs(wire.ReplicaID(i), r.Addrs); err != nil { //nolint:gosec // i < n
 				return nil, errors.Join(err, closeAll(transports))
@@ -119,7 +178,7 @@ func (l *Local) listen(keys []crypto.PrivateKey) ([]*network.Transport, error) {
 	return transports, nil
 }
 
-func closeAll(transports []*network.Transport) error {
+func closeAll(transports []transport) error {
 	var errs []error
 	for _, t := range transports {
 		errs = append(errs, t.Close())
@@ -145,8 +204,23 @@ func (g *Genesis) networkMembers() []network.Member {
 }
 
 // Client returns a new client of the cluster, with a key of its own.
-func (l *Local) Client(ctx context.Context) (*Client, error) {
-	return Dial(ctx, DialConfig{Genesis: l.genesis})
+func (l *Local) Client(ctx context.Context) (*Client, error) { return l.Dial(ctx, DialConfig{}) }
+
+// Dial returns a new client of the cluster, as Dial does: the genesis and, where
+// cfg has none, the request timeout are the cluster's.
+func (l *Local) Dial(ctx context.Context, cfg DialConfig) (*Client, error) {
+	cfg.Genesis, cfg.RequestTimeout = l.genesis, cmp.Or(cfg.RequestTimeout, l.timeout)
+	if l.memory == nil {
+		return Dial(ctx, cfg)
+	}
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	own, _, err := cfg.clientConfig()
+	if err != nil {
+		return nil, err
+	}
+	return newClient(own, l.memory.Clients()), nil //nolint:contextcheck // the client lives until Close
 }
 
 // Genesis returns the cluster's genesis, with the addresses of its replicas.

@@ -29,7 +29,7 @@ func TestEveryReplicaDeliversTheSameOutput(t *testing.T) {
 			t.Error(err)
 		}
 	}()
-	if err := l.start(t.Context(), replicas, echo{}); err != nil {
+	if err := l.start(t.Context(), LocalConfig{Replicas: replicas}, echo{}); err != nil {
 		t.Fatal(err)
 	}
 	client, err := l.Client(t.Context())

@@ -40,11 +40,24 @@ type Replica struct {
 	id        wire.ReplicaID
 	genesis   *Genesis
 	node      *node.Node
-	transport *network.Transport
+	transport transport
+	counters  *counters
 	disk      *disk
 	cancel    context.CancelFunc
 	ended     chan struct{}
 	err       error // read after ended is closed
+}
+
+// transport is what a replica needs of its network.
+type transport interface {
+	node.Transport
+
+	// Addrs returns where it listens.
+	Addrs() []string
+	// Faults returns what went wrong, with whom and how often.
+	Faults() []network.FaultCount
+	// Close ends what New has started, where Run was never called.
+	Close() error
 }
 
 // disk is what a replica keeps.
@@ -109,7 +122,7 @@ func (c Config) loadKey() (crypto.PrivateKey, error) {
 type parts struct {
 	id        wire.ReplicaID
 	key       crypto.PrivateKey
-	transport *network.Transport
+	transport transport
 	machine   app.StateMachine
 }
 
@@ -119,20 +132,30 @@ func launch(cfg Config, genesis *Genesis, p parts) (*Replica, error) {
 	if err != nil {
 		return nil, err
 	}
-	n, err := newNode(cfg, genesis, p, d)
+	counters := &counters{}
+	n, err := newNode(cfg, genesis, nodeParts{p, d, counters})
 	if err != nil {
 		return nil, errors.Join(err, d.close())
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	r := &Replica{
-		id: p.id, genesis: genesis, node: n, transport: p.transport, disk: d,
+		id: p.id, genesis: genesis, node: n, transport: p.transport, counters: counters, disk: d,
 		cancel: cancel, ended: make(chan struct{}),
 	}
 	go r.run(ctx)
 	return r, nil
 }
 
-func newNode(cfg Config, genesis *Genesis, p parts, d *disk) (*node.Node, error) {
+// nodeParts is what a node is made of.
+type nodeParts struct {
+	parts
+
+	disk     *disk
+	counters *counters
+}
+
+func newNode(cfg Config, genesis *Genesis, p nodeParts) (*node.Node, error) {
+	d := p.disk
 	coreConfig, err := genesis.CoreConfig(p.id)
 	if err != nil {
 		return nil, err
@@ -148,6 +171,7 @@ func newNode(cfg Config, genesis *Genesis, p parts, d *disk) (*node.Node, error)
 	if d.archive != nil {
 		nodeConfig.Archive = d.archive
 	}
+	p.counters.count(&nodeConfig)
 	if cfg.Interpose != nil {
 		nodeConfig.Transport = cfg.Interpose(nodeConfig)
 	}

@@ -118,6 +118,8 @@ func (a *applying) execute(ctx context.Context, ex execution) error {
 		}
 	}
 	a.report(applied)
+	n.operations.Add(int64(len(applied.Replies)))
+	n.batches.Add(1)
 	if ex.Checkpoint {
 		a.checkpoint(ctx, ex)
 	}

@@ -53,6 +53,8 @@ type Node struct {
 	journalLimit atomic.Int64             // at which the journal is rebased
 
 	stepBusy, settleBusy, applyBusy meter
+
+	batches, operations atomic.Int64 // executed; see Executed
 }
 
 // standing is where the replica stands.
@@ -210,6 +212,13 @@ func (n *Node) Report() wire.Report {
 // BadFrames returns how many bad frames came from whom since New. Any goroutine
 // may call it.
 func (n *Node) BadFrames() BadFrames { return n.penalties.counts(n.replicas) }
+
+// Executed is how much was executed and answered since New.
+type Executed struct{ Batches, Operations int64 }
+
+// Executed returns how much was executed and answered so far. Any goroutine may call
+// it.
+func (n *Node) Executed() Executed { return Executed{n.batches.Load(), n.operations.Load()} }
 
 // Busy are the shares of time, 0 to 1, that the sequential stages work: the one
 // figure that tells whether the replica is healthy. One near 1 is what limits it.
