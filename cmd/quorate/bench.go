@@ -78,7 +78,7 @@ median.`,
 		},
 	}
 	o.flags(cmd)
-	cmd.AddCommand(newBenchLimits(c), newBenchCompare(c))
+	cmd.AddCommand(newBenchLimits(c), newBenchCompare(c), newBenchGrowth(c))
 	return cmd
 }
 

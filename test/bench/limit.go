@@ -49,15 +49,21 @@ func (r *Report) base() roofline.Shape {
 
 // shape is what a run reached; !ok if it reached nothing.
 func (r *Report) shape(reached Reached) (s roofline.Shape, ok bool) {
-	s = r.base()
+	open := r.Load.Clients * r.Load.Outstanding
+	if r.Load.Rate > 0 {
+		open = math.MaxInt
+	}
+	return reached.shape(r.base(), open), reached.Batches > 0
+}
+
+// shape is base with what was reached while so many operations were open.
+func (reached Reached) shape(base roofline.Shape, open int) roofline.Shape {
+	s := base
 	s.OpsPerSignature = max(1, reached.OpsPerSignature)
 	s.OpsPerBatch = max(reached.OpsPerBatch, s.OpsPerSignature)
 	s.ClientsPerBatch = min(max(1, reached.ClientsPerBatch), s.OpsPerBatch)
-	s.InFlight = roofline.InFlightMax()
-	if open := r.Load.Clients * r.Load.Outstanding; r.Load.Rate == 0 {
-		s.InFlight = min(s.InFlight, max(1, int(math.Round(float64(open)/s.OpsPerBatch))))
-	}
-	return s, reached.Batches > 0
+	s.InFlight = max(1, int(min(float64(roofline.InFlightMax()), math.Round(float64(open)/s.OpsPerBatch))))
+	return s
 }
 
 // Shape returns a shape with the mean lengths of the load's operations and

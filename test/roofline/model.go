@@ -131,9 +131,19 @@ func InFlightMax() int { return core.DefaultConfig(0, core.Quorum{}).InFlight }
 
 func (s Shape) voteKeys() int { return max(1, s.Replicas-1) }
 
-// limit computes the limit of a valid shape: the counts of docs/PERFORMANCE.md
-// for one batch, times the costs, over the operations of a batch.
-func limit(s Shape, c Costs) Limit {
+// Needs is how many of each part one batch needs at the least, at all replicas and
+// clients together: the counts of docs/PERFORMANCE.md.
+type Needs struct {
+	RequestsSigned, RequestsVerified float64
+	VotesSigned, VotesVerified       float64
+	RepliesSigned, RepliesVerified   float64
+	Hashes, HashedBytes              float64
+	Flushes                          float64
+	Frames, Bytes                    float64
+}
+
+// Needs returns what one batch of a valid shape needs.
+func (s Shape) Needs() Needs {
 	n, q, weak := float64(s.Replicas), s.quorum(), float64(s.Faults+1)
 	b, k, requests := s.OpsPerBatch, s.ClientsPerBatch, s.requests()
 	request := s.requestBytes()
@@ -152,21 +162,34 @@ func limit(s Shape, c Costs) Limit {
 	// once; at each client its own group and that one's path, which f+1 replies share.
 	hashes := n*(3*b+2*k-1) + 3*b + k*float64(1+pathLength(k))
 
+	return Needs{
+		RequestsSigned: requests, RequestsVerified: n * requests,
+		VotesSigned: votesMade, VotesVerified: votesNeeded,
+		RepliesSigned: n, RepliesVerified: k * weak,
+		Hashes: hashes, HashedBytes: n * requests * request,
+		Flushes: n / float64(s.InFlight), Frames: frames, Bytes: bytes,
+	}
+}
+
+// limit computes the limit of a valid shape: what one batch needs, times the costs,
+// over the operations of a batch.
+func limit(s Shape, c Costs) Limit {
+	need := s.Needs()
 	terms := []Term{
-		{"clients sign requests", requests * c.SignRequest},
-		{"replicas verify requests", n * requests * c.VerifyRequest},
-		{"replicas sign votes", votesMade * c.SignVote},
-		{"replicas verify votes", votesNeeded * c.VerifyVote},
-		{"replicas sign replies", n * c.SignVote},
-		{"clients verify replies", k * weak * c.VerifyReply},
-		{"digests", hashes*c.Hash + n*requests*request*c.HashByte},
-		{"flushes", n * c.Flush / float64(s.InFlight)},
-		{"frames", frames * c.Frame},
-		{"bytes sent", bytes * c.FrameByte},
+		{"clients sign requests", need.RequestsSigned * c.SignRequest},
+		{"replicas verify requests", need.RequestsVerified * c.VerifyRequest},
+		{"replicas sign votes", need.VotesSigned * c.SignVote},
+		{"replicas verify votes", need.VotesVerified * c.VerifyVote},
+		{"replicas sign replies", need.RepliesSigned * c.SignVote},
+		{"clients verify replies", need.RepliesVerified * c.VerifyReply},
+		{"digests", need.Hashes*c.Hash + need.HashedBytes*c.HashByte},
+		{"flushes", need.Flushes * c.Flush},
+		{"frames", need.Frames * c.Frame},
+		{"bytes sent", need.Bytes * c.FrameByte},
 	}
 	l := Limit{Shape: s, Costs: c, Terms: terms}
 	for i := range terms {
-		terms[i].PerOp /= b
+		terms[i].PerOp /= s.OpsPerBatch
 		l.PerOp += terms[i].PerOp
 	}
 	l.PerSecond = float64(s.Cores) * 1e9 / l.PerOp

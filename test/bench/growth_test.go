@@ -1,0 +1,130 @@
+package bench
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/quorate/quorate/pbft"
+)
+
+// tiny measures a fixed number of operations at each point, and nothing times out.
+func tiny(t *testing.T) GrowthOptions {
+	t.Helper()
+	return GrowthOptions{
+		Default:     Dimensions{Replicas: 4, Payload: 16, Clients: 2, BatchLimit: 8},
+		Outstanding: 2, Duration: time.Second, RequestTimeout: pbft.RequestTimeoutMax, Dir: t.TempDir(), operations: 60,
+	}
+}
+
+// TestGrowthCountsWhatTheFormulaNeeds holds what replicas did to the formula, where
+// that is a lower bound. Replies are exact, one signature of each replica for each
+// batch, but for those of a client's first request: it goes to all replicas, and one
+// that has executed it by then answers once more. Of the commits the formula counts n, and a replica that hears q of others
+// before it has prepared needs none of its own; nor does one flush for each of two
+// batches that it gets at once.
+func TestGrowthCountsWhatTheFormulaNeeds(t *testing.T) {
+	o := tiny(t)
+	o.BatchLimits = []int{1}
+	var told []int
+	g, err := MeasureGrowth(t.Context(), o, func(number, of int, _ Planned) { told = append(told, number, of) })
+	if err != nil {
+		t.Fatal(err)
+	}
+	if want := []int{1, 2, 2, 2}; !cmp.Equal(told, want) || len(g.Points) != 2 || g.Planned != 2 {
+		t.Fatalf("was told of %v and has %d points, want %v and 2", told, len(g.Points), want)
+	}
+	for _, p := range g.Points {
+		c, n := p.Counts, int64(p.Replicas)
+		if p.Operations != o.operations || c.Operations != n*o.operations || p.Errors > 0 || p.PerSecond <= 0 || p.P99 < p.P50 {
+			t.Errorf("%+v: want %d operations, everywhere, and no error", p, o.operations)
+		}
+		if again := n * int64(p.Clients); c.Signed.Replies < c.Batches || c.Signed.Replies > c.Batches+again {
+			t.Errorf("%d replies were signed for %d batches, want as many, or %d more", c.Signed.Replies, c.Batches, again)
+		}
+		if quorum := int64(3); c.Signed.Votes*n < (n+quorum)*c.Batches || c.Signed.Votes > 2*c.Batches+24 {
+			t.Errorf("%d votes were signed for %d batches at %d replicas", c.Signed.Votes, c.Batches/n, n)
+		}
+		for name, ratio := range map[string]float64{
+			"requests verified": p.Ratio.RequestsVerified, "votes verified": p.Ratio.VotesVerified,
+			"verifications": p.Ratio.Verifications,
+		} {
+			if ratio < 1 {
+				t.Errorf("%s: %.3f of what is needed was counted", name, ratio)
+			}
+		}
+		if p.Ratio.Frames < 0.9 || p.Ratio.Bytes < 0.9 || p.Ratio.Flushes <= 0 || p.Ratio.Signatures < 0.9 {
+			t.Errorf("got the ratios %+v", p.Ratio)
+		}
+	}
+	if last := g.Points[1]; last.Varied != VariedBatchLimit || last.OpsPerBatch > float64(g.Points[1].OpsPerSignature)+0.01 {
+		t.Errorf("got %g operations in a batch of one request, of %g", last.OpsPerBatch, last.OpsPerSignature)
+	}
+	text := strings.Builder{}
+	var again Growth
+	if err := errors.Join(g.WriteJSON(&text), json.Unmarshal([]byte(text.String()), &again)); err != nil || !cmp.Equal(g, again) {
+		t.Errorf("the JSON is not what was measured: %v\n%s", err, cmp.Diff(g, again))
+	}
+}
+
+// TestInterruptedGrowthKeepsItsPoints interrupts it before the second.
+func TestInterruptedGrowthKeepsItsPoints(t *testing.T) {
+	o := tiny(t)
+	o.Payloads = []int{0, 32}
+	ctx, cancel := context.WithCancel(t.Context())
+	g, err := MeasureGrowth(ctx, o, func(number, _ int, _ Planned) {
+		if number == 2 {
+			cancel()
+		}
+	})
+	if !errors.Is(err, context.Canceled) || len(g.Points) != 1 || g.Planned != 3 {
+		t.Errorf("got %v and %d of %d points, want %v and 1 of 3", err, len(g.Points), g.Planned, context.Canceled)
+	}
+}
+
+// TestGrowthVariesOneThingAtATime has the default point first, and none twice.
+func TestGrowthVariesOneThingAtATime(t *testing.T) {
+	o := GrowthDefaults()
+	o.Default = Dimensions{Replicas: 4, Payload: 128, Clients: 16, BatchLimit: 512}
+	o.Replicas, o.Payloads, o.Clients, o.BatchLimits = []int{4, 7}, []int{128, 0}, []int{1}, []int{512, 1, 1}
+	want := []Planned{
+		{"", o.Default},
+		{VariedReplicas, Dimensions{7, 128, 16, 512}},
+		{VariedPayload, Dimensions{4, 0, 16, 512}},
+		{VariedClients, Dimensions{4, 128, 1, 512}},
+		{VariedBatchLimit, Dimensions{4, 128, 16, 1}},
+	}
+	if diff := cmp.Diff(o.Plan(), want); diff != "" {
+		t.Error(diff)
+	}
+	if least := 5 * (o.WarmUp + o.Duration); o.Takes() < least {
+		t.Errorf("it takes %v, want at least %v", o.Takes(), least)
+	}
+	if err := GrowthDefaults().Validate(); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestGrowthOptionsReportEveryProblem(t *testing.T) {
+	o := GrowthOptions{
+		Default: Dimensions{Replicas: 4, Payload: 1, Clients: 1, BatchLimit: 1}, Replicas: []int{3, 65}, Payloads: []int{-1},
+		Clients: make([]int, 17), BatchLimits: []int{0}, WarmUp: -1, RequestTimeout: 1,
+	}
+	_, err := MeasureGrowth(t.Context(), o, nil)
+	if err == nil {
+		t.Fatal("got nil, want an error")
+	}
+	for _, want := range []string{
+		"replicas is 3", "replicas is 65", "payload", "clients has 17", "clients is 0", "batch limit", "outstanding", "warm-up",
+		"duration", "request timeout",
+	} {
+		if !strings.Contains(err.Error(), want) {
+			t.Errorf("got %q, want it to name %q", err, want)
+		}
+	}
+}
