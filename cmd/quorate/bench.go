@@ -29,6 +29,7 @@ type benchOptions struct {
 	stateMiB       int64
 	killPrimary    time.Duration
 	save, html     string
+	cpuProfile     string // directory
 	load           bench.Options
 	want           bench.Thresholds
 }
@@ -63,6 +64,7 @@ median.`,
   quorate bench --rate 2000 --state-mib 1024 --duration 1m
   quorate bench --ops-per-signature 1 --runs 5 --save before.json
   quorate bench --html bench.html
+  quorate bench --cpu-profile . && go tool pprof -top r0.pprof
   quorate bench --min-throughput 5000 --max-p99 200ms
   quorate bench --genesis cluster/genesis.toml --read-share 0.9`,
 		Args: cobra.NoArgs,
@@ -109,6 +111,9 @@ func (o *benchOptions) flags(cmd *cobra.Command) {
 	f.StringVar(&o.save, "save", "", "also write the result to this file, as JSON")
 	f.StringVar(&o.html, "html", "", "also write the result to this file, as a page with plots for a browser")
 
+	f.StringVar(&o.cpuProfile, "cpu-profile", "",
+		"existing directory for processor profiles of the measured time: load.pprof, and r0.pprof and so on of replicas that it starts")
+
 	f.Float64Var(&o.want.Throughput, "min-throughput", 0, "operations per second, at least")
 	f.DurationVar(&o.want.P50, "max-p50", 0, "median latency, at most")
 	f.DurationVar(&o.want.P99, "max-p99", 0, "99th percentile, at most")
@@ -124,7 +129,8 @@ func (o benchOptions) validate() error {
 	if o.runs < 1 || o.runs > runsMax {
 		errs = append(errs, fmt.Errorf("runs are %d, want 1 to %d", o.runs, runsMax))
 	}
-	errs = append(errs, isDir("--data", o.data), isDir("--save", dirOf(o.save)), isDir("--html", dirOf(o.html)))
+	errs = append(errs, isDir("--data", o.data), isDir("--save", dirOf(o.save)), isDir("--html", dirOf(o.html)),
+		isDir("--cpu-profile", o.cpuProfile))
 	if err := errors.Join(errs...); err != nil {
 		return usageError{err}
 	}

@@ -36,8 +36,10 @@ func TestGrowthIsPrintedAndSaved(t *testing.T) {
 	d := bench.Dimensions{Replicas: 4, Payload: 128, Clients: 16, BatchLimit: 512}
 	var text strings.Builder
 	err := growthTable(bench.Growth{Default: d, Points: []bench.GrowthPoint{
-		{Planned: bench.Planned{Dimensions: d}, PerSecond: 1234, P50: time.Millisecond, Counted: work, Needed: work,
-			Ratio: bench.Work{Signatures: 1, Verifications: 1, Frames: 1.5, Bytes: 1, Flushes: 1}},
+		{
+			Planned: bench.Planned{Dimensions: d}, PerSecond: 1234, P50: time.Millisecond, Counted: work, Needed: work,
+			Ratio: bench.Work{Signatures: 1, Verifications: 1, Frames: 1.5, Bytes: 1, Flushes: 1},
+		},
 		{Planned: bench.Planned{Varied: bench.VariedPayload, Dimensions: d}, View: 1},
 		{Planned: bench.Planned{Varied: bench.VariedClients, Dimensions: d}, Errors: 2, FirstError: "late"},
 	}}).write(&text)

@@ -110,8 +110,8 @@ func levelRows(levels []bench.Level) []string {
 	a, b := levels[0], levels[len(levels)-1]
 	mib := func(bytes int64) float64 { return float64(bytes) / (1 << 20) }
 	return []string{
-		"replicas hold", fmt.Sprintf("memory %.0f → %.0f MiB, disk %.0f → %.0f MiB, files %d → %d, threads %d → %d; all together, begin → end",
-			mib(a.Own), mib(b.Own), mib(a.Disk), mib(b.Disk), a.Files, b.Files, a.Threads, b.Threads),
+		"replicas hold", fmt.Sprintf("memory %.0f → %.0f MiB, disk %.0f → %.0f MiB, files %d → %d, threads %d → %d, goroutines %d → %d; all together, begin → end",
+			mib(a.Own), mib(b.Own), mib(a.Disk), mib(b.Disk), a.Files, b.Files, a.Threads, b.Threads, a.Goroutines, b.Goroutines),
 	}
 }
 

@@ -22,9 +22,13 @@ const spareClients = 64
 // starts its own.
 func (o benchOptions) measure(ctx context.Context, c *console) (report bench.Report, err error) {
 	o.load.RequestTimeout = o.requestTimeout
+	profiles := o.cpuProfile
 	for i := range o.runs {
 		if o.runs > 1 {
 			c.tell("run %d of %d\n", i+1, o.runs)
+		}
+		if o.runs > 1 && profiles != "" {
+			o.cpuProfile = filepath.Join(profiles, fmt.Sprintf("run-%d", i+1))
 		}
 		run, in, err := o.once(ctx)
 		if err != nil {
@@ -58,6 +62,7 @@ func dataDir(dir string) string { return cmp.Or(dir, os.TempDir()) }
 func (o benchOptions) once(ctx context.Context) (run bench.Run, in bench.Included, err error) {
 	if o.genesis != "" {
 		o.load.Genesis, err = pbft.LoadGenesis(o.genesis)
+		o.profile(nil)
 	} else {
 		var stop func() error
 		stop, err = o.start(ctx)
@@ -92,13 +97,15 @@ func (o *benchOptions) start(ctx context.Context) (stop func() error, err error)
 	running, err := cluster.Start(ctx, cluster.Options{
 		Binary: binary, Dir: filepath.Join(dir, "cluster"), Name: "bench", Replicas: o.replicas,
 		RequestTimeout: o.requestTimeout, CheckpointInterval: o.interval, LogLevel: "warn",
-		Clients: o.load.Clients + spareClients,
+		Clients: o.load.Clients + spareClients, Orders: true,
 	})
 	if err != nil {
 		return stop, err
 	}
 	o.data = dir
 	o.load.Genesis, o.load.Dir = running.Genesis(), dir
+	o.load.Goroutines = func(ctx context.Context) int64 { return goroutinesOf(ctx, running) }
+	o.profile(running)
 	if o.killPrimary > 0 {
 		o.load.Strike = func(ctx context.Context) error { return killPrimary(ctx, running) }
 	}
@@ -106,6 +113,13 @@ func (o *benchOptions) start(ctx context.Context) (stop func() error, err error)
 		o.load.Processes = append(o.load.Processes, running.PID(i))
 	}
 	return func() error { return errors.Join(running.Close(), os.RemoveAll(dir)) }, nil
+}
+
+// profile has profiles written of the measured time, if they are asked for.
+func (o *benchOptions) profile(running *cluster.Cluster) {
+	if dir := o.cpuProfile; dir != "" {
+		o.load.Measuring = func(ctx context.Context) (func() error, error) { return profileAll(ctx, running, dir) }
+	}
 }
 
 // killPrimary kills the process of the replica that leads.

@@ -48,7 +48,7 @@ func machineOf(name string) (app.StateMachine, error) {
 type nodeOptions struct {
 	dir, genesis, app, logLevel string
 	adversary, faults           string
-	rejoin                      bool
+	rejoin, orders              bool
 	requestTimeout              time.Duration
 	keys                        keyFlags
 }
@@ -81,6 +81,8 @@ it can hurt nobody by what it forgot. One replica at a time may do so.`,
 		"for tests of other replicas: lie in this way; needs a program and a cluster made for tests")
 	flags.StringVar(&o.faults, "faults", "",
 		"for tests: spoil the network and the clock as this file orders; needs a program and a cluster made for tests")
+	flags.BoolVar(&o.orders, "orders", false,
+		"for benchmarks: take orders from the standard input, such as to tell how much it holds or to write a profile")
 	o.keys.add(flags, "plain-key")
 	return cmd
 }
@@ -140,6 +142,9 @@ func runNode(ctx context.Context, c *console, o nodeOptions) error {
 		replica.ID(), replica.Genesis().Hash().Short(), appOf(cfg.App), strings.Join(replica.Addrs(), ","))
 	if err != nil {
 		return errors.Join(err, replica.Close())
+	}
+	if o.orders {
+		defer takeOrders(c, replica)()
 	}
 	select {
 	case <-ctx.Done():

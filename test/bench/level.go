@@ -19,8 +19,10 @@ type Level struct {
 	Resident int64 `json:"resident_bytes"` // memory, and files that are mapped there
 	Own      int64 `json:"memory_bytes"`   // of those what no file has
 	Threads  int64 `json:"threads"`
-	Files    int64 `json:"open_files"` // and connections
-	Disk     int64 `json:"disk_bytes"` // in Options.Dir
+	// Goroutines are 0 where the processes do not tell them.
+	Goroutines int64 `json:"goroutines"`
+	Files      int64 `json:"open_files"` // and connections
+	Disk       int64 `json:"disk_bytes"` // in Options.Dir
 }
 
 // watchLevels notes levels while the load is measured, if the replicas run here.
@@ -30,6 +32,9 @@ func (l *load) watchLevels(ctx context.Context, from, to time.Time) (levels []Le
 		await(ctx, at)
 		if level, ok := levelNow(l.o.Processes, l.o.Dir); ok {
 			level.At = int(at.Sub(from) / time.Second)
+			if l.o.Goroutines != nil {
+				level.Goroutines = l.o.Goroutines(ctx)
+			}
 			levels = append(levels, level)
 		}
 	}

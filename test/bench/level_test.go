@@ -2,8 +2,10 @@ package bench
 
 import (
 	"context"
+	"errors"
 	"os"
 	"path/filepath"
+	"slices"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -108,5 +110,41 @@ func TestLevelsAreOfTheProcessesAndTheirData(t *testing.T) {
 	}
 	if _, ok := levelNow([]int{1 << 30}, dir); ok {
 		t.Error("a process that does not exist has a level")
+	}
+}
+
+// TestMeasuredTimeIsToldAndLevelsHaveGoroutines tells who profiles when to begin and to
+// end, and asks for goroutines at each level.
+func TestMeasuredTimeIsToldAndLevelsHaveGoroutines(t *testing.T) {
+	for _, fails := range []bool{false, true} {
+		synctest.Test(t, func(t *testing.T) {
+			begun := time.Now()
+			var told []time.Duration
+			tell := func() { told = append(told, time.Since(begun)) }
+			r, err := stalled(t, Options{
+				Clients: 1, Outstanding: 1, WarmUp: time.Second, Processes: []int{os.Getpid()},
+				Goroutines: func(context.Context) int64 { return 42 },
+				Measuring: func(context.Context) (func() error, error) {
+					tell()
+					if fails {
+						return nil, os.ErrInvalid
+					}
+					return func() error { tell(); return os.ErrClosed }, nil
+				},
+			}, 0)
+			want, why := []time.Duration{time.Second, 11 * time.Second}, os.ErrClosed
+			if fails {
+				want, why = want[:1], os.ErrInvalid
+			}
+			soon := func(got, want time.Duration) bool { return got >= want && got < want+2*quick }
+			if !slices.EqualFunc(told, want, soon) || !errors.Is(err, why) {
+				t.Errorf("told at %v, with %v, want %v and %v", told, err, want, why)
+			}
+			for _, l := range r.Levels { // none where the system does not tell
+				if l.Goroutines != 42 {
+					t.Errorf("got %+v, want 42 goroutines", l)
+				}
+			}
+		})
 	}
 }

@@ -62,6 +62,12 @@ type Options struct {
 	Processes []int
 	// Dir holds the data of those processes.
 	Dir string
+	// Goroutines, if set, counts those of the processes together, which cannot be seen
+	// from outside.
+	Goroutines func(context.Context) int64
+	// Measuring, if set, is called when the measured time begins, and what it returns
+	// when that is over: profiles are written in between.
+	Measuring func(context.Context) (end func() error, err error)
 	// Fill is how many bytes of other values the state holds before the load begins.
 	Fill int64
 	// Strike, if there is one, happens once, StrikeAfter after the measuring began:

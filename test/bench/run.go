@@ -128,13 +128,15 @@ func (l *load) run(ctx context.Context) (Result, error) {
 		wg            sync.WaitGroup
 		before, after counts
 		levels        []Level
-		struck        error
+		struck, ended error
 	)
 	wg.Go(func() { levels = l.watchLevels(patient, from, to) })
 	wg.Go(func() { struck = l.strike(patient, from) })
 	wg.Go(func() {
 		before = l.countAt(patient, from)
+		end, err := l.measuring(patient)
 		after = l.countAt(patient, to)
+		ended = errors.Join(err, end())
 	})
 	l.begin(patient, &wg)
 	wg.Wait()
@@ -142,7 +144,19 @@ func (l *load) run(ctx context.Context) (Result, error) {
 	r := l.record.result(l.o)
 	r.count(before, after)
 	r.Levels = levels
-	return r, errors.Join(struck, ctx.Err())
+	return r, errors.Join(struck, ended, ctx.Err())
+}
+
+// measuring tells who asked for it that the measured time begins. end, which is never
+// nil, tells that it is over.
+func (l *load) measuring(ctx context.Context) (end func() error, err error) {
+	if l.o.Measuring != nil {
+		end, err = l.o.Measuring(ctx)
+	}
+	if end == nil {
+		end = func() error { return nil }
+	}
+	return end, err
 }
 
 // strike does what is to happen in the middle of the measured time.

@@ -162,7 +162,10 @@ func (c *Cluster) Restart(i int, args ...string) error {
 		return fmt.Errorf("replica %d is running", i)
 	}
 	args = append([]string{"node", "--dir", c.Dir(i)}, args...)
-	p, err := startProcess(c.options.Binary, args, ProcessorsEach(len(c.genesis.Members)), r.log)
+	if c.options.Orders {
+		args = append(args, "--orders")
+	}
+	p, err := startProcess(launch{c.options.Binary, args, ProcessorsEach(len(c.genesis.Members)), c.options.Orders}, r.log)
 	if err != nil {
 		return fmt.Errorf("replica %d: %w", i, err)
 	}

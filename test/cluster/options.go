@@ -53,6 +53,9 @@ type Options struct {
 	LogLevel string
 	// Args are further arguments for the first quorate node of some replicas.
 	Args map[int][]string
+	// Orders lets the replicas take orders of this process: see Cluster.Stats and
+	// StartProfile. They come and are answered over pipes.
+	Orders bool
 	// Purpose is that of the genesis: pbft.PurposeTest if replicas are to lie.
 	Purpose string
 }

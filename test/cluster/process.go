@@ -25,10 +25,11 @@ const (
 // process is one child. It dies with this process, where the system can do that
 // (Linux), and at the latest at Close.
 type process struct {
-	cmd  *exec.Cmd
-	log  *tail
-	done chan struct{} // closed when it has ended
-	err  error         // of Wait; read after done
+	cmd    *exec.Cmd
+	log    *tail
+	orders *orders       // nil if it takes none
+	done   chan struct{} // closed when it has ended
+	err    error         // of Wait; read after done
 	// killed says that its end, if it has ended, was asked for.
 	killed atomic.Bool
 }
@@ -47,17 +48,33 @@ func ProcessorsEach(n int) int {
 	return max(1, (runtime.NumCPU()+n-1)/n)
 }
 
-// startProcess starts a child, with so many processors, whose output goes to log.
-func startProcess(binary string, args []string, processors int, log *tail) (*process, error) {
-	p := &process{cmd: exec.Command(binary, args...), log: log, done: make(chan struct{})} //nolint:noctx // killed by Close
-	p.cmd.Env = append(os.Environ(), fmt.Sprintf("%s=%d", processorsVariable, processors))
+// launch is how a child is started.
+type launch struct {
+	binary     string
+	args       []string
+	processors int  // that it uses
+	orders     bool // it takes orders from its standard input
+}
+
+// startProcess starts a child whose output goes to log.
+func startProcess(l launch, log *tail) (*process, error) {
+	p := &process{cmd: exec.Command(l.binary, l.args...), log: log, done: make(chan struct{})} //nolint:noctx // killed by Close
+	p.cmd.Env = append(os.Environ(), fmt.Sprintf("%s=%d", processorsVariable, l.processors))
 	p.cmd.Stdout, p.cmd.Stderr = log, log
+	if l.orders {
+		to, err := p.cmd.StdinPipe()
+		if err != nil {
+			return nil, fmt.Errorf("start %s: %w", l.binary, err)
+		}
+		p.orders = &orders{to: to, answers: make(chan string, 1)}
+		p.cmd.Stdout = &sorter{log: log, answers: p.orders.answers}
+	}
 	p.cmd.SysProcAttr = childAttr()
 	p.cmd.WaitDelay = outputWait
 	started := make(chan error, 1)
 	go p.run(started)
 	if err := <-started; err != nil {
-		return nil, fmt.Errorf("start %s: %w", binary, err)
+		return nil, fmt.Errorf("start %s: %w", l.binary, err)
 	}
 	return p, nil
 }

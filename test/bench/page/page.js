@@ -208,6 +208,22 @@ function facts(id, rows) {
   for (const [name, value] of rows) at(id).append(make("tr", {}, make("th", {}, name), make("td", {}, value)));
 }
 
+function fillLevels() {
+  const levels = run.levels || [];
+  if (levels.length < 2) return;
+  at("levels").hidden = false;
+  if (runs.length > 1) at("whose").textContent = ", in the highlighted run";
+  const mib = (bytes) => `${count(bytes / 2 ** 20)} MiB`;
+  const held = (name, key, show) => {
+    const of = levels.map((l) => l[key] || 0);
+    return [name, `${show(of[0])} → ${show(Math.max(...of))} → ${show(of[of.length - 1])}`];
+  };
+  facts("held", [
+    held("memory", "memory_bytes", mib), held("disk", "disk_bytes", mib), held("open files", "open_files", count),
+    held("threads", "threads", count), held("goroutines", "goroutines", count),
+  ]);
+}
+
 function fill() {
   const loop = load.loop === "open"
     ? `Open loop, ${count(load.rate_offered)} operations/s offered, ${count(load.clients)} clients${load.no_wait ? " that do not wait" : ""}`
@@ -258,6 +274,7 @@ function fill() {
     ["machine", `${included.machine.cpu}, ${included.machine.cores} cores, ${included.machine.kernel}`],
     ["version", `${included.version} ${included.commit} ${included.go}`],
   ]);
+  fillLevels();
   const c = report.constants;
   if (!c) return;
   at("machine").hidden = false;
