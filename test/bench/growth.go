@@ -195,7 +195,7 @@ func (o GrowthOptions) Plan() []Planned {
 // What a point takes beside its warm-up and duration, about: to start and stop each
 // replica, and to connect each client.
 const (
-	growthPointTime   = 500 * time.Millisecond
+	growthPointTime   = time.Second
 	growthReplicaTime = 100 * time.Millisecond
 	growthClientTime  = 2 * time.Millisecond
 )
