@@ -57,7 +57,7 @@ func MeasureGrowth(ctx context.Context, o GrowthOptions, begun func(number, of i
 
 // growing is a load on a cluster in this process.
 type growing struct {
-	load
+	*load
 
 	cluster *pbft.Local
 	options GrowthOptions
@@ -75,10 +75,10 @@ func (o GrowthOptions) measure(ctx context.Context, p Planned) (point GrowthPoin
 	}
 	defer func() { err = errors.Join(err, cluster.Close()) }()
 	g := &growing{cluster: cluster, options: o}
-	g.o = Options{
+	g.load = newLoad(Options{
 		Clients: p.Clients, Outstanding: o.Outstanding, Payload: p.Payload, Seed: o.Seed,
 		dial: func(ctx context.Context) (Client, error) { return cluster.Dial(ctx, pbft.DialConfig{}) },
-	}
+	})
 	defer g.close()
 	if err := g.connect(ctx); err != nil {
 		return point, err

@@ -49,7 +49,7 @@ func Measure(ctx context.Context, o Options) (Result, error) {
 	if err := o.Validate(); err != nil {
 		return Result{}, err
 	}
-	l := &load{o: o, keys: keyNames()}
+	l := newLoad(o)
 	defer l.close()
 	if err := l.connect(ctx); err != nil {
 		return Result{}, err
@@ -70,6 +70,8 @@ type load struct {
 	next    atomic.Int64 // open loop: the number of the next operation that will be due
 	total   int64        // how many will
 }
+
+func newLoad(o Options) *load { return &load{o: o, keys: keyNames()} }
 
 // connect dials, and has every client's first operation answered: some clients at
 // a time, for a thousand handshakes at once would look like an attack.
