@@ -19,33 +19,16 @@ type overlay struct {
 func newOverlay() *overlay { return &overlay{byKey: make(map[string]*op)} }
 
 func (o *overlay) set(c op) {
-	old, had := o.byKey[string(c.key)]
-	if !had {
-		o.add(&c)
+	if old, had := o.byKey[string(c.key)]; had {
+		o.bytes += len(c.value) - len(old.value)
+		old.value, old.deleted = c.value, c.deleted
 		return
 	}
-	o.bytes += len(c.value) - len(old.value)
-	old.value, old.deleted = c.value, c.deleted
-	if old.fresh && c.deleted {
-		o.forget(old)
-	}
-}
-
-// add takes a change of a key that has none.
-func (o *overlay) add(c *op) {
+	added := c // c itself needs no memory of its own
 	o.bytes += len(c.key) + len(c.value)
-	o.byKey[string(c.key)] = c
+	o.byKey[string(c.key)] = &added
 	if o.tree != nil {
-		o.tree.ReplaceOrInsert(c)
-	}
-}
-
-// forget drops a change.
-func (o *overlay) forget(c *op) {
-	o.bytes -= len(c.key) + len(c.value)
-	delete(o.byKey, string(c.key))
-	if o.tree != nil {
-		o.tree.Delete(c)
+		o.tree.ReplaceOrInsert(&added)
 	}
 }
 

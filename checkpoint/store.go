@@ -186,27 +186,18 @@ func (s *Store) Get(key []byte) (value []byte, ok bool, err error) {
 
 // Put sets key to value. It keeps both. A key or value over the limit is
 // refused with ErrTooLarge, and changes nothing.
-func (s *Store) Put(key, value []byte) error { return s.put(op{key: key, value: value}) }
-
-// Insert is Put for a key that the content does not have, which the caller knows: the
-// root would be wrong otherwise. Deleted before the next checkpoint, it costs that
-// nothing.
-func (s *Store) Insert(key, value []byte) error {
-	return s.put(op{key: key, value: value, fresh: true})
-}
-
-func (s *Store) put(c op) error {
-	if len(c.key) > KeyBytesMax {
-		return fmt.Errorf("checkpoint: key of %d bytes, at most %d are allowed: %w", len(c.key), KeyBytesMax, ErrTooLarge)
+func (s *Store) Put(key, value []byte) error {
+	if len(key) > KeyBytesMax {
+		return fmt.Errorf("checkpoint: key of %d bytes, at most %d are allowed: %w", len(key), KeyBytesMax, ErrTooLarge)
 	}
-	if len(c.value) > ValueBytesMax {
+	if len(value) > ValueBytesMax {
 		return fmt.Errorf("checkpoint: value of %d bytes, at most %d are allowed; split it over several keys: %w",
-			len(c.value), ValueBytesMax, ErrTooLarge)
+			len(value), ValueBytesMax, ErrTooLarge)
 	}
 	if s.dead.Load() {
 		return s.failure()
 	}
-	s.active.set(c)
+	s.active.set(op{key: key, value: value})
 	return nil
 }
 

@@ -2,7 +2,6 @@ package checkpoint
 
 import (
 	"bytes"
-	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -182,8 +181,7 @@ func drawOps(t *rapid.T) []op {
 	return ops
 }
 
-// perform applies changes to a store and to its model. Of the keys that are new some
-// are inserted.
+// perform applies changes to a store and to its model.
 func perform(t tester, s *Store, model content, ops []op) {
 	t.Helper()
 	for _, o := range ops {
@@ -192,12 +190,8 @@ func perform(t tester, s *Store, model content, ops []op) {
 			delete(model, string(o.key))
 			err = s.Delete(o.key)
 		} else {
-			set := s.Put
-			if _, there := model[string(o.key)]; !there && len(o.value)%3 > 0 {
-				set = s.Insert
-			}
 			model[string(o.key)] = string(o.value)
-			err = set(o.key, o.value)
+			err = s.Put(o.key, o.value)
 		}
 		if err != nil {
 			t.Fatal(err)
@@ -359,26 +353,4 @@ func FuzzDecodePage(f *testing.F) {
 			t.Errorf("%x decodes and encodes to %x", data, p.encode())
 		}
 	})
-}
-
-// TestWhatIsInsertedAndDeletedLeavesNoTrace: a result that is kept between two
-// checkpoints costs neither memory afterwards nor the second checkpoint.
-func TestWhatIsInsertedAndDeletedLeavesNoTrace(t *testing.T) {
-	s := OpenMemory()
-	if err := s.Put([]byte("k"), []byte("v")); err != nil {
-		t.Fatal(err)
-	}
-	root, bytes := checkpointed(t, s, 1), s.active.bytes
-	for i := range 100 {
-		key := fmt.Appendf(nil, "result %d", i)
-		if err := errors.Join(s.Insert(key, []byte("first")), s.Put(key, []byte("second")), s.Delete(key)); err != nil {
-			t.Fatal(err)
-		}
-	}
-	if left := s.active.ops(); len(left) > 0 || s.active.bytes != bytes {
-		t.Errorf("%d changes of %d bytes are left, want none", len(left), s.active.bytes-bytes)
-	}
-	if got := checkpointed(t, s, 2); got != root {
-		t.Errorf("root %s, want that of the same content, %s", got.Short(), root.Short())
-	}
 }

@@ -9,7 +9,6 @@ import (
 type op struct {
 	key, value []byte
 	deleted    bool
-	fresh      bool // there is nothing of this key below
 }
 
 // builder makes the tree of a changed content out of the tree before. It reads,

@@ -3,7 +3,6 @@ package node
 import (
 	"errors"
 	"fmt"
-	"math/bits"
 
 	"github.com/quorate/quorate/app"
 	"github.com/quorate/quorate/crypto"
@@ -15,9 +14,8 @@ import (
 const failuresMax = 16
 
 // Applier executes committed batches: it runs the operations on the state, and
-// keeps with it, so that it is in every checkpoint, what the core must remember
-// of clients, the results that clients have not acknowledged, and its own place
-// in the order. It starts no goroutine and reads no clock: equal executions on
+// writes to it, before every checkpoint, what the core must remember of clients, the
+// results that clients have not acknowledged, and its own place in the order. It starts no goroutine and reads no clock: equal executions on
 // equal states give equal states and replies.
 //
 // It is owned by one goroutine, which is also the only one to change the State.
@@ -32,9 +30,10 @@ type Applier struct {
 	resultBytesMax int
 
 	meta meta
-	// clients is what the state holds of clients: reading it there for every
-	// request cost as much as the rest of its execution.
-	clients map[wire.ClientID]core.ClientState
+	// clients is what is known of clients. The state has it as of the last checkpoint,
+	// and changed are those of whom it is to be written by the next.
+	clients map[wire.ClientID]*held
+	changed []wire.ClientID
 	loaded  bool
 	broken  error // the first error of the state: nothing works any more
 }
@@ -131,7 +130,13 @@ func (a *Applier) Answer(q core.Answer) (wire.Told, bool, error) {
 	return kept.told(q.Client, q.Session, q.Number), true, nil
 }
 
+// result returns the kept result of an operation, if there is one.
 func (a *Applier) result(id resultID) (record, bool, error) {
+	if h := a.clients[id.Client]; h != nil {
+		if kept, ok := h.find(id); ok {
+			return kept, true, nil
+		}
+	}
 	value, ok, err := a.state.Get(id.key())
 	if err != nil || !ok {
 		return record{}, false, err
@@ -159,7 +164,7 @@ func (r *running) all() error {
 			return err
 		}
 	}
-	if err := r.evict(); err != nil {
+	if err := r.evict(r.ex.Evicted); err != nil {
 		return err
 	}
 	for i := range r.ex.Clients {
@@ -168,13 +173,14 @@ func (r *running) all() error {
 		}
 	}
 	for i := range r.ex.Orders {
-		if err := r.keep(i); err != nil {
-			return err
-		}
+		r.keep(i)
 	}
 	r.next.seq, r.next.history, r.next.time = r.ex.Seq, r.ex.History, r.ex.Time
 	r.next.domain, r.next.floor = r.domain, r.ex.Floor
-	return r.state.Put(metaKey(), r.next.encode())
+	if !r.ex.Checkpoint {
+		return nil
+	}
+	return r.write(&r.next)
 }
 
 // order carries out the i-th order and replies.
@@ -261,69 +267,4 @@ func (r *running) rolledBack(o core.Order, outcome wire.Outcome, text, detail st
 		})
 	}
 	return record{seq: r.ex.Seq, outcome: outcome, result: []byte(text[:min(len(text), r.resultBytesMax)])}
-}
-
-// evict forgets the clients that the full table gave up, with their results.
-func (r *running) evict() error {
-	for _, id := range r.ex.Evicted {
-		old := r.clients[id]
-		if err := r.drop(&old, &core.ClientState{Client: id, Session: old.Session, Low: wire.NumberMax}); err != nil {
-			return fmt.Errorf("results of client %x: %w", id[:4], err)
-		}
-		delete(r.clients, id)
-		if err := r.state.Delete(clientKey(id)); err != nil {
-			return fmt.Errorf("client %x: %w", id[:4], err)
-		}
-	}
-	return nil
-}
-
-// client stores the state of a client, and drops the results of earlier batches
-// that it needs no more.
-func (r *running) client(s *core.ClientState) error {
-	old := r.clients[s.Client]
-	if old == *s {
-		return nil
-	}
-	if old.Session != s.Session || old.Low != s.Low {
-		if err := r.drop(&old, s); err != nil {
-			return fmt.Errorf("results of client %x: %w", s.Client[:4], err)
-		}
-	}
-	r.clients[s.Client] = *s
-	return r.state.Put(clientKey(s.Client), encodeClient(s))
-}
-
-// drop deletes the results of old that s needs no more: of an older session, and
-// what is acknowledged. What is executed and not acknowledged has its result in
-// the state, so Done names them; finding them by a scan cost more than executing
-// did.
-func (r *running) drop(old, s *core.ClientState) error {
-	for w, word := range old.Done {
-		for ; word != 0; word &= word - 1 {
-			number := old.Low + 1 + wire.Number(64*w+bits.TrailingZeros64(word)) //nolint:gosec // small numbers
-			if old.Session == s.Session && number > s.Low {
-				return nil
-			}
-			if err := r.state.Delete(resultID{s.Client, old.Session, number}.key()); err != nil {
-				return err
-			}
-		}
-	}
-	return nil
-}
-
-// keep stores the result of the i-th order's operation if it ran, unless the same
-// batch acknowledged it or began a newer session.
-func (r *running) keep(i int) error {
-	o := r.ex.Orders[i]
-	if !o.Run {
-		return nil
-	}
-	id := idOf(o)
-	s, known := r.clients[id.Client]
-	if !known || id.Session != s.Session || id.Number <= s.Low {
-		return nil
-	}
-	return r.state.Insert(id.key(), r.kept[i].encode()) // no operation runs twice
 }

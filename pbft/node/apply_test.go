@@ -57,14 +57,6 @@ func (s *memoryState) Put(key, value []byte) error {
 	return s.Memory.Put(key, value)
 }
 
-// Insert is Put of a key that must be new.
-func (s *memoryState) Insert(key, value []byte) error {
-	if _, had, _ := s.Memory.Get(key); had {
-		return fmt.Errorf("%x is there already", key)
-	}
-	return s.Put(key, value)
-}
-
 func (s *memoryState) Delete(key []byte) error {
 	if err := s.breaksNow(); err != nil {
 		return err
@@ -157,12 +149,13 @@ func requestOf(client byte, session wire.Session, number wire.Number, ops ...str
 	return r
 }
 
-// batch makes the next execution, with the rules of the core: RIFL's windows.
+// batch makes the next execution, with the rules of the core: RIFL's windows. It asks
+// for a checkpoint, so that the state says what is known.
 func (c *fakeCore) batch(requests ...*wire.Request) core.Execution {
 	c.t.Helper()
 	c.seq++
 	c.history = crypto.Sum(c.history[:])
-	ex := core.Execution{Seq: c.seq, View: 2, History: c.history, Time: wire.Time(1000 * c.seq)}
+	ex := core.Execution{Seq: c.seq, View: 2, History: c.history, Time: wire.Time(1000 * c.seq), Checkpoint: true}
 	touched := map[wire.ClientID]bool{}
 	for _, q := range requests {
 		s := c.clients[q.Client]
@@ -307,6 +300,38 @@ func TestOrdersThatDoNotRunAnswerTheirOutcome(t *testing.T) {
 	wantEqual(t, "replies", brief(applied.Replies), []string{"1:2@0 ", "9000:6@0 "})
 	if got := state.keys(""); got != before {
 		t.Errorf("got %d keys, want %d as before", got, before)
+	}
+}
+
+// TestResultsThatComeAndGoNeverReachTheState acknowledges results before the next
+// checkpoint: what is written then is what is left, and what was written before goes.
+func TestResultsThatComeAndGoNeverReachTheState(t *testing.T) {
+	state, c := &memoryState{}, newFakeCore(t)
+	a := newApplier(t, state)
+	applyBatch(t, a, c.batch(requestOf(1, 1, 1, "a", "b")))
+	between := []core.Execution{c.batch(requestOf(1, 1, 3, "c")), c.batch(requestOf(2, 9, 1, "d"))}
+	ack := requestOf(1, 1, 4, "e")
+	ack.Acked = 3
+	last := c.batch(ack)
+	before := state.calls
+	for _, ex := range between {
+		ex.Checkpoint = false
+		applyBatch(t, a, ex)
+	}
+	if got := state.keys("r"); got != 2 {
+		t.Errorf("between checkpoints the state has %d results, want the 2 of the last one", got)
+	}
+	for _, number := range []wire.Number{1, 3} { // one that is in the state, one that is not
+		if _, ok, err := a.Answer(core.Answer{Client: wire.ClientID{1, 1, 2}, Session: 1, Number: number}); err != nil || !ok {
+			t.Errorf("the result of number %d is gone (%v)", number, err)
+		}
+	}
+	applyBatch(t, a, last)
+	if got := state.keys("r"); got != 2 {
+		t.Errorf("the state has %d results, want 2: of e and of another client's d", got)
+	}
+	if state.calls == before {
+		t.Error("no call of the state was counted")
 	}
 }
 

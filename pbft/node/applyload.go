@@ -157,9 +157,9 @@ func (a *Applier) Load() (core.Snapshot, error) {
 		return core.Snapshot{}, fmt.Errorf("node: load the state of checkpoint %d: %w", seq, err)
 	}
 	a.meta, a.loaded = m, true
-	a.clients = make(map[wire.ClientID]core.ClientState, len(clients))
+	a.clients, a.changed = make(map[wire.ClientID]*held, len(clients)), nil
 	for _, s := range clients {
-		a.clients[s.Client] = s
+		a.clients[s.Client] = newHeld(s)
 	}
 	return core.Snapshot{Seq: seq, State: root, History: m.history, Time: m.time, Clients: clients, Floor: m.floor}, nil
 }

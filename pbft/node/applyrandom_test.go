@@ -2,6 +2,7 @@ package node_test
 
 import (
 	"errors"
+	"slices"
 	"testing"
 
 	"pgregory.net/rapid"
@@ -12,42 +13,60 @@ import (
 	"github.com/quorate/quorate/pbft/wire"
 )
 
-// TestReplaysAreEqual applies random batches, and then again on a copy that
-// starts in the middle and loads anew: content, replies and outputs are equal.
+// TestReplaysAreEqual applies random batches, and those after some checkpoint again on
+// a copy of the state that it left, which loads anew; and all of them on a state with a
+// checkpoint after each: replies, outputs, and the content at the end are equal.
 func TestReplaysAreEqual(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
 		c := newFakeCore(t)
-		state := &memoryState{}
-		a := newApplier(t, state)
-		var copied *memoryState
+		state, eager := &memoryState{}, &memoryState{}
+		a, b := newApplier(t, state), newApplier(t, eager)
+		copied := &memoryState{}
 		var later []core.Execution
 		var want []node.Applied
 		n := rapid.IntRange(2, 12).Draw(rt, "batches")
-		cut := rapid.IntRange(0, n-1).Draw(rt, "cut")
 		for i := range n {
-			if i == cut {
-				copied = &memoryState{Memory: *state.Clone(), last: wire.Seq(cut)}
-			}
 			ex := c.batch(randomRequests(rt)...)
+			c.evict(rt, &ex)
+			same := applyBatch(t, b, ex)
+			checkResults(rt, eager, c)
+			ex.Checkpoint = i == n-1 || rapid.Bool().Draw(rt, "checkpoint")
 			applied := applyBatch(t, a, ex)
-			checkResults(rt, state, c)
-			if i >= cut {
-				later, want = append(later, ex), append(want, applied)
+			wantSame(t, applied, same)
+			later, want = append(later, ex), append(want, applied)
+			if ex.Checkpoint && i < n-1 && rapid.Bool().Draw(rt, "copy") {
+				copied = &memoryState{Memory: *state.Clone(), last: ex.Seq}
+				later, want = nil, nil
 			}
 		}
-		b := newApplier(t, copied)
+		again := newApplier(t, copied)
 		for i, ex := range later {
 			ex.View += 3 // not agreed: nothing may depend on it
-			got := applyBatch(t, b, ex)
-			for j := range got.Failures {
-				got.Failures[j].Detail = want[i].Failures[j].Detail // holds addresses
-			}
-			wantEqual(t, "applied", got, want[i])
+			wantSame(t, applyBatch(t, again, ex), want[i])
 		}
-		if state.root() != copied.root() {
+		if state.root() != copied.root() || state.root() != eager.root() {
 			rt.Fatal("the contents differ")
 		}
 	})
+}
+
+// evict has the table give up a client, perhaps: one that the batch does not touch.
+func (c *fakeCore) evict(rt *rapid.T, ex *core.Execution) {
+	id := wire.ClientID{byte(rapid.IntRange(1, 9).Draw(rt, "evicted")), 1, 2}
+	if _, known := c.clients[id]; !known || slices.ContainsFunc(ex.Clients, func(s core.ClientState) bool { return s.Client == id }) {
+		return
+	}
+	delete(c.clients, id)
+	ex.Evicted = []wire.ClientID{id}
+}
+
+// wantSame compares what two replicas' executions of one batch gave.
+func wantSame(t *testing.T, got, want node.Applied) {
+	t.Helper()
+	for j := range got.Failures {
+		got.Failures[j].Detail = want.Failures[j].Detail // holds addresses
+	}
+	wantEqual(t, "applied", got, want)
 }
 
 func randomRequests(rt *rapid.T) []*wire.Request {

@@ -64,8 +64,6 @@ type Journal interface {
 type State interface {
 	app.Store
 
-	// Insert is Put for a key that the content does not have, which the caller knows.
-	Insert(key, value []byte) error
 	// Checkpoint freezes the content as the snapshot after seq, and returns; a
 	// background goroutine hashes and writes what changed, and then calls done
 	// once, with the root, or the error that makes the replica stop.

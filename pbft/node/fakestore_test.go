@@ -115,14 +115,6 @@ func newFakeState() *fakeState {
 	return s
 }
 
-// Insert is Put of a key that must be new.
-func (s *fakeState) Insert(key, value []byte) error {
-	if _, had, _ := s.Get(key); had {
-		return errDisk
-	}
-	return s.Put(key, value)
-}
-
 // snapshot makes the pieces of the content and returns the root.
 func (s *fakeState) snapshot() crypto.Digest {
 	var page, top []byte

@@ -1,7 +1,6 @@
 package sim
 
 import (
-	"errors"
 	"maps"
 	"math/rand/v2"
 	"slices"
@@ -55,17 +54,6 @@ func (s *realState) Put(key, value []byte) error {
 		return nil
 	}
 	return s.Store.Put(key, value)
-}
-
-// Insert sets key, which must be new, to value.
-func (s *realState) Insert(key, value []byte) error {
-	if s.top() != nil {
-		return insert(s, key, value)
-	}
-	if _, had, err := s.Get(key); had || err != nil {
-		return errors.Join(errNotNew, err)
-	}
-	return s.Store.Insert(key, value)
 }
 
 // Delete removes key.

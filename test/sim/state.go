@@ -55,20 +55,6 @@ func newModelState() *modelState {
 	return s
 }
 
-// errNotNew says that a key was inserted that the content has.
-var errNotNew = errors.New("sim: a key that is in the state was inserted as a new one")
-
-// Insert sets key, which must be new, to value.
-func (s *modelState) Insert(key, value []byte) error { return insert(s, key, value) }
-
-// insert puts key, which must be new.
-func insert(s app.Store, key, value []byte) error {
-	if _, had, err := s.Get(key); had || err != nil {
-		return errors.Join(errNotNew, err)
-	}
-	return s.Put(key, value)
-}
-
 func (s *modelState) freeze(seq wire.Seq) snapshot {
 	return snapshot{seq, modelRoot(s.Memory), s.Clone()}
 }
