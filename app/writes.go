@@ -11,6 +11,7 @@ import (
 type writes struct {
 	list  []entry        // in the order of the first write to each key
 	index map[string]int // in list, once that is longer than writesFew
+	room  [1]entry       // of list, for operations that write one key
 }
 
 const writesFew = 8
@@ -33,6 +34,9 @@ func (w *writes) find(key string) *entry {
 
 // add takes the write of a key that has none.
 func (w *writes) add(e entry) {
+	if w.list == nil {
+		w.list = w.room[:0]
+	}
 	w.list = append(w.list, e)
 	switch {
 	case w.index != nil:

@@ -98,11 +98,11 @@ func encodeMessage(r core.Record) ([]byte, error) {
 
 // framed returns head and the frame of m.
 func framed(head []byte, m wire.Message) ([]byte, error) {
-	frame := wire.Encode(m)
-	if len(head)+len(frame) > recordBytesMax {
-		return nil, fmt.Errorf("journal: a %s of %d bytes is too large for a record", m.Kind(), len(frame))
+	payload := wire.Append(head, m)
+	if len(payload) > recordBytesMax {
+		return nil, fmt.Errorf("journal: a %s of %d bytes is too large for a record", m.Kind(), len(payload)-len(head))
 	}
-	return append(head, frame...), nil
+	return payload, nil
 }
 
 func appendBool(b []byte, v bool) []byte { return append(b, byte(flag(v))) }

@@ -8,8 +8,14 @@ const Version byte = crypto.ProtocolVersion
 // Encode returns the frame of m: version, kind and body, as docs/WIRE.md lays
 // out. It checks nothing; Decode refuses the frame of an illegal message. A nil
 // Batch is encoded as the null batch.
-func Encode(m Message) []byte {
-	b := make(buf, 0, frameBytes(m)).u8(Version).u8(byte(m.Kind()))
+func Encode(m Message) []byte { return Append(nil, m) }
+
+// Append appends the encoding of m to what is there already.
+func Append(to []byte, m Message) []byte {
+	if need := len(to) + frameBytes(m); cap(to) < need {
+		to = append(make([]byte, 0, need), to...)
+	}
+	b := buf(to).u8(Version).u8(byte(m.Kind()))
 	switch m := m.(type) {
 	case *PrePrepare:
 		return b.vote(&m.Vote).batch(m.Batch)
