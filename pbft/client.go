@@ -59,6 +59,7 @@ type Client struct {
 
 	signed, operations, frames atomic.Int64 // see ClientCounts
 	calls                      atomic.Int64 // operations of a client that does not wait
+	full                       error        // what more of them get, made once
 
 	cancel  context.CancelFunc
 	settled *settledThings
@@ -121,6 +122,7 @@ func newClient(cfg clientConfig, transport clientTransport) *Client {
 		asks: make(chan *asking), unasks: make(chan *asking),
 		arrivals: make(chan arrival, eventsMax),
 		ended:    make(chan struct{}),
+		full:     fmt.Errorf("%w: %d operations have no result yet", ErrOverload, core.ClientWindowMax),
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	c.cancel = cancel
@@ -184,8 +186,8 @@ func (c *Client) enter(ctx context.Context, w *call) (Result, error) {
 		return c.do(ctx, c.submits, w)
 	}
 	defer c.calls.Add(-1)
-	if n := c.calls.Add(1); n > core.ClientWindowMax {
-		return Result{}, fmt.Errorf("%w: %d operations have no result yet", ErrOverload, n-1)
+	if c.calls.Add(1) > core.ClientWindowMax {
+		return Result{}, c.full
 	}
 	return c.do(ctx, c.submits, w)
 }

@@ -35,6 +35,11 @@ const lateMin = time.Millisecond
 // one at a time; one alone would fall behind at high rates.
 const dispatchers = 4
 
+// dispatchPause is how long a dispatcher rests at least once it is on time: at high
+// rates, resting for each operation would cost more than the operation. It is in the
+// latencies, which count from when an operation was due.
+const dispatchPause = lateMin
+
 // fewClients from one address every replica serves, whatever its configuration.
 const fewClients = 32
 
@@ -242,7 +247,7 @@ func (w *worker) closedLoop(ctx context.Context) {
 // busy is taken late, and its latency counts from when it was due.
 func (w *worker) openLoop(ctx context.Context) {
 	for {
-		_, due, ok := w.take(ctx)
+		_, due, ok := w.take(ctx, 0)
 		if !ok {
 			return
 		}
@@ -255,7 +260,7 @@ func (w *worker) openLoop(ctx context.Context) {
 // have, so nothing waits for it but what could not start for want of processors.
 func (w *worker) dispatch(ctx context.Context, wg *sync.WaitGroup, room chan struct{}) {
 	for {
-		i, due, ok := w.take(ctx)
+		i, due, ok := w.take(ctx, dispatchPause)
 		if !ok {
 			return
 		}
@@ -269,9 +274,9 @@ func (w *worker) dispatch(ctx context.Context, wg *sync.WaitGroup, room chan str
 	}
 }
 
-// take returns the operation that is due next, when it is due; !ok if there is
-// none any more.
-func (w *worker) take(ctx context.Context) (i int64, due time.Time, ok bool) {
+// take returns the operation that is due next, when it is due; !ok if there is none
+// any more. If it has to wait for that it does so at least for pause.
+func (w *worker) take(ctx context.Context, pause time.Duration) (i int64, due time.Time, ok bool) {
 	if ctx.Err() != nil {
 		return 0, due, false
 	}
@@ -279,10 +284,12 @@ func (w *worker) take(ctx context.Context) (i int64, due time.Time, ok bool) {
 		return 0, due, false
 	}
 	due = w.start.Add(time.Duration(float64(i) / float64(w.o.Rate) * float64(time.Second)))
-	if time.Since(due) > lateMin {
+	switch late := time.Since(due); {
+	case late > lateMin:
 		w.record.late(due)
+	case late < 0:
+		await(ctx, due.Add(max(0, pause+late)))
 	}
-	await(ctx, due)
 	return i, due, true
 }
 
