@@ -54,7 +54,7 @@ func TestReplicasCountWhatAnOperationTakes(t *testing.T) {
 	if got, want := sum.Verified.Votes, int64(operations*(3+3+2+8)); got < want {
 		t.Errorf("%d votes were verified, want at least %d", got, want)
 	}
-	if got, want := sum.ToPeers.Frames, int64(operations*(3+9+12)); got < want {
+	if got, want := sum.ToPeers.Frames, int64(operations*(3+9+3*q)); got < want {
 		t.Errorf("%d frames went to peers, want at least %d", got, want)
 	}
 	if sum.ToClients.Frames < n*operations || sum.FromClients.Frames < operations || sum.ToClients.Bytes < 100*sum.ToClients.Frames {
