@@ -1,7 +1,9 @@
 package checkpoint
 
 import (
+	"flag"
 	"fmt"
+	"math/rand/v2"
 	"path/filepath"
 	"testing"
 
@@ -33,6 +35,56 @@ func benchmarkCheckpoint(b *testing.B, s *Store, keys int) {
 		for i := range 1000 {
 			fill(b, s, i*(keys/1000), i*(keys/1000)+1, fmt.Sprint(seq))
 		}
+		checkpointed(b, s, seq)
+		s.Collect(seq)
+		rounds++
+	}
+	b.ReportMetric(float64(s.PagesWritten()-before)/float64(rounds), "pages/op")
+}
+
+// largeGiB is how large a state BenchmarkLargeState makes: `go test -bench LargeState
+// -benchtime 100x -timeout 0 -gib 10`. It takes about three times that of the disk.
+var largeGiB = flag.Int64("gib", 0, "size of the state of BenchmarkLargeState, in GiB; 0 for none") //nolint:gochecknoglobals // a flag
+
+// BenchmarkLargeState writes checkpoints of 100 changed values of 32 KiB in a state of
+// some gigabytes on disk, and reads others in between: both must cost what they do in
+// a small one.
+func BenchmarkLargeState(b *testing.B) {
+	const valueBytes, batch, changed = 32 << 10, 2048, 100
+	values := max(batch, int(*largeGiB<<30/valueBytes))
+	s := open(b, filepath.Join(b.TempDir(), "state"), Options{})
+	defer closed(b, s)
+	rng := rand.New(rand.NewPCG(1, 2)) //nolint:gosec // not for secrets
+	value := make([]byte, valueBytes)
+	put := func(i int) {
+		for at := 0; at < len(value); at += 8 {
+			copy(value[at:], fmt.Appendf(nil, "%08x", rng.Uint32()))
+		}
+		if err := s.Put(fmt.Appendf(nil, "large/%09d", i), append([]byte{}, value...)); err != nil {
+			b.Fatal(err)
+		}
+	}
+	seq := wire.Seq(0)
+	for i := range values {
+		put(i)
+		if (i+1)%batch == 0 {
+			seq++
+			checkpointed(b, s, seq)
+			s.Collect(seq)
+		}
+	}
+	before, rounds := s.PagesWritten(), 0
+	b.ResetTimer()
+	for b.Loop() {
+		for range changed {
+			put(rng.IntN(values))
+		}
+		for range changed {
+			if _, ok, err := s.Get(fmt.Appendf(nil, "large/%09d", rng.IntN(values))); !ok || err != nil {
+				b.Fatal(ok, err)
+			}
+		}
+		seq++
 		checkpointed(b, s, seq)
 		s.Collect(seq)
 		rounds++
