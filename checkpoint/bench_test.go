@@ -44,7 +44,7 @@ func benchmarkCheckpoint(b *testing.B, s *Store, keys int) {
 
 // largeGiB is how large a state BenchmarkLargeState makes: `go test -bench LargeState
 // -benchtime 100x -timeout 0 -gib 10`. It takes about three times that of the disk.
-var largeGiB = flag.Int64("gib", 0, "size of the state of BenchmarkLargeState, in GiB; 0 for none") //nolint:gochecknoglobals // a flag
+var largeGiB = flag.Int64("gib", 0, "size of the state of BenchmarkLargeState, in GiB; 0 for none")
 
 // BenchmarkLargeState writes checkpoints of 100 changed values of 32 KiB in a state of
 // some gigabytes on disk, and reads others in between: both must cost what they do in

@@ -89,7 +89,7 @@ func (o *benchOptions) flags(cmd *cobra.Command) {
 	f.StringVar(&o.genesis, "genesis", "", "measure the running cluster of this genesis (default: start one)")
 	f.StringVar(&o.data, "data", "", "existing directory for the data of the cluster to start (default: a temporary one)")
 	f.IntVar(&o.replicas, "replicas", 4, "how many replicas to start")
-	f.Uint64Var(&o.interval, "checkpoint-interval", uint64(pbft.DefaultGenesisLimits().CheckpointInterval),
+	f.Uint64Var(&o.interval, "checkpoint-interval", pbft.DefaultGenesisLimits().CheckpointInterval,
 		"batches between two checkpoints of the cluster to start")
 	f.DurationVar(&o.requestTimeout, "request-timeout", pbft.RequestTimeoutDefault, "that of the replicas")
 

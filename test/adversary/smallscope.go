@@ -196,11 +196,7 @@ func deepCopy(v reflect.Value) reflect.Value {
 			c.Set(deepCopy(v.Elem()).Addr())
 		}
 	case reflect.Struct:
-		for i := range v.NumField() {
-			if v.Type().Field(i).IsExported() {
-				c.Field(i).Set(deepCopy(v.Field(i)))
-			}
-		}
+		copyFields(c, v)
 	case reflect.Slice:
 		if v.IsNil() {
 			break
@@ -216,4 +212,13 @@ func deepCopy(v reflect.Value) reflect.Value {
 	default:
 	}
 	return c
+}
+
+// copyFields copies what the exported fields of v point to into c, a copy of v.
+func copyFields(c, v reflect.Value) {
+	for i := range v.NumField() {
+		if v.Type().Field(i).IsExported() {
+			c.Field(i).Set(deepCopy(v.Field(i)))
+		}
+	}
 }
