@@ -29,9 +29,10 @@ func TestLostDataIsNoticedAndFetchedFromOthers(t *testing.T) {
 	highest, err := c.Highest(ctx)
 	must(t, err)
 	must(t, c.Await(ctx, "the replica to have what the others had", c.Executed(highest, lost)))
-	if log := c.Logs(lost); !strings.Contains(log, "fetches the state") || !strings.Contains(log, "caught up seq=") {
-		t.Errorf("the replica came back without a state transfer:\n%s", log)
-	}
+	must(t, c.Await(ctx, "the replica to tell of a state transfer", func([]pbft.ReplicaStatus) bool {
+		log := c.Logs(lost) // which may come later than the status does
+		return strings.Contains(log, "fetches the state") && strings.Contains(log, "caught up seq=")
+	}))
 	must(t, load.Await(ctx, 100))
 	if proof := prove(ctx, t, c, load); len(proof.Replicas) != 4 {
 		t.Errorf("%d replicas hold the same state, want 4", len(proof.Replicas))
