@@ -2,8 +2,11 @@ package node_test
 
 import (
 	"bytes"
+	stdcmp "cmp"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 	"testing"
 
@@ -133,6 +136,8 @@ type fakeCore struct {
 	seq     wire.Seq
 	history crypto.Digest
 	clients map[wire.ClientID]core.ClientState
+	room    int          // for so many clients; 0 means for all
+	floor   wire.Session // the highest session forgotten
 }
 
 func newFakeCore(t *testing.T) *fakeCore {
@@ -158,7 +163,13 @@ func (c *fakeCore) batch(requests ...*wire.Request) core.Execution {
 	ex := core.Execution{Seq: c.seq, View: 2, History: c.history, Time: wire.Time(1000 * c.seq), Checkpoint: true}
 	touched := map[wire.ClientID]bool{}
 	for _, q := range requests {
-		s := c.clients[q.Client]
+		s, known := c.clients[q.Client]
+		if !known && !c.enters(q.Session, &ex) {
+			for i := range q.Ops {
+				ex.Orders = append(ex.Orders, core.Order{Request: q, Index: i, Outcome: wire.OutcomeNoRoom})
+			}
+			continue
+		}
 		if q.Session > s.Session {
 			s = core.ClientState{Client: q.Client, Session: q.Session}
 		}
@@ -172,11 +183,33 @@ func (c *fakeCore) batch(requests ...*wire.Request) core.Execution {
 		touched[q.Client] = true
 	}
 	for b := range 256 {
-		if id := (wire.ClientID{byte(b), 1, 2}); touched[id] {
-			ex.Clients = append(ex.Clients, c.clients[id])
+		id := wire.ClientID{byte(b), 1, 2}
+		if s, known := c.clients[id]; known && touched[id] {
+			ex.Clients = append(ex.Clients, s)
 		}
 	}
+	ex.Floor = c.floor
 	return ex
+}
+
+// enters tells whether an unknown client may enter, and makes room for it.
+func (c *fakeCore) enters(session wire.Session, ex *core.Execution) bool {
+	if session <= c.floor {
+		return false
+	}
+	if c.room == 0 || len(c.clients) < c.room {
+		return true
+	}
+	oldest := slices.MinFunc(slices.Collect(maps.Values(c.clients)), func(a, b core.ClientState) int {
+		return stdcmp.Or(stdcmp.Compare(a.Session, b.Session), bytes.Compare(a.Client[:], b.Client[:]))
+	})
+	if session <= oldest.Session {
+		return false
+	}
+	c.floor = max(c.floor, oldest.Session)
+	delete(c.clients, oldest.Client)
+	ex.Evicted = append(ex.Evicted, oldest.Client)
+	return true
 }
 
 // raise acknowledges up to a number; tests stay within the first word.
