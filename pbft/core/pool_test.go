@@ -89,7 +89,7 @@ func TestPoolCountsWhatItHolds(t *testing.T) {
 		held := map[crypto.Digest]*wire.Request{}
 		var all []crypto.Digest
 		for i := range rapid.IntRange(1, 120).Draw(t, "steps") {
-			what := []string{"add", "add", "remove", "take", "unpropose", "execute", "longest"}
+			what := []string{"add", "add", "remove", "place", "take", "unpropose", "execute", "longest"}
 			switch rapid.SampledFrom(what).Draw(t, "what") {
 			case "add":
 				client := byte(rapid.IntRange(1, 3).Draw(t, "client"))
@@ -108,6 +108,10 @@ func TestPoolCountsWhatItHolds(t *testing.T) {
 					d := rapid.SampledFrom(all).Draw(t, "which")
 					p.remove(d)
 					delete(held, d)
+				}
+			case "place":
+				if len(all) > 0 {
+					p.markProposed(rapid.SampledFrom(all).Draw(t, "which"))
 				}
 			case "take":
 				p.take(cfg, &table)
@@ -164,6 +168,30 @@ func checkPool(t *rapid.T, p *pool, held map[crypto.Digest]*wire.Request, cfg *C
 		if len(l.requests) == 0 || len(l.requests) > cfg.QueueRequestsMax || l.bytes > cfg.QueueBytesMax {
 			t.Fatalf("client %d has %d requests of %d bytes", l.client[0], len(l.requests), l.bytes)
 		}
+	}
+	checkWaiting(t, p)
+}
+
+// checkWaiting counts anew what is in no batch.
+func checkWaiting(t *rapid.T, p *pool) {
+	waiting, waitingBytes := 0, 0
+	for _, l := range p.lines {
+		bytes := 0
+		for i, one := range l.requests {
+			bytes += one.req.Size()
+			if !one.proposed {
+				waiting, waitingBytes = waiting+1, waitingBytes+one.req.Size()
+			}
+			if p.byDigest[one.digest] != one || i < l.proposed && !one.proposed {
+				t.Fatalf("request %d of client %d, of whom the first %d are in batches, waits or is gone", i, l.client[0], l.proposed)
+			}
+		}
+		if l.bytes != bytes {
+			t.Fatalf("client %d has %d bytes, want %d", l.client[0], l.bytes, bytes)
+		}
+	}
+	if p.waiting != waiting || p.waitingBytes != waitingBytes {
+		t.Fatalf("got %d waiting requests of %d bytes, want %d of %d", p.waiting, p.waitingBytes, waiting, waitingBytes)
 	}
 }
 
