@@ -58,6 +58,7 @@ type clientLoop struct {
 	deadline *time.Timer
 	// armed is when deadline fires, and due is no later than anything of requests and
 	// askings is: finding out what is due looks at all of them, and is done then only.
+	// What fast answers make due sooner than it was is seen within cfg.retransmit.
 	armed, due time.Time
 	swept      int // events since answered requests were last looked for
 	pace       pace

@@ -90,7 +90,9 @@ func (l *clientLoop) count(o *operation, from wire.ReplicaID, v vote) {
 	}
 	l.answer(o, answerOf(agreedOn(v, o.votes, matching)))
 	if o.request.open <= 0 {
-		l.pace.add(time.Since(o.request.began))
+		now := time.Now()
+		l.pace.add(now.Sub(o.request.began))
+		l.expect(now.Add(l.cfg.retransmit)) // for others may have become due sooner
 	}
 }
 
