@@ -95,3 +95,31 @@ func (s *swarm) deliverAll() {
 		s.members[p.to].step(Received{p.from, p.sealed})
 	}
 }
+
+// BenchmarkFullShare refuses a large request that finds no room although all small ones
+// of its client gave way to it.
+func BenchmarkFullShare(b *testing.B) {
+	q, err := NewQuorum(4)
+	if err != nil {
+		b.Fatal(err)
+	}
+	cfg, p := DefaultConfig(0, q), newPool()
+	last := sizedRequest(1, 20, 262_144).Message().(*wire.Request) //nolint:errcheck // made so
+	for i := range wire.Number(cfg.QueueRequestsMax - 1) {         //nolint:gosec // positive
+		size, number := 262_100, i+1
+		if i >= 15 {
+			size, number = int(i)%50, 100+i%100 //nolint:gosec // small
+		}
+		one := sizedRequest(1, number, size)
+		req := one.Message().(*wire.Request) //nolint:errcheck // made so
+		if p.full(req, &cfg) {
+			b.Fatalf("no room for request %d", i)
+		}
+		p.add(one, req, 0)
+	}
+	for b.Loop() {
+		if !p.full(last, &cfg) {
+			b.Fatal("there is room")
+		}
+	}
+}

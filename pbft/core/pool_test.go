@@ -2,6 +2,7 @@ package core
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 
@@ -96,6 +97,7 @@ func TestPoolCountsWhatItHolds(t *testing.T) {
 				number := wire.Number(rapid.IntRange(1, 1000).Draw(t, "number")) //nolint:gosec // positive
 				one := sizedRequest(client, number, rapid.IntRange(0, 300).Draw(t, "size"))
 				req := one.Message().(*wire.Request) //nolint:errcheck // made above
+				checkYielding(t, &p, req, cfg)
 				if held[one.Digest()] == nil && !p.full(req, cfg) {
 					for _, gone := range p.admit(one, req, cfg, uint64(i)) {
 						delete(held, gone.digest)
@@ -170,6 +172,35 @@ func checkPool(t *rapid.T, p *pool, held map[crypto.Digest]*wire.Request, cfg *C
 		}
 	}
 	checkWaiting(t, p)
+}
+
+// checkYielding finds what must give way one by one: always the latest of those left.
+func checkYielding(t *rapid.T, p *pool, req *wire.Request, cfg *Config) {
+	l := p.lines[req.Client]
+	if l == nil {
+		return
+	}
+	left, bytes := slices.Clone(l.requests), l.bytes+req.Size()
+	var want []*pending
+	for len(left)+1 > cfg.QueueRequestsMax || bytes > cfg.QueueBytesMax {
+		last := -1
+		for i, one := range left {
+			if !one.proposed && (last < 0 || compareAge(left[last].req, one.req) < 0) {
+				last = i
+			}
+		}
+		if last < 0 || compareAge(req, left[last].req) >= 0 {
+			if _, ok := p.yielding(req, cfg); ok {
+				t.Fatalf("there is room for request %d, though earlier ones would have to give way", req.Number)
+			}
+			return
+		}
+		want, bytes = append(want, left[last]), bytes-left[last].req.Size()
+		left = slices.Delete(left, last, last+1)
+	}
+	if got, ok := p.yielding(req, cfg); !ok || !slices.Equal(got, want) {
+		t.Fatalf("%d give way to request %d, %v; want %d others", len(got), req.Number, ok, len(want))
+	}
 }
 
 // checkWaiting counts anew what is in no batch.

@@ -65,32 +65,39 @@ func (p *pool) full(req *wire.Request, cfg *Config) bool {
 }
 
 // yielding returns which requests must go so that req does not exceed its client's
-// share; ok is false if that takes others than later ones that are in no batch.
+// share, the latest first; ok is false if that takes others than later ones that are in
+// no batch. Who finds no room can ask for this again and again: it must cost little, and
+// least where the answer is no.
 func (p *pool) yielding(req *wire.Request, cfg *Config) (yield []*pending, ok bool) {
 	l := p.lines[req.Client]
 	if l == nil {
 		return nil, true
 	}
-	count, bytes := len(l.requests)+1, l.bytes+req.Size()
-	for count > cfg.QueueRequestsMax || bytes > cfg.QueueBytesMax {
-		last := l.last(yield)
-		if last == nil || compareAge(req, last.req) >= 0 {
-			return nil, false
-		}
-		yield = append(yield, last)
-		count, bytes = count-1, bytes-last.req.Size()
+	excess, excessBytes := len(l.requests)+1-cfg.QueueRequestsMax, l.bytes+req.Size()-cfg.QueueBytesMax
+	if excess <= 0 && excessBytes <= 0 {
+		return nil, true
 	}
-	return yield, true
+	later, laterBytes := l.after(req)
+	if len(later) < excess || laterBytes < excessBytes {
+		return nil, false
+	}
+	slices.SortStableFunc(later, func(a, b *pending) int { return compareAge(b.req, a.req) })
+	n := 0
+	for ; excess > 0 || excessBytes > 0; n++ {
+		excess, excessBytes = excess-1, excessBytes-later[n].req.Size()
+	}
+	return later[:n], true
 }
 
-// last returns the latest request of a line that is in no batch, but for those given.
-func (l *line) last(but []*pending) (last *pending) {
+// after returns the requests of a line that are in no batch and later than req, and how
+// many bytes they have.
+func (l *line) after(req *wire.Request) (later []*pending, bytes int) {
 	for _, one := range l.requests {
-		if !one.proposed && !slices.Contains(but, one) && (last == nil || compareAge(last.req, one.req) < 0) {
-			last = one
+		if !one.proposed && compareAge(req, one.req) < 0 {
+			later, bytes = append(later, one), bytes+one.req.Size()
 		}
 	}
-	return last
+	return later, bytes
 }
 
 // compareAge tells which of two requests of one client that one would have executed
