@@ -67,21 +67,31 @@ func (r *Replica) sendStatus(to wire.ReplicaID, fx *Effects) {
 		st.ViewChanges = r.change.holders(r.view)
 	}
 	for _, s := range r.slots {
-		if s.seq <= r.executed || len(st.Slots) == statusSlotsMax {
-			continue
+		if s.seq > r.executed && len(st.Slots) < statusSlotsMax {
+			st.Slots = r.appendStatus(st.Slots, s)
 		}
-		st.Slots = append(st.Slots, wire.SlotStatus{
-			Seq:            s.seq,
-			HavePrePrepare: s.proposal != nil && s.proposal.Batch != nil,
-			HavePrepared:   s.promised,
-			HaveCommitted:  s.committed != nil,
-			Abstains:       r.abstaining(s),
-		})
 	}
 	if to == Everyone {
 		r.change.hurry.said = st.LostPrimary
 	}
 	fx.Send = append(fx.Send, Send{To: to, Message: st})
+}
+
+// appendStatus appends what of s a peer should know. A slot of which there is nothing
+// is told like a number without one, by nothing: which of both a number has depends on
+// what was here once, and a restart may forget that.
+func (r *Replica) appendStatus(to []wire.SlotStatus, s *slot) []wire.SlotStatus {
+	has := wire.SlotStatus{
+		Seq:            s.seq,
+		HavePrePrepare: s.proposal != nil && s.proposal.Batch != nil,
+		HavePrepared:   s.promised,
+		HaveCommitted:  s.committed != nil,
+		Abstains:       r.abstaining(s),
+	}
+	if has == (wire.SlotStatus{Seq: s.seq}) {
+		return to
+	}
+	return append(to, has)
 }
 
 // onStatus answers with what the sender lacks and is small, and remembers how

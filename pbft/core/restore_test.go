@@ -161,6 +161,49 @@ func TestEveryPrefixOfTheRecordsRestores(t *testing.T) {
 	})
 }
 
+// TestStatusNamesNoEmptySlot restores a replica that left a view in which it had voted
+// for the null batch alone, and one whose window came to a number that its new view
+// carried over: in their memory is a slot, or none, of which they know nothing. What
+// the base of each restores tells its peers the same.
+func TestStatusNamesNoEmptySlot(t *testing.T) {
+	q, err := NewQuorumWithFaults(4, 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	cfg := DefaultConfig(1, q)
+	cfg.Interval, cfg.Window, cfg.BatchRequestsMax = 2, 4, 3
+	null := wire.Vote{View: 1, Seq: 1, Digest: wire.NullDigest(), Sender: 1}
+	opened := &wire.NewView{View: 1, Sender: 1}
+	for range 6 {
+		opened.Choices = append(opened.Choices, wire.Choice{
+			Seq: wire.Seq(len(opened.Choices) + 1), Digest: crypto.Sum([]byte("elsewhere")), //nolint:gosec // few
+		})
+	}
+	for name, records := range map[string][]Record{
+		"the null batch of a left view": {
+			ViewRecord{1, true}, AcceptedRecord{&wire.PrePrepare{Vote: null, Batch: wire.NullBatch()}}, ViewRecord{2, false},
+		},
+		"carried over, above the window at first": {
+			NewViewRecord{opened}, ViewRecord{1, true}, ReservationRecord{1, 40}, StableRecord{wire.CheckpointCert{Seq: 2}},
+		},
+	} {
+		one, err := New(cfg, Restored{Records: records})
+		if err != nil {
+			t.Fatal(err)
+		}
+		two, err := New(cfg, Restored{Records: one.Base()})
+		if err != nil {
+			t.Fatal(err)
+		}
+		var want, got Effects
+		one.Step(Start{1}, &want)
+		two.Step(Start{1}, &got)
+		if d := cmp.Diff(tellEffects(&want), tellEffects(&got)); d != "" {
+			t.Errorf("%s: (-records +base)\n%s", name, d)
+		}
+	}
+}
+
 func run(t *rapid.T, s *swarm) {
 	for range rapid.IntRange(300, 1000).Draw(t, "steps") {
 		s.chance()
