@@ -1,7 +1,6 @@
 package core
 
 import (
-	"cmp"
 	"maps"
 	"slices"
 
@@ -12,7 +11,6 @@ import (
 // Bounds of one answer to a peer, and of how often it is answered.
 const (
 	statusSlotsMax    = 64
-	answerVotesMax    = 32
 	answerBatchesMax  = 64
 	answerBytesMax    = 1 << 20
 	answersPerStatus  = 4  // answers of each kind that one status interval allows a peer
@@ -28,6 +26,7 @@ type peer struct {
 	view     wire.View
 	abstains wire.Seq // the first number at which it says that it abstains in view, or 0
 	lost     bool     // the connection to it was up, and is down
+	linked   uint64   // one more than the tick at which it came up last, or 0
 	// lostPrimary says that it says that it lost the primary of view.
 	lostPrimary bool
 	heard       uint64 // the tick of its last status, 0 before the first
@@ -118,7 +117,7 @@ func (r *Replica) onStatus(st *wire.Status, fx *Effects) {
 	}
 	for _, seq := range slices.Sorted(maps.Keys(r.snapshots)) {
 		if seq > st.Stable && seq > r.low && r.mayPromise(seq) {
-			r.tell(st.Sender, &wire.Checkpoint{Seq: seq, State: r.snapshots[seq], Sender: r.id}, fx)
+			r.repeatCheckpoint(st.Sender, seq, fx)
 		}
 	}
 	if st.View == r.view && st.Active && r.active {
@@ -134,7 +133,7 @@ func (r *Replica) answerView(st *wire.Status, fx *Effects) {
 		fx.Send = append(fx.Send, Send{To: st.Sender, Sealed: r.change.entered})
 	case !r.active:
 		if r.change.own != nil && (st.View < r.view || !slices.Contains(st.ViewChanges, r.id)) {
-			r.tell(st.Sender, r.change.own, fx)
+			r.repeatViewChange(st.Sender, fx)
 		}
 		if r.change.ownNewView != nil && r.change.ownNewView.View == r.view {
 			r.tell(st.Sender, r.change.ownNewView, fx)
@@ -151,52 +150,6 @@ func (r *Replica) returnViewChange(st *wire.Status, fx *Effects) {
 		return
 	}
 	fx.Send = append(fx.Send, Send{To: st.Sender, Sealed: held.sealed})
-}
-
-// answerVotes sends this replica's own votes that a peer in the same view
-// lacks.
-func (r *Replica) answerVotes(st *wire.Status, fx *Effects) {
-	sent := 0
-	for _, s := range r.slots {
-		if s.seq <= st.Executed || sent >= answerVotesMax {
-			continue
-		}
-		sent += r.answerSlot(st.Sender, s, slotStatus(st, s.seq), fx)
-	}
-}
-
-// slotStatus returns what st says of seq, of which it may say nothing. Its slots
-// are ascending.
-func slotStatus(st *wire.Status, seq wire.Seq) wire.SlotStatus {
-	i, found := slices.BinarySearchFunc(st.Slots, seq, func(s wire.SlotStatus, seq wire.Seq) int {
-		return cmp.Compare(s.Seq, seq)
-	})
-	if !found {
-		return wire.SlotStatus{}
-	}
-	return st.Slots[i]
-}
-
-func (r *Replica) answerSlot(to wire.ReplicaID, s *slot, has wire.SlotStatus, fx *Effects) int {
-	if s.proposal == nil || !s.voted {
-		return 0
-	}
-	v := wire.Vote{View: r.view, Seq: s.seq, Digest: s.proposal.Digest, Sender: r.id}
-	sent := 0
-	if a := &r.peers[to].answered; r.primary() == r.id && !has.HavePrePrepare && a.proposed < answerBytesMax {
-		r.tell(to, &wire.PrePrepare{Vote: v, Batch: s.proposal.Batch}, fx)
-		a.proposed += s.proposal.Batch.Size()
-		sent++
-	}
-	if r.primary() != r.id && !has.HavePrepared {
-		r.tell(to, &wire.Prepare{Vote: v}, fx)
-		sent++
-	}
-	if s.promised && !has.HaveCommitted {
-		r.tell(to, &wire.Commit{Vote: v}, fx)
-		sent++
-	}
-	return sent
 }
 
 // mayAnswer limits how often a peer is answered.

@@ -242,6 +242,14 @@ func (r *Replica) tell(to wire.ReplicaID, m wire.Message, fx *Effects) {
 	}
 }
 
+// relay sends one replica an own message that is signed, unless this one must be
+// silent.
+func (r *Replica) relay(to wire.ReplicaID, sealed *wire.Sealed, fx *Effects) {
+	if r.rejoin == nil && to != r.id {
+		fx.Send = append(fx.Send, Send{To: to, Sealed: sealed})
+	}
+}
+
 func (fx *Effects) persist(rec Record) { fx.Persist = append(fx.Persist, rec) }
 
 func (fx *Effects) observe(o Observation) { fx.Observe = append(fx.Observe, o) }

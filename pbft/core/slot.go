@@ -156,6 +156,14 @@ func (b *ballot) count(digest crypto.Digest) int {
 	return n
 }
 
+// signature returns that of sender's vote for digest, or zero.
+func (b *ballot) signature(sender wire.ReplicaID, digest crypto.Digest) crypto.Signature {
+	if b.votes == nil || b.votes[sender].digest != digest {
+		return crypto.Signature{}
+	}
+	return b.votes[sender].signature
+}
+
 // winner returns a digest with at least k votes, or ok false. There is at most
 // one when k is a strong quorum.
 func (b *ballot) winner(k int) (crypto.Digest, bool) {

@@ -78,6 +78,9 @@ func TestAStatusBringsBoundedBytes(t *testing.T) {
 	if got := r0.replica.Executed(); got != requests {
 		t.Fatalf("R0 executed %d batches before the attack, want %d", got, requests)
 	}
+	for range statusTicks { // or what was sent counts as under way
+		l.wait()
+	}
 	status := l.forge(&wire.Status{Sender: 3, Active: true})
 	got := 0
 	for _, s := range l.flood(r0, 3, status, floodCopies).Send {

@@ -20,6 +20,7 @@ const (
 	clientKeys    = 1000    // the number of the first client's key; replicas have those below
 	deliveriesMax = 200_000 // a network that is busy for longer never comes to rest
 	toldMax       = 25      // observations of one replica that a failure prints
+	statusTicks   = 5
 )
 
 // packet is one message on its way.
@@ -114,7 +115,7 @@ func (l *lab) zero() wire.CheckpointCert {
 func (l *lab) config(id wire.ReplicaID) core.Config {
 	c := core.DefaultConfig(id, l.quorum)
 	c.Interval, c.Window, c.InFlight = 4, 8, 4
-	c.RequestTicks, c.StatusTicks, c.HeartbeatTicks, c.CatchUpTicks = 50, 5, 40, 5
+	c.RequestTicks, c.StatusTicks, c.HeartbeatTicks, c.CatchUpTicks = 50, statusTicks, 40, 5
 	c.StateZero = l.zero().State
 	if l.configure != nil {
 		l.configure(&c)

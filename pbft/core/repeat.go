@@ -1,0 +1,108 @@
+package core
+
+import (
+	"cmp"
+	"slices"
+
+	"github.com/quorate/quorate/crypto"
+	"github.com/quorate/quorate/pbft/wire"
+)
+
+// answerVotesMax bounds the votes of one answer to a peer.
+const answerVotesMax = 32
+
+// answerVotes sends this replica's own votes that a peer in the same view
+// lacks.
+func (r *Replica) answerVotes(st *wire.Status, fx *Effects) {
+	sent := 0
+	for _, s := range r.slots {
+		if s.seq <= st.Executed || sent >= answerVotesMax {
+			continue
+		}
+		sent += r.answerSlot(st.Sender, s, slotStatus(st, s.seq), fx)
+	}
+}
+
+// slotStatus returns what st says of seq, of which it may say nothing. Its slots
+// are ascending.
+func slotStatus(st *wire.Status, seq wire.Seq) wire.SlotStatus {
+	i, found := slices.BinarySearchFunc(st.Slots, seq, func(s wire.SlotStatus, seq wire.Seq) int {
+		return cmp.Compare(s.Seq, seq)
+	})
+	if !found {
+		return wire.SlotStatus{}
+	}
+	return st.Slots[i]
+}
+
+// answerSlot sends a peer the votes of s that it lacks, but not those that are simply
+// under way to it, nor to be signed a second time.
+func (r *Replica) answerSlot(to wire.ReplicaID, s *slot, has wire.SlotStatus, fx *Effects) int {
+	if s.proposal == nil || !s.voted || !r.overdue(to, s) {
+		return 0
+	}
+	v := wire.Vote{View: r.view, Seq: s.seq, Digest: s.proposal.Digest, Sender: r.id}
+	sent := 0
+	if a := &r.peers[to].answered; r.primary() == r.id && !has.HavePrePrepare && a.proposed < answerBytesMax {
+		v.Signature = s.proposal.Signature
+		r.repeat(to, v.Signature, &wire.PrePrepare{Vote: v, Batch: s.proposal.Batch}, fx)
+		a.proposed += s.proposal.Batch.Size()
+		sent++
+	}
+	if r.primary() != r.id && !has.HavePrepared {
+		v.Signature = s.prepares.signature(r.id, v.Digest)
+		r.repeat(to, v.Signature, &wire.Prepare{Vote: v}, fx)
+		sent++
+	}
+	if s.promised && !has.HaveCommitted {
+		v.Signature = s.commits.signature(r.id, v.Digest)
+		r.repeat(to, v.Signature, &wire.Commit{Vote: v}, fx)
+		sent++
+	}
+	return sent
+}
+
+// overdue tells whether a peer that shows nothing of a vote of s has lost it: batches
+// take some time, and in a large or busy cluster the Status of every peer speaks of
+// some that are under way. Lost is, too, what left before the connection came up.
+func (r *Replica) overdue(to wire.ReplicaID, s *slot) bool {
+	return s.since < r.peers[to].linked || r.tick-s.since >= r.lostAfter()
+}
+
+// lostAfter returns how many ticks old a number is whose votes a peer should have:
+// twice what a batch takes here, at least a status interval, and at most a quarter of
+// the request timeout: so what was lost comes again before anybody is suspected,
+// however long batches take, or are made to take.
+func (r *Replica) lostAfter() uint64 {
+	took := 2 * r.pace.agreement / fraction
+	return uint64(max(r.cfg.StatusTicks, min(took, r.cfg.RequestTicks/4))) //nolint:gosec // Validate: positive
+}
+
+// repeat sends one replica an own message that was sent before: with the signature
+// with which it came back, or, if it did not yet, to be signed again.
+func (r *Replica) repeat(to wire.ReplicaID, signature crypto.Signature, m wire.Message, fx *Effects) {
+	if isZero(signature) {
+		r.tell(to, m, fx)
+		return
+	}
+	r.relay(to, wire.Reseal(m), fx)
+}
+
+// repeatViewChange sends one replica the own view change again.
+func (r *Replica) repeatViewChange(to wire.ReplicaID, fx *Effects) {
+	own := r.change.own
+	if h := r.change.votes[r.id]; h != nil && h.message.View == own.View && h.sealed.Digest() == own.Digest() {
+		r.relay(to, h.sealed, fx)
+		return
+	}
+	r.tell(to, own, fx)
+}
+
+// repeatCheckpoint sends one replica the own checkpoint of seq again.
+func (r *Replica) repeatCheckpoint(to wire.ReplicaID, seq wire.Seq, fx *Effects) {
+	m := &wire.Checkpoint{Seq: seq, State: r.snapshots[seq], Sender: r.id}
+	if b := r.checkpoints[seq]; b != nil {
+		m.Signature = b.signature(r.id, m.State)
+	}
+	r.repeat(to, m.Signature, m, fx)
+}
