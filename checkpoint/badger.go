@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 
 	"github.com/dgraph-io/badger/v4"
 	"github.com/dgraph-io/badger/v4/options"
@@ -13,13 +14,19 @@ import (
 // badgerPages is pages in Badger.
 type badgerPages struct{ db *badger.DB }
 
+// memTableBytesMin is the least that Badger gathers in memory before it writes a table,
+// which holds up whatever is flushed at the same time. Replicas write alike, so each
+// adds up to half of that by chance: at the same moment they would all hold up their
+// votes, but a quorum does not wait for one.
+const memTableBytesMin = 8 << 20
+
 // badgerOptions are settings that experiments with v4.9.6 arrived at; its
 // defaults lose acknowledged writes in a power cut and take gigabytes.
 func badgerOptions(dir string) badger.Options {
 	return badger.DefaultOptions(dir).
 		WithSyncWrites(true).        // off by default: a power cut then loses what was acknowledged
 		WithValueThreshold(1 << 20). // no value goes to the value log, whose failed syncs are only logged
-		WithMemTableSize(16 << 20).
+		WithMemTableSize(memTableBytesMin + rand.Int64N(memTableBytesMin/2)).
 		WithNumMemtables(2).
 		WithBlockCacheSize(8 << 20).
 		WithValueLogFileSize(64 << 20).

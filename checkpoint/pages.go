@@ -33,8 +33,8 @@ type change struct{ key, value []byte }
 
 const (
 	// batchBytesMax keeps a transaction below Badger's limit of 15 % of the
-	// memtable (2.4 MiB), with a page of the largest size on top.
-	batchBytesMax   = 1 << 20
+	// memtable (1.2 MiB), with a page of the largest size on top.
+	batchBytesMax   = 512 << 10
 	batchChangesMax = 4096
 )
 
