@@ -103,7 +103,8 @@ func rootOf(t *testing.T, state *memoryState) crypto.Digest {
 // listOf returns a digest of the whole content.
 func listOf(t *testing.T, s interface {
 	Scan(from, to []byte, yield func(key, value []byte) bool) error
-}) string {
+},
+) string {
 	t.Helper()
 	all := &memoryState{}
 	err := s.Scan(nil, nil, func(key, value []byte) bool { return all.Memory.Put(key, value) == nil })
