@@ -1,6 +1,7 @@
 package core
 
 import (
+	"encoding/binary"
 	"fmt"
 	"testing"
 
@@ -120,6 +121,28 @@ func BenchmarkFullShare(b *testing.B) {
 	for b.Loop() {
 		if !p.full(last, &cfg) {
 			b.Fatal("there is room")
+		}
+	}
+}
+
+// BenchmarkServeManyClients takes and removes a batch of 512 where 65,000 clients wait,
+// who come again at once.
+func BenchmarkServeManyClients(b *testing.B) {
+	cfg := &Config{BatchRequestsMax: 512, BatchBytesMax: 1 << 20}
+	table, p := newClientTable(10, nil), newPool()
+	come := func(client, number uint64) {
+		req := &wire.Request{Session: 1, Number: wire.Number(number), Ops: [][]byte{nil}}
+		binary.BigEndian.PutUint64(req.Client[:], client)
+		p.add(wire.Reseal(req), req, 0)
+	}
+	for client := range uint64(65_000) {
+		come(client, 1)
+	}
+	b.ReportAllocs()
+	for number := uint64(2); b.Loop(); number++ {
+		for _, req := range p.take(cfg, &table) {
+			p.remove(req.Digest())
+			come(binary.BigEndian.Uint64(req.Client[:]), number)
 		}
 	}
 }

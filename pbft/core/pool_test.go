@@ -81,6 +81,58 @@ func serve(t *rapid.T, cfg *Config, out []*wire.Request, q queueing) {
 	}
 }
 
+// TestClientsThatLeftChangeNoTurn holds that a pool in which lines of clients that left
+// remain for a while serves as one that forgets them at once.
+func TestClientsThatLeftChangeNoTurn(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		cfg := &Config{BatchRequestsMax: rapid.IntRange(1, 6).Draw(t, "batch"), BatchBytesMax: 1000}
+		table := newClientTable(10, nil)
+		lazy, prompt := newPool(), newPool()
+		both := func(f func(p *pool)) {
+			f(&lazy)
+			f(&prompt)
+			prompt.turn, prompt.left = slices.DeleteFunc(prompt.turn, (*line).empty), 0
+		}
+		var known []crypto.Digest
+		for i := range rapid.IntRange(1, 60).Draw(t, "steps") {
+			switch rapid.IntRange(0, 4).Draw(t, "what") {
+			case 0, 1:
+				one := sizedRequest(byte(rapid.IntRange(1, 8).Draw(t, "client")), wire.Number(i+1), 100) //nolint:gosec // small
+				req := one.Message().(*wire.Request)                                                     //nolint:errcheck // made so
+				both(func(p *pool) { p.add(one, req, uint64(i)) })                                       //nolint:gosec // small
+				known = append(known, one.Digest())
+			case 2:
+				if len(known) > 0 {
+					at := rapid.IntRange(0, len(known)-1).Draw(t, "removed")
+					both(func(p *pool) { p.remove(known[at]) })
+				}
+			case 3:
+				both((*pool).unpropose)
+			default:
+				var outs [][]*wire.Request
+				both(func(p *pool) { outs = append(outs, p.take(cfg, &table)) })
+				if !slices.Equal(outs[0], outs[1]) {
+					t.Fatalf("a batch differs: got %v, want %v", outs[0], outs[1])
+				}
+			}
+			if got, want := next(&lazy, &table), next(&prompt, &table); !slices.Equal(got, want) {
+				t.Fatalf("first in turn, after the longest that waits: got %v, want %v", got, want)
+			}
+		}
+	})
+}
+
+// next returns the client that waits longest, and the first request of each in turn.
+func next(p *pool, t *clientTable) (all []crypto.Digest) {
+	if l, _ := p.longest(t, 0); l != nil {
+		all = append(all, crypto.Digest(l.client))
+	}
+	for _, one := range p.heads() {
+		all = append(all, one.digest)
+	}
+	return all
+}
+
 // TestPoolCountsWhatItHolds adds, proposes and removes at random.
 func TestPoolCountsWhatItHolds(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
@@ -159,9 +211,9 @@ func checkPool(t *rapid.T, p *pool, held map[crypto.Digest]*wire.Request, cfg *C
 			t.Fatalf("request %d is gone", req.Number)
 		}
 	}
-	if len(p.byDigest) != len(held) || p.bytes != bytes || len(p.turn) != len(p.lines) {
+	if len(p.byDigest) != len(held) || p.bytes != bytes || len(p.turn)-p.left != len(p.lines) || 2*p.left > len(p.turn) {
 		t.Fatalf("got %d requests of %d bytes, %d of %d lines in turn; want %d of %d",
-			len(p.byDigest), p.bytes, len(p.turn), len(p.lines), len(held), bytes)
+			len(p.byDigest), p.bytes, len(p.turn)-p.left, len(p.lines), len(held), bytes)
 	}
 	if len(p.arrivals) > 4*len(p.byDigest)+65 {
 		t.Fatalf("got %d arrivals for %d requests", len(p.arrivals), len(p.byDigest))

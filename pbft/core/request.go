@@ -42,7 +42,8 @@ type line struct {
 type pool struct {
 	byDigest map[crypto.Digest]*pending
 	lines    map[wire.ClientID]*line
-	turn     []*line // clients with requests; the next to be served first
+	turn     []*line // clients with requests, the next to be served first; and those that left
+	left     int     // how many in turn have no requests any more: at most half
 	arrivals []*pending
 	bytes    int
 	// waiting are the requests that are in no batch, and waitingBytes theirs.
@@ -157,12 +158,26 @@ func (p *pool) remove(digest crypto.Digest) bool {
 	l.drop(one)
 	if len(l.requests) == 0 {
 		delete(p.lines, l.client)
-		p.turn = slices.DeleteFunc(p.turn, func(o *line) bool { return o == l })
+		p.leave()
 	}
 	one.sealed, one.req = nil, nil // arrivals may keep it for a while
 	p.trim()
 	return true
 }
+
+// leave counts a line that has become empty, which stays in turn: looking for each one
+// that leaves took a time that grew with the number of clients. When most have left,
+// all of them go at once.
+func (p *pool) leave() {
+	p.left++
+	if 2*p.left > len(p.turn) {
+		p.turn = slices.DeleteFunc(p.turn, (*line).empty)
+		p.left = 0
+	}
+}
+
+// empty tells whether the line's client has left. When it comes again it has a new line.
+func (l *line) empty() bool { return len(l.requests) == 0 }
 
 // drop takes a request out of the line. Most leave at the beginning.
 func (l *line) drop(one *pending) {
@@ -192,8 +207,12 @@ func (p *pool) take(cfg *Config, t *clientTable) []*wire.Request {
 	var out []*wire.Request
 	var stale []crypto.Digest
 	bytes := 0
-	for idle := 0; idle < len(p.turn) && len(out) < cfg.BatchRequestsMax; {
+	for idle := 0; idle < len(p.turn)-p.left && len(out) < cfg.BatchRequestsMax; {
 		l := p.turn[0]
+		if l.empty() {
+			p.turn, p.left = p.turn[1:], p.left-1
+			continue
+		}
 		one := l.next()
 		settled := one != nil && t.settled(one.req)
 		if one != nil && !settled && len(out) > 0 && bytes+one.req.Size() > cfg.BatchBytesMax {
@@ -235,6 +254,9 @@ func (l *line) next() *pending {
 func (p *pool) longest(t *clientTable, begin uint64) (longest *line, since uint64) {
 	for {
 		for _, l := range p.turn {
+			if l.empty() {
+				continue
+			}
 			if at := max(l.requests[0].since, l.served, begin); longest == nil || at < since {
 				longest, since = l, at
 			}
