@@ -54,6 +54,10 @@ the order in the results, operations per signature by the clients. The throughpu
 is also printed as a share of what this machine can do at best with that: see
 'quorate bench limits'.
 
+With --state-mib the state is filled before, some values at a time, and replicas
+that it started have until they write no more: what is measured is a load on a
+large state, not what loading it leaves behind.
+
 With a threshold, the exit code is 5 if it is missed: of several runs by the
 median.`,
 		Example: `  quorate bench

@@ -4,18 +4,29 @@ import (
 	"context"
 	"fmt"
 	"math/rand/v2"
+	"time"
 
 	"golang.org/x/sync/errgroup"
 
 	"github.com/quorate/quorate/app/kv"
 )
 
-// fillValue is the length of the values that the state is filled with, and
-// fillOpen how many of them each client has open: half of what a replica lets one
-// client have waiting.
+// fillValue is the length of the values that the state is filled with, and fillOpen
+// how many of them all clients together have open. With more of them, four replicas
+// that share one disk flush so much at a time that votes wait longer than the request
+// timeout, and primaries are replaced that could do no better.
 const (
 	fillValue = 32 << 10
 	fillOpen  = 64
+)
+
+// A filled cluster has settled when its processes have written less than settledBytes
+// for settleFor: tables are still put in order long after the last value is answered,
+// and that is a cost of the filling. It has settleMax for that.
+const (
+	settledBytes = 4 << 20
+	settleFor    = 5 * time.Second
+	settleMax    = 5 * time.Minute
 )
 
 // fill has the cluster hold Options.Fill bytes of values that the load does not
@@ -23,7 +34,7 @@ const (
 func (l *load) fill(ctx context.Context) error {
 	values := (l.o.Fill + fillValue - 1) / fillValue
 	group, ctx := errgroup.WithContext(ctx)
-	group.SetLimit(fillOpen * len(l.clients))
+	group.SetLimit(fillOpen)
 	for i := range values {
 		if ctx.Err() != nil {
 			break
@@ -38,4 +49,26 @@ func (l *load) fill(ctx context.Context) error {
 		})
 	}
 	return group.Wait()
+}
+
+// settle waits until a cluster that was filled has nothing left to write. written tells
+// how many bytes its processes have written; where it cannot, nothing is waited for.
+func settle(ctx context.Context, written func() (bytes int64, ok bool)) error {
+	last, ok := written()
+	for began := time.Now(); ok; {
+		await(ctx, time.Now().Add(settleFor))
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		var now int64
+		if now, ok = written(); ok && now-last < settledBytes {
+			return nil
+		}
+		if time.Since(began) >= settleMax {
+			return fmt.Errorf("the replicas wrote %d MiB in the last %v, and are not settled %v after the state was filled",
+				(now-last)>>20, settleFor, settleMax)
+		}
+		last = now
+	}
+	return nil
 }

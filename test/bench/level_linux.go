@@ -33,6 +33,25 @@ func levelNow(processes []int, dir string) (sum Level, ok bool) {
 	return sum, ok
 }
 
+// written returns how many bytes processes have had written to disks, by proc_pid_io(5).
+// It does not know if there are none, or one has ended.
+func written(processes []int) (sum int64, ok bool) {
+	for _, pid := range processes {
+		text, err := os.ReadFile(fmt.Sprintf("/proc/%d/io", pid))
+		if err != nil {
+			return 0, false
+		}
+		_, rest, _ := strings.Cut(string(text), "\nwrite_bytes: ")
+		line, _, _ := strings.Cut(rest, "\n")
+		n, err := strconv.ParseInt(line, 10, 64)
+		if err != nil {
+			return 0, false
+		}
+		sum += n
+	}
+	return sum, len(processes) > 0
+}
+
 // statusField returns a number of proc_pid_status(5), or 0: memory is in kB.
 func statusField(text, name string) int64 {
 	_, rest, _ := strings.Cut(text, "\n"+name)

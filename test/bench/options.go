@@ -68,7 +68,8 @@ type Options struct {
 	// Measuring, if set, is called when the measured time begins, and what it returns
 	// when that is over: profiles are written in between.
 	Measuring func(context.Context) (end func() error, err error)
-	// Fill is how many bytes of other values the state holds before the load begins.
+	// Fill is how many bytes of other values the state holds before the load begins. It
+	// begins once Processes, if the system tells, have written all that.
 	Fill int64
 	// Strike, if there is one, happens once, StrikeAfter after the measuring began:
 	// Result.Gap tells what it cost.

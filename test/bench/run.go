@@ -59,8 +59,13 @@ func Measure(ctx context.Context, o Options) (Result, error) {
 	if err := l.connect(ctx); err != nil {
 		return Result{}, err
 	}
-	if err := l.fill(ctx); err != nil {
-		return Result{}, err
+	if o.Fill > 0 {
+		if err := l.fill(ctx); err != nil {
+			return Result{}, err
+		}
+		if err := settle(ctx, func() (int64, bool) { return written(o.Processes) }); err != nil {
+			return Result{}, err
+		}
 	}
 	return l.run(ctx)
 }
