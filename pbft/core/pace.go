@@ -17,8 +17,9 @@ import (
 //     with overdue work adds one to its debt, each tick without takes one off,
 //     and with a debt of debtTimeouts request timeouts it is slow.
 //   - A client that has waited longer than the allowance must be served before more
-//     than 2·InFlight+2 batches hold requests of any one client: whether those run
-//     or not, for batches of duplicates fill a window as well as others.
+//     than 2·w+2 batches hold requests of any one client, where w is how many may be
+//     open, the lesser of InFlight and Window: whether those run or not, for batches
+//     of duplicates fill a window as well as others.
 //
 // The allowance is what the network needs, as the replicas show it to each other
 // without the primary's help (Prime): agreementsAllowed times the time that a
@@ -131,7 +132,7 @@ func (r *Replica) judge(fx *Effects) {
 
 // watchTurns counts the turns of clients from when the client that has waited
 // longest is overdue, and tells whether it is passed over: a correct primary takes
-// from the clients in turn, and may have had InFlight batches open before it knew.
+// from the clients in turn, and may have had all batches open that may be before it knew.
 func (r *Replica) watchTurns(client wire.ClientID, overdue bool) bool {
 	p := &r.pace
 	if client != p.longest || !overdue {
@@ -140,7 +141,8 @@ func (r *Replica) watchTurns(client wire.ClientID, overdue bool) bool {
 	if overdue && p.turns == nil {
 		p.turns, p.most = map[wire.ClientID]turn{}, 0
 	}
-	return p.turns != nil && p.most > 2*r.cfg.InFlight+2
+	open := min(r.cfg.InFlight, int(r.cfg.Window)) //nolint:gosec // Validate: small
+	return p.turns != nil && p.most > 2*open+2
 }
 
 // drift adds a tick to a debt, or takes one off.

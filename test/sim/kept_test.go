@@ -281,6 +281,20 @@ func keptRuns() []kept {
 				},
 			},
 		},
+		{
+			"a primary has no more batches open than its window holds: a censor had time for others' batches as if it could",
+			[]Options{
+				{
+					Seed: 600413991, Replicas: 6, Faults: 1, Clients: 3, Operations: 45, Outstanding: 3, OpsMax: 1, Restless: 2,
+					Sessions: 1, ValueBytes: 2000, Interval: 1, Window: 2, InFlight: 8, BatchRequests: 1, BatchBytes: 16384,
+					QueueRequests: 2, ArchiveBytes: 1024, ClientsMax: 5, Loss: 0.2, Duplication: 0.1, DelayMin: 1000000,
+					DelayMax: 4000000, FlushMax: 2000000, SnapshotMax: 1000000000, Partitions: 3, Mutes: 1, OutageMax: 3000000000,
+					Shuns: 3, Jumps: 2, Bursts: 1, Drift: 0.02, Liars: 1, Strategy: "censor-client", LiarLeads: true,
+					Tick: 50000000, StatusEvery: 100000000, Outlaws: 2, Turbulence: 3000000000, Hasty: true,
+					Patience: 285000000000, AnswerMax: 24000000000, SegmentBytes: 16384, Marks: true,
+				},
+			},
+		},
 	}
 }
 
