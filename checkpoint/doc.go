@@ -47,6 +47,10 @@ var (
 	// one turned out damaged while it was read. Nothing on disk can repair it.
 	ErrDamaged = errors.New("state on disk is damaged; stop, move its directory away (checkpoint.Quarantine), " +
 		"start again and let the state be fetched from the other replicas")
+	// ErrFormat says that the directory is of an earlier version, whose format this one
+	// does not read. Nothing is changed there.
+	ErrFormat = errors.New("state on disk has the format of an earlier version: go on with that version, or, while the " +
+		"other replicas have the state, move its directory away (checkpoint.Quarantine) and let it be fetched from them")
 	// ErrNoSpace says that the disk is too full to begin a write. Nothing was
 	// harmed; free space and start again.
 	ErrNoSpace = errors.New("too little free disk space; free some and start again")

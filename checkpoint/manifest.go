@@ -23,9 +23,15 @@ type staging struct {
 	root crypto.Digest
 }
 
+// What begins the records of a format that is read no more: its pages had other keys.
 const (
-	manifestTag   = "quorate/state/manifest/1"
-	stagingTag    = "quorate/state/staging/1"
+	formerManifestTag = "quorate/state/manifest/1"
+	formerStagingTag  = "quorate/state/staging/1"
+)
+
+const (
+	manifestTag   = "quorate/state/manifest/2"
+	stagingTag    = "quorate/state/staging/2"
 	checksumBytes = 16
 )
 

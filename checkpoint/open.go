@@ -1,6 +1,7 @@
 package checkpoint
 
 import (
+	"bytes"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -22,7 +23,8 @@ const (
 // A database that cannot be opened at all is moved away (Quarantine), and the
 // store is empty; a newest snapshot that is damaged makes room for the one
 // before it: Opened tells. If there were snapshots and none is whole, Open
-// returns ErrDamaged and leaves everything where it is.
+// returns ErrDamaged and leaves everything where it is; one of an earlier format is
+// ErrFormat.
 func Open(dir string, opts Options) (*Store, error) {
 	dir = filepath.Clean(dir)
 	s, err := openOnce(dir, opts)
@@ -109,12 +111,14 @@ func (s *Store) recover(all bool) error {
 // manifests returns all whole manifests, ascending, and the newest generation
 // that there was one of, whole or not.
 func (s *Store) manifests() (kept []snapshot, newest uint64, err error) {
+	former := false
 	err = s.rd.pages.scan([]byte{manifestSpace}, 1, func(key, value []byte) bool {
 		if len(key) != 1+birthBytes {
 			return true
 		}
 		gen := binary.BigEndian.Uint64(key[1:])
 		newest = gen
+		former = former || bytes.HasPrefix(value, []byte(formerManifestTag))
 		snap, err := decodeManifest(value)
 		if err != nil || snap.gen != gen {
 			s.opened.Why = fmt.Sprintf("manifest of generation %d is damaged", gen)
@@ -123,6 +127,9 @@ func (s *Store) manifests() (kept []snapshot, newest uint64, err error) {
 		kept = append(kept, snap)
 		return true
 	})
+	if err == nil && former {
+		err = ErrFormat
+	}
 	return kept, newest, err
 }
 
@@ -148,6 +155,9 @@ func (s *Store) readStaging() error {
 	data, ok, err := s.rd.pages.get(stagingKey())
 	if err != nil || !ok {
 		return err
+	}
+	if bytes.HasPrefix(data, []byte(formerStagingTag)) {
+		return ErrFormat
 	}
 	record, err := decodeStaging(data)
 	if err != nil {

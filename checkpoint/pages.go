@@ -38,10 +38,13 @@ const (
 	batchChangesMax = 4096
 )
 
-// The first byte of a key in storage.
+// The first byte of a key in storage. Pages come before all else, and each new one
+// after the older ones: so a table that Badger writes begins at its own pages, and
+// putting it in order rewrites none of the older ones. If anything that every checkpoint
+// writes came before them, each table would cover them all.
 const (
 	manifestSpace = 'm' // generation → manifest
-	pageSpace     = 'p' // birth, digest → page
+	pageSpace     = 'P' // birth, digest → page
 	indexSpace    = 'd' // digest, birth → nothing
 	deadSpace     = 'x' // generation, chunk → pages that the generation did away with
 	stagingSpace  = 't' // → the transfer that is under way
