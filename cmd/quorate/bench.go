@@ -12,11 +12,15 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/quorate/quorate/pbft"
+	"github.com/quorate/quorate/pbft/forensics"
 	"github.com/quorate/quorate/test/bench"
 )
 
-// runsMax bounds the runs of one bench.
-const runsMax = 50
+// runsMax bounds the runs of one bench, archiveMiBMax what its replicas keep for audits.
+const (
+	runsMax       = 50
+	archiveMiBMax = 1 << 20
+)
 
 // benchOptions are the flags of bench.
 type benchOptions struct {
@@ -28,6 +32,8 @@ type benchOptions struct {
 	runs           int
 	stateMiB       int64
 	killPrimary    time.Duration
+	archiveMiB     int64
+	slow           *slowBackup // nil if there is none
 	save, html     string
 	cpuProfile     string // directory
 	load           bench.Options
@@ -58,6 +64,10 @@ With --state-mib the state is filled before, some values at a time, and replicas
 that it started have until they write no more: what is measured is a load on a
 large state, not what loading it leaves behind.
 
+With --slow-backup the process of one backup is stopped for that share of each tenth
+of a second: what a slow replica costs the others, and how long it takes to catch
+up.
+
 With a threshold, the exit code is 5 if it is missed: of several runs by the
 median.`,
 		Example: `  quorate bench
@@ -65,6 +75,7 @@ median.`,
   quorate bench --rate 2000 --duration 30s -o json
   quorate bench --rate 20000 --no-wait
   quorate bench --rate 2000 --kill-primary 3s
+  quorate bench --rate 2000 --slow-backup 0.9
   quorate bench --rate 2000 --state-mib 1024 --duration 1m
   quorate bench --ops-per-signature 1 --runs 5 --save before.json
   quorate bench --html bench.html
@@ -73,9 +84,9 @@ median.`,
   quorate bench --genesis cluster/genesis.toml --read-share 0.9`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			for _, own := range []string{"replicas", "checkpoint-interval", "data", "kill-primary"} {
+			for _, own := range []string{"replicas", "checkpoint-interval", "archive-mib", "data", "kill-primary", "slow-backup"} {
 				if o.genesis != "" && cmd.Flags().Changed(own) {
-					return usagef("--replicas, --checkpoint-interval, --data and --kill-primary are of a cluster to start: drop them or --genesis")
+					return usagef("--%s is of a cluster to start: drop it or --genesis", own)
 				}
 			}
 			o.load.Fill, o.load.StrikeAfter = o.stateMiB<<20, o.killPrimary
@@ -95,6 +106,8 @@ func (o *benchOptions) flags(cmd *cobra.Command) {
 	f.IntVar(&o.replicas, "replicas", 4, "how many replicas to start")
 	f.Uint64Var(&o.interval, "checkpoint-interval", pbft.DefaultGenesisLimits().CheckpointInterval,
 		"batches between two checkpoints of the cluster to start")
+	f.Int64Var(&o.archiveMiB, "archive-mib", forensics.ArchiveBytesDefault>>20,
+		"MiB that each replica of the cluster to start keeps for audits, at most")
 	f.DurationVar(&o.requestTimeout, "request-timeout", pbft.RequestTimeoutDefault, "that of the replicas")
 
 	l := &o.load
@@ -110,6 +123,7 @@ func (o *benchOptions) flags(cmd *cobra.Command) {
 	f.Uint64Var(&l.Seed, "seed", 1, "chooses the operations")
 	f.Int64Var(&o.stateMiB, "state-mib", 0, "MiB of other values that the state holds before the load begins")
 	f.DurationVar(&o.killPrimary, "kill-primary", 0, "kill the primary's process so long after the measuring began (default: never)")
+	f.Float64Var(&l.SlowShare, "slow-backup", 0, "share of the measured time that one backup's process is stopped for, 0 to 1")
 	f.IntVar(&o.runs, "runs", 1, "how often to measure")
 
 	f.StringVar(&o.save, "save", "", "also write the result to this file, as JSON")
@@ -132,6 +146,16 @@ func (o benchOptions) validate() error {
 	errs := []error{o.load.ValidateLoad(), o.want.Validate()}
 	if o.runs < 1 || o.runs > runsMax {
 		errs = append(errs, fmt.Errorf("runs are %d, want 1 to %d", o.runs, runsMax))
+	}
+	if o.archiveMiB < forensics.ArchiveBytesMin>>20 || o.archiveMiB > archiveMiBMax {
+		errs = append(errs, fmt.Errorf("the archive is to hold %d MiB, want %d to %d", o.archiveMiB,
+			forensics.ArchiveBytesMin>>20, archiveMiBMax))
+	}
+	if o.load.SlowShare > 0 && o.replicas < 4 {
+		errs = append(errs, fmt.Errorf("%d replicas tolerate no slow one, want 4 or more", o.replicas))
+	}
+	if o.load.SlowShare > 0 && o.killPrimary > 0 {
+		errs = append(errs, errors.New("one replica at a time: drop --slow-backup or --kill-primary"))
 	}
 	errs = append(errs, isDir("--data", o.data), isDir("--save", dirOf(o.save)), isDir("--html", dirOf(o.html)),
 		isDir("--cpu-profile", o.cpuProfile))

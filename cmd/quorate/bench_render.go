@@ -56,6 +56,9 @@ func loadLine(l bench.Load) string {
 	if l.KillAfter > 0 {
 		loop += fmt.Sprintf(", primary killed after %v", l.KillAfter)
 	}
+	if l.SlowShare > 0 {
+		loop += fmt.Sprintf(", one backup stopped for %.0f %% of the time", 100*l.SlowShare)
+	}
 	signed := "as many operations per signature as wait"
 	if l.OpsPerSignature > 0 {
 		signed = fmt.Sprintf("at most %d per signature", l.OpsPerSignature)
@@ -93,11 +96,19 @@ func runRows(run bench.Run) []string {
 	if run.View > 0 {
 		rows = append(rows, "view", fmt.Sprintf("%d at the end: a primary was replaced", run.View))
 	}
+	if s := run.Slow; s != nil {
+		rows = append(rows, "slow backup", fmt.Sprintf("replica %d was %d numbers behind at the end, and had caught up %s later",
+			s.Replica, s.Behind, milli(s.CaughtUp)))
+	}
 	if u := run.Usage; u.Known && u.Replicas == 0 {
 		rows = append(rows, "processor", micro(u.Load)+" per operation at the load; the replicas' is unknown")
 	} else if u.Known {
 		rows = append(rows, "processor", fmt.Sprintf("%s per operation at the replicas, %s at the load; machine idle %.0f %%, other programs %.0f %%",
 			micro(u.Replicas), micro(u.Load), 100*u.Idle, 100*u.Others))
+		if s := run.Slow; s != nil && len(u.Each) > 1 {
+			rows = append(rows, "", fmt.Sprintf("%s at the slow backup, %s at each of the others", micro(u.Each[s.Replica]),
+				micro((u.Replicas-u.Each[s.Replica])/time.Duration(len(u.Each)-1))))
+		}
 	}
 	return append(rows, levelRows(run.Levels)...)
 }

@@ -62,7 +62,7 @@ func dataDir(dir string) string { return cmp.Or(dir, os.TempDir()) }
 func (o benchOptions) once(ctx context.Context) (run bench.Run, in bench.Included, err error) {
 	if o.genesis != "" {
 		o.load.Genesis, err = pbft.LoadGenesis(o.genesis)
-		o.profile(nil)
+		o.observe(nil)
 	} else {
 		var stop func() error
 		stop, err = o.start(ctx)
@@ -77,6 +77,7 @@ func (o benchOptions) once(ctx context.Context) (run bench.Run, in bench.Include
 	if run.View, err = viewOf(ctx, o.load.Genesis); err != nil {
 		return run, in, err
 	}
+	run.Slow = o.slow.outcome()
 	in, err = o.included()
 	return run, in, err
 }
@@ -97,15 +98,19 @@ func (o *benchOptions) start(ctx context.Context) (stop func() error, err error)
 	running, err := cluster.Start(ctx, cluster.Options{
 		Binary: binary, Dir: filepath.Join(dir, "cluster"), Name: "bench", Replicas: o.replicas,
 		RequestTimeout: o.requestTimeout, CheckpointInterval: o.interval, LogLevel: "warn",
-		Clients: o.load.Clients + spareClients, Orders: true,
+		Clients: o.load.Clients + spareClients, ArchiveBytes: o.archiveMiB << 20, Orders: true,
 	})
 	if err != nil {
 		return stop, err
 	}
 	o.data = dir
 	o.load.Genesis, o.load.Dir = running.Genesis(), dir
-	o.load.Goroutines = func(ctx context.Context) int64 { return goroutinesOf(ctx, running) }
-	o.profile(running)
+	if o.load.SlowShare > 0 {
+		o.slow = &slowBackup{cluster: running, share: o.load.SlowShare}
+	} else { // a replica that is stopped does not tell
+		o.load.Goroutines = func(ctx context.Context) int64 { return goroutinesOf(ctx, running) }
+	}
+	o.observe(running)
 	if o.killPrimary > 0 {
 		o.load.Strike = func(ctx context.Context) error { return killPrimary(ctx, running) }
 	}
@@ -115,10 +120,24 @@ func (o *benchOptions) start(ctx context.Context) (stop func() error, err error)
 	return func() error { return errors.Join(running.Close(), os.RemoveAll(dir)) }, nil
 }
 
-// profile has profiles written of the measured time, if they are asked for.
-func (o *benchOptions) profile(running *cluster.Cluster) {
-	if dir := o.cpuProfile; dir != "" {
-		o.load.Measuring = func(ctx context.Context) (func() error, error) { return profileAll(ctx, running, dir) }
+// observe has profiles written of the measured time, and a backup stopped in it, as far as
+// they are asked for.
+func (o *benchOptions) observe(running *cluster.Cluster) {
+	dir, slow := o.cpuProfile, o.slow
+	o.load.Measuring = func(ctx context.Context) (end func() error, err error) {
+		endProfiles := func() error { return nil }
+		if dir != "" {
+			if endProfiles, err = profileAll(ctx, running, dir); err != nil {
+				return nil, err
+			}
+		}
+		if slow == nil {
+			return endProfiles, nil
+		}
+		if err := slow.begin(ctx); err != nil {
+			return endProfiles, err
+		}
+		return func() error { return errors.Join(slow.end(), endProfiles(), slow.catchUp(ctx)) }, nil
 	}
 }
 
@@ -164,7 +183,8 @@ func (o benchOptions) included() (bench.Included, error) {
 		RequestTimeout: o.requestTimeout, CheckpointInterval: genesis.Limits.CheckpointInterval,
 		BatchRequests: genesis.Limits.BatchRequests,
 		Machine:       bench.ThisMachine(), FileSystem: "that of the replicas, elsewhere",
-		Version: version.Version, Commit: version.Commit, Go: version.Go,
+		ArchiveBytes: o.archiveMiB << 20,
+		Version:      version.Version, Commit: version.Commit, Go: version.Go,
 	}
 	if version.Modified {
 		in.Commit += " (modified)"

@@ -154,6 +154,7 @@ func TestComparisonsSayWhatCastsDoubt(t *testing.T) {
 	b.Machine = &roofline.Constants{Base: roofline.Base{SignStdlib: 20, OneStdlib: 40, Hash: 2}}
 	b.Included.Commit = "other"
 	b.Load.Duration *= 2
+	b.Load.Fill, b.Load.KillAfter, b.Load.SlowShare = 1<<30, time.Second, 0.5
 	for i := range b.Runs {
 		b.Runs[i].Usage.Others = 0.3
 	}
@@ -162,7 +163,10 @@ func TestComparisonsSayWhatCastsDoubt(t *testing.T) {
 		t.Fatal(err)
 	}
 	all := strings.Join(c.Notes, "\n")
-	for _, want := range []string{"2.00 times", "version: v1 c go1, then v1 other go1", "0s + 20s", "30 %"} {
+	for _, want := range []string{
+		"2.00 times", "version: v1 c go1, then v1 other go1", "0s + 20s", "30 %",
+		"0 MiB, then 1024 MiB", "0s, then 1s", "0 % of the time, then 50 %",
+	} {
 		if !strings.Contains(all, want) {
 			t.Errorf("the notes lack %q:\n%s", want, all)
 		}

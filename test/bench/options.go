@@ -75,6 +75,9 @@ type Options struct {
 	// Result.Gap tells what it cost.
 	Strike      func(context.Context) error
 	StrikeAfter time.Duration
+	// SlowShare is the share of the measured time, 0 to 1, for which Measuring has a
+	// backup stopped.
+	SlowShare float64
 
 	dial func(ctx context.Context) (Client, error) // for tests; nil means pbft.Dial
 }
@@ -109,6 +112,7 @@ func (o Options) ValidateLoad() error {
 	need(o.Fill >= 0 && o.Fill <= fillMax, "the state is to hold %d bytes, want 0 to %d", o.Fill, int64(fillMax))
 	need(o.StrikeAfter >= 0 && o.StrikeAfter <= o.Duration, "the strike is to come after %v, want 0 to the duration %v",
 		o.StrikeAfter, o.Duration)
+	need(o.SlowShare >= 0 && o.SlowShare <= 1, "the slow backup is to be stopped for a share of %g, want 0 to 1", o.SlowShare)
 	return errors.Join(errs...)
 }
 

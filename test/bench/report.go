@@ -49,6 +49,7 @@ type Load struct {
 	Seed            uint64        `json:"seed"`
 	Fill            int64         `json:"state_bytes"`                       // held beside, before the load began
 	KillAfter       time.Duration `json:"primary_killed_after_ns,omitempty"` // 0: it was not
+	SlowShare       float64       `json:"slow_backup_share,omitempty"`       // of the measured time that it was stopped for
 }
 
 // Included is what the figures of a report include: what they are worth.
@@ -62,6 +63,7 @@ type Included struct {
 	RequestTimeout     time.Duration `json:"request_timeout_ns"`
 	CheckpointInterval uint64        `json:"checkpoint_interval"`
 	BatchRequests      int           `json:"batch_requests_max"`
+	ArchiveBytes       int64         `json:"archive_bytes,omitempty"` // for audits, at each replica; 0 where it is not known
 	Machine            Machine       `json:"machine"`
 	FileSystem         string        `json:"filesystem"` // of the replicas' data
 	Version            string        `json:"version"`
@@ -73,6 +75,8 @@ type Included struct {
 type Run struct {
 	Result
 	View uint64 `json:"view"` // at the end; above 0 where a primary was replaced
+	// Slow tells of the slow backup, if the load had one.
+	Slow *SlowBackup `json:"slow_backup,omitempty"`
 	// Limit is what the machine can do at best with what was reached, and Share
 	// how much of it the throughput is. OfSingle is the throughput over the limit
 	// of one that makes and verifies every signature alone, with the standard
@@ -80,6 +84,15 @@ type Run struct {
 	Limit    *roofline.Limit `json:"limit,omitempty"`
 	Share    float64         `json:"share_of_limit"`
 	OfSingle float64         `json:"times_single_verification"`
+}
+
+// SlowBackup is what became of a backup that was stopped for a share of the time.
+type SlowBackup struct {
+	Replica int `json:"replica"`
+	// Behind is how many numbers fewer than the most it had executed when it was
+	// stopped no more, and CaughtUp how long it then took to execute what the others had.
+	Behind   uint64        `json:"numbers_behind"`
+	CaughtUp time.Duration `json:"caught_up_ns"`
 }
 
 // NewReport returns a report without runs.
@@ -90,7 +103,7 @@ func NewReport(o Options, in Included) Report {
 			Loop: o.loop(), Clients: o.Clients, Outstanding: o.Outstanding, Rate: o.Rate, NoWait: o.NoWait,
 			Payload:   o.Payload,
 			ReadShare: o.ReadShare, OpsPerSignature: o.OpsPerSignature, WarmUp: o.WarmUp, Duration: o.Duration, Seed: o.Seed,
-			Fill: o.Fill, KillAfter: o.StrikeAfter,
+			Fill: o.Fill, KillAfter: o.StrikeAfter, SlowShare: o.SlowShare,
 		},
 	}
 }

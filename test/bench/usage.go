@@ -11,6 +11,8 @@ type Usage struct {
 	// together, if they are processes of this machine, and of the clients.
 	Replicas time.Duration `json:"replicas_per_operation_ns"`
 	Load     time.Duration `json:"load_per_operation_ns"`
+	// Each is the part of each replica in that, in the order of Options.Processes.
+	Each []time.Duration `json:"each_replica_per_operation_ns"`
 	// Idle is the share of the machine that did nothing, and Others the share that
 	// other programs took, 0 to 1.
 	Idle   float64 `json:"machine_idle_share"`
@@ -20,7 +22,8 @@ type Usage struct {
 // usage is processor time since some time in the past.
 type usage struct {
 	known                bool
-	replicas, load       time.Duration
+	replicas             []time.Duration
+	load                 time.Duration
 	machineBusy, machine time.Duration // of all processors: working; passed
 }
 
@@ -29,8 +32,13 @@ func usageBetween(before, after usage, operations int64) Usage {
 	if !u.Known {
 		return u
 	}
-	replicas, load := after.replicas-before.replicas, after.load-before.load
-	u.Replicas, u.Load = replicas/time.Duration(operations), load/time.Duration(operations)
+	n, replicas, load := time.Duration(operations), time.Duration(0), after.load-before.load
+	for i := range after.replicas {
+		took := after.replicas[i] - before.replicas[i]
+		replicas += took
+		u.Each = append(u.Each, took/n)
+	}
+	u.Replicas, u.Load = replicas/n, load/n
 	if passed := after.machine - before.machine; passed > 0 {
 		busy := after.machineBusy - before.machineBusy
 		u.Idle = max(0, 1-float64(busy)/float64(passed))

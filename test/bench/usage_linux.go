@@ -26,7 +26,7 @@ func usageNow(replicas []int) usage {
 		if !ok {
 			return usage{}
 		}
-		u.replicas += t
+		u.replicas = append(u.replicas, t)
 	}
 	if u.machineBusy, u.machine, ok = machineTime(); !ok {
 		return usage{}

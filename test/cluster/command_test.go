@@ -267,3 +267,35 @@ func TestBenchServesMoreClientsThanReplicasDoByDefault(t *testing.T) {
 		t.Errorf("a result and itself: code %d, %v\n%s", code, err, text)
 	}
 }
+
+// TestBenchStopsABackup has one backup stopped for half of the time, and catch up.
+func TestBenchStopsABackup(t *testing.T) {
+	saved := filepath.Join(t.TempDir(), "a.json")
+	code, text, err := Run(bounded(t), binary, "bench", "--clients", "2", "--outstanding", "2", "--archive-mib", "1",
+		"--warm-up", "100ms", "--duration", "1s", "--slow-backup", "0.5", "--save", saved)
+	if code != 0 || err != nil || !strings.Contains(text, "had caught up") {
+		t.Fatalf("bench: code %d, %v\n%s", code, err, text)
+	}
+	data, err := os.ReadFile(saved)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var report struct {
+		Included struct {
+			Archive int `json:"archive_bytes"`
+		}
+		Runs []struct {
+			Operations, Errors int
+			Slow               struct {
+				Replica  int
+				CaughtUp int `json:"caught_up_ns"`
+			} `json:"slow_backup"`
+		}
+	}
+	if err := json.Unmarshal(data, &report); err != nil || len(report.Runs) != 1 || report.Included.Archive != 1<<20 {
+		t.Fatalf("got %v, %+v", err, report)
+	}
+	if run := report.Runs[0]; run.Operations == 0 || run.Errors > 0 || run.Slow.Replica != 3 || run.Slow.CaughtUp <= 0 {
+		t.Errorf("got %+v, want operations, no error, and replica 3, which would lead last, caught up", run)
+	}
+}

@@ -51,6 +51,8 @@ type Options struct {
 	Clients int
 	// LogLevel is that of the replicas; empty means info.
 	LogLevel string
+	// ArchiveBytes bounds what each replica keeps for audits; 0 leaves it to them.
+	ArchiveBytes int64
 	// Args are further arguments for the first quorate node of some replicas.
 	Args map[int][]string
 	// Orders lets the replicas take orders of this process: see Cluster.Stats and
@@ -128,6 +130,9 @@ func (o Options) writeReplica(dir string, key crypto.PrivateKey) error {
 		"../"+pbft.GenesisFile, o.RequestTimeout, o.App, o.LogLevel)
 	if o.Clients > 0 {
 		config += fmt.Sprintf("clients_max = %d\nclients_per_address_max = %d\n", o.Clients, o.Clients)
+	}
+	if o.ArchiveBytes > 0 {
+		config += fmt.Sprintf("archive_bytes = %d\n", o.ArchiveBytes)
 	}
 	if err := os.WriteFile(filepath.Join(dir, pbft.ConfigFile), []byte(config), 0o600); err != nil {
 		return err
