@@ -129,15 +129,17 @@ func (s *Store) write(f *frozen) (snapshot, error) {
 	out := &batch{to: s.rd.pages, before: s.goOn}
 	dead := &deadList{gen: gen, to: out}
 	var written []ref
+	pages := &run{to: out}
 	b := &builder{rd: s.rd, gen: gen, drop: dead.add, emit: func(r ref, _, stored []byte) error {
 		written = append(written, r)
-		return s.emit(out, r, stored)
+		s.pages.Add(1)
+		return pages.add(r, stored)
 	}}
 	root, err := b.build(base.root, f.overlay.ops())
 	if err != nil {
 		return snapshot{}, err
 	}
-	if err := errors.Join(dead.flush(), out.flush()); err != nil {
+	if err := errors.Join(dead.flush(), pages.flush(), out.flush()); err != nil {
 		return snapshot{}, err
 	}
 	for _, r := range written {
