@@ -17,6 +17,7 @@ type keyCache struct {
 		entries map[PublicKey]*keyEntry
 		ring    []*keyEntry // all entries, in the order the hand visits them
 		hand    int
+		granted int // how many entries may have multiples
 	}
 }
 
@@ -24,6 +25,7 @@ type keyEntry struct {
 	key      PublicKey
 	expanded *expandedKey
 	used     atomic.Bool // since the hand last passed
+	granted  bool        // it may have multiples
 }
 
 func newKeyCache(size int) *keyCache {
@@ -76,7 +78,25 @@ func (c *keyCache) add(e *keyEntry) {
 	for c.mu.ring[c.mu.hand].used.Swap(false) { // ends within one round: all bits are clear then
 		c.mu.hand = (c.mu.hand + 1) % c.size
 	}
-	delete(c.mu.entries, c.mu.ring[c.mu.hand].key)
+	gone := c.mu.ring[c.mu.hand]
+	delete(c.mu.entries, gone.key)
+	if gone.granted {
+		c.mu.granted--
+	}
 	c.mu.ring[c.mu.hand] = e
 	c.mu.hand = (c.mu.hand + 1) % c.size
+}
+
+// grant tells whether a key shall get a table of multiples: one that stays here, while few
+// others have one.
+func (c *keyCache) grant(key PublicKey, expanded *expandedKey) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	e := c.mu.entries[key]
+	if e == nil || e.expanded != expanded || e.granted || c.mu.granted >= multiplesMax {
+		return false
+	}
+	e.granted = true
+	c.mu.granted++
+	return true
 }

@@ -10,11 +10,14 @@ import (
 	"github.com/oasisprotocol/curve25519-voi/primitives/ed25519"
 )
 
-// expandedKey is a public key with what makes checks fast: a table of its
-// multiples for batches, and from the first single check on what those need.
+// expandedKey is a public key with what makes checks fast: a small table of its
+// multiples for batches; from the first single check on what those need; and, for
+// one whose signatures are checked alone again and again, a large table.
 type expandedKey struct {
-	point  *curve.ExpandedEdwardsPoint
-	single atomic.Pointer[ed25519.ExpandedPublicKey]
+	point     *curve.ExpandedEdwardsPoint
+	single    atomic.Pointer[ed25519.ExpandedPublicKey]
+	alone     atomic.Uint32 // single checks without the large table
+	multiples atomic.Pointer[multiples]
 }
 
 // expandKey returns the expanded form of key, or nil if its bytes are no point.
