@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"os"
+	"path/filepath"
 
 	"github.com/dgraph-io/badger/v4"
 	"github.com/dgraph-io/badger/v4/options"
@@ -14,11 +16,15 @@ import (
 // badgerPages is pages in Badger.
 type badgerPages struct{ db *badger.DB }
 
-// memTableBytesMin is the least that Badger gathers in memory before it writes a table,
-// which holds up whatever is flushed at the same time. Replicas write alike, so each
-// adds up to half of that by chance: at the same moment they would all hold up their
-// votes, but a quorum does not wait for one.
-const memTableBytesMin = 8 << 20
+const (
+	// memTableBytesMin is the least that Badger gathers in memory before it writes a
+	// table, which holds up whatever is flushed at the same time. Replicas write alike,
+	// so each adds up to half of that by chance: at the same moment they would all hold
+	// up their votes, but a quorum does not wait for one.
+	memTableBytesMin = 8 << 20
+	// memTableBytesMax is the most that it ever gathered, in format 1.
+	memTableBytesMax = 16 << 20
+)
 
 // badgerOptions are settings that experiments with v4.9.6 arrived at; its
 // defaults lose acknowledged writes in a power cut and take gigabytes.
@@ -26,7 +32,6 @@ func badgerOptions(dir string) badger.Options {
 	return badger.DefaultOptions(dir).
 		WithSyncWrites(true).        // off by default: a power cut then loses what was acknowledged
 		WithValueThreshold(1 << 20). // no value goes to the value log, whose failed syncs are only logged
-		WithMemTableSize(memTableBytesMin + rand.Int64N(memTableBytesMin/2)).
 		WithNumMemtables(2).
 		WithBlockCacheSize(8 << 20).
 		WithValueLogFileSize(64 << 20).
@@ -38,10 +43,35 @@ func badgerOptions(dir string) badger.Options {
 		WithLogger(badgerLogger{logging.Logger("checkpoint")})
 }
 
-// openBadger opens the database in dir, or makes one.
-func openBadger(dir string) (p *badgerPages, err error) {
+// openBadger opens the database in dir, or makes one. It gathers so many bytes in
+// memory, or as many as are drawn.
+//
+// Of what was gathered before a crash there are logs. Badger takes each into a memory of
+// the size that it is opened with now, and ends the process if it finds no room there: so
+// what the logs hold is written out first, with room for the longest.
+func openBadger(dir string, memTableBytes int64) (p *badgerPages, err error) {
 	defer caught(&err)
-	opts := badgerOptions(dir)
+	left, err := logsIn(dir)
+	if err != nil {
+		return nil, err
+	}
+	if len(left) > 0 {
+		p, err := openSized(dir, memTableBytesMax)
+		if err != nil {
+			return nil, err
+		}
+		if err := p.close(); err != nil {
+			return nil, err
+		}
+	}
+	if memTableBytes == 0 {
+		memTableBytes = memTableBytesMin + rand.Int64N(memTableBytesMin/2)
+	}
+	return openSized(dir, memTableBytes)
+}
+
+func openSized(dir string, memTableBytes int64) (*badgerPages, error) {
+	opts := badgerOptions(dir).WithMemTableSize(memTableBytes)
 	if !opts.SyncWrites {
 		return nil, errors.New("badger would not sync its writes")
 	}
@@ -50,6 +80,17 @@ func openBadger(dir string) (p *badgerPages, err error) {
 		return nil, err
 	}
 	return &badgerPages{db}, nil
+}
+
+// logsIn returns the logs of what was gathered, and is in no table yet.
+func logsIn(dir string) (paths []string, err error) {
+	entries, err := os.ReadDir(dir)
+	for _, e := range entries {
+		if filepath.Ext(e.Name()) == ".mem" {
+			paths = append(paths, filepath.Join(dir, e.Name()))
+		}
+	}
+	return paths, err
 }
 
 // caught turns a panic, which is how Badger meets damaged tables, into an error.

@@ -17,7 +17,7 @@ func openInChild() bool {
 	if dir == "" {
 		return false
 	}
-	s, err := Open(dir, Options{})
+	s, err := Open(dir, Options{memTableBytes: memTableBytesMin}) // the least that can be drawn
 	if errors.Is(err, ErrDamaged) {
 		say("damaged")
 		return true

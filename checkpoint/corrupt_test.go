@@ -203,3 +203,31 @@ func wrong(said string, contents map[wire.Seq]content) string {
 	}
 	return ""
 }
+
+// TestLogsOfLargerTablesAreRead opens what a crash leaves when Badger had gathered
+// nearly as much as it ever does before it writes a table, with the least that it may
+// gather from now on. Where it has no room for what a log holds, it ends the process.
+func TestLogsOfLargerTablesAreRead(t *testing.T) {
+	const valueBytes = 64 << 10
+	for _, memTableBytes := range []int64{memTableBytesMin * 3 / 2, memTableBytesMax} { // the most that is drawn; format 1
+		dir, image := t.TempDir(), t.TempDir()
+		s := open(t, dir, Options{memTableBytes: memTableBytes})
+		want := content{}
+		for i := range memTableBytes * 9 / 10 / valueBytes {
+			key, value := fmt.Sprintf("%08d", i), strings.Repeat(string('a'+rune(i%26)), valueBytes)
+			want[key] = value
+			if err := s.Put([]byte(key), []byte(value)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		checkpointed(t, s, 1)
+		if tables, err := filepath.Glob(filepath.Join(dir, badgerName, "*.sst")); err != nil || len(tables) > 0 {
+			t.Fatalf("got tables %q, %v, want everything in the log", tables, err)
+		}
+		copyTree(t, dir, image)
+		closed(t, s)
+		if got, want := inChild(t, image), fmt.Sprint("whole 1 ", want.digest()); got != want {
+			t.Errorf("%d bytes in memory: got %q, want %q", memTableBytes, got, want)
+		}
+	}
+}

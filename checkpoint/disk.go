@@ -48,7 +48,7 @@ type disk struct {
 
 // openDisk locks dir and opens the database in it. An errUnopenable asks for
 // quarantine; every other error is of the environment.
-func openDisk(dir string, space func(string) (uint64, error)) (d *disk, err error) {
+func openDisk(dir string, opts Options) (d *disk, err error) {
 	if err := os.MkdirAll(filepath.Join(dir, badgerName), 0o700); err != nil {
 		return nil, err
 	}
@@ -58,20 +58,20 @@ func openDisk(dir string, space func(string) (uint64, error)) (d *disk, err erro
 	if err := syncDir(filepath.Dir(dir)); err != nil {
 		return nil, err // or a power cut could take the whole directory
 	}
-	if space == nil {
-		space = freeBytes
+	d = &disk{dir: dir, space: opts.Free, log: logging.Logger("checkpoint")}
+	if d.space == nil {
+		d.space = freeBytes
 	}
-	d = &disk{dir: dir, space: space, log: logging.Logger("checkpoint")}
 	if d.lock, err = lockFile(filepath.Join(dir, lockName)); err != nil {
 		return nil, err
 	}
-	if err := d.open(); err != nil {
+	if err := d.open(opts.memTableBytes); err != nil {
 		return nil, errors.Join(err, d.lock.Close())
 	}
 	return d, nil
 }
 
-func (d *disk) open() error {
+func (d *disk) open(memTableBytes int64) error {
 	if free, err := d.free(); err != nil || free < openBytesMin {
 		return errors.Join(fmt.Errorf("%s has %d MiB free: %w", d.dir, free>>20, ErrNoSpace), err)
 	}
@@ -84,7 +84,7 @@ func (d *disk) open() error {
 	if err := checkTables(d.path(badgerName)); err != nil {
 		return errors.Join(err, d.unmark())
 	}
-	p, err := openBadger(d.path(badgerName))
+	p, err := openBadger(d.path(badgerName), memTableBytes)
 	if err != nil {
 		if unmarked := d.unmark(); unmarked != nil || environmental(err) {
 			return errors.Join(err, unmarked)
@@ -121,11 +121,11 @@ func (d *disk) unmark() error {
 // removeEmptyLogs removes logs of length 0, which a crash right after their
 // creation leaves and Badger refuses, though nothing is lost.
 func (d *disk) removeEmptyLogs() error {
-	names, err := filepath.Glob(filepath.Join(d.dir, badgerName, "*.mem"))
+	logs, err := logsIn(d.path(badgerName))
 	if err != nil {
 		return err
 	}
-	for _, name := range names {
+	for _, name := range logs {
 		if st, err := os.Lstat(name); err != nil || st.Size() != 0 {
 			continue
 		}

@@ -47,7 +47,7 @@ func Open(dir string, opts Options) (*Store, error) {
 }
 
 func openOnce(dir string, opts Options) (*Store, error) {
-	d, err := openDisk(dir, opts.Free)
+	d, err := openDisk(dir, opts)
 	if err != nil {
 		return nil, fmt.Errorf("checkpoint: open %s: %w", dir, err)
 	}

@@ -27,6 +27,8 @@ type Options struct {
 	// Free returns how many bytes are free for dir; the file system's answer if
 	// nil. Tests fill the disk with it.
 	Free func(dir string) (uint64, error)
+	// memTableBytes is how much Badger gathers in memory; drawn if 0. Tests set it.
+	memTableBytes int64
 }
 
 // Opened tells what Open found and did. It is for the operator, and for the
