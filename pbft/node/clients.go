@@ -15,7 +15,9 @@ const (
 	clientsMax = 16384
 	// connsMax is how many connections of one client are answered: more than one
 	// because it may connect anew before the old connection is known to be dead,
-	// and because anyone can replay a client's request.
+	// and because anyone can replay a client's request. Those that were first stay as
+	// long as they live, or whoever replays requests fast enough would leave a client
+	// without answers; the last place is that of the newest.
 	connsMax = 4
 )
 
@@ -32,7 +34,7 @@ type clients struct {
 
 type client struct {
 	id    wire.ClientID
-	conns []uint64 // the most recent first
+	conns []uint64 // the oldest first
 }
 
 func newClients(answer func(conn uint64, frame []byte) bool) *clients {
@@ -54,15 +56,9 @@ func (c *clients) learn(id wire.ClientID, conn uint64) {
 	}
 	c.mu.recent.MoveToFront(e)
 	k := e.Value.(*client) //nolint:errcheck,forcetypeassert // the list holds nothing else
-	at := slices.Index(k.conns, conn)
-	if at == 0 {
-		return
+	if !slices.Contains(k.conns, conn) {
+		k.conns = append(k.conns[:min(len(k.conns), connsMax-1)], conn)
 	}
-	if at > 0 {
-		k.conns = slices.Delete(k.conns, at, at+1)
-	}
-	k.conns = slices.Insert(k.conns, 0, conn)
-	k.conns = k.conns[:min(len(k.conns), connsMax)]
 }
 
 // makeRoom forgets the client that was silent longest, if there are too many. It

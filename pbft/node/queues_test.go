@@ -283,7 +283,46 @@ func TestAnswersAreSignedForThoseWhoAreHereAlone(t *testing.T) {
 	}
 }
 
-func TestClientsKeepTheMostRecentConnections(t *testing.T) {
+// TestNobodyTakesAClientsConnection has others replay a client's requests over many
+// connections: what is for the client goes over its own one all the same, as long as
+// that lives; and a new connection of it has a place until the next one comes.
+func TestNobodyTakesAClientsConnection(t *testing.T) {
+	const own = 1
+	sent := map[uint64]bool{}
+	dead := map[uint64]bool{}
+	c := newClients(func(conn uint64, _ []byte) bool {
+		sent[conn] = true
+		return !dead[conn]
+	})
+	id := wire.ClientID{1}
+	answered := func(conn uint64) bool {
+		clear(sent)
+		c.send(id, nil)
+		return sent[conn]
+	}
+	c.learn(id, own)
+	for conn := range uint64(100) {
+		c.learn(id, own+1+conn%(2*connsMax))
+	}
+	if !answered(own) {
+		t.Error("the client's own connection is not answered any more")
+	}
+	if len(sent) > connsMax {
+		t.Errorf("%d connections are answered, want %d at most", len(sent), connsMax)
+	}
+	dead[own] = true
+	c.send(id, nil)
+	c.learn(id, 1000)
+	if !answered(1000) || answered(own) {
+		t.Error("the client's new connection is not answered, or the dead one is")
+	}
+	c.learn(id, 1001)
+	if !answered(1001) {
+		t.Error("a newer connection is not answered")
+	}
+}
+
+func TestClientsKeepTheFirstConnectionsAndTheNewest(t *testing.T) {
 	var sent []uint64
 	dead := map[uint64]bool{}
 	c := newClients(func(conn uint64, _ []byte) bool {
@@ -296,10 +335,10 @@ func TestClientsKeepTheMostRecentConnections(t *testing.T) {
 	}
 	c.learn(id, 3)
 	c.send(id, nil)
-	if diff := cmp.Diff(sent, []uint64{3, 5, 4, 2}); diff != "" {
+	if diff := cmp.Diff(sent, []uint64{0, 1, 2, 3}); diff != "" {
 		t.Errorf("connections (-got +want):\n%s", diff)
 	}
-	dead = map[uint64]bool{2: true, 3: true, 4: true, 5: true}
+	dead = map[uint64]bool{0: true, 1: true, 2: true, 3: true}
 	c.send(id, nil)
 	if c.known(id) {
 		t.Error("a client without a live connection is known")
