@@ -10,8 +10,16 @@ import (
 	"github.com/quorate/quorate/pbft/wire"
 )
 
-// failuresMax bounds Applied.Failures: they are for a log.
-const failuresMax = 16
+const (
+	// failuresMax bounds Applied.Failures: they are for a log.
+	failuresMax = 16
+	// repeatedBytesMax bounds the results of earlier operations that one batch tells
+	// again. Hundreds of requests that differ in one operation may hold the same others,
+	// whose results are a thousand times as long as they are: all of them would fill the
+	// memory of every replica, and again after each restart. Who is told nothing asks
+	// again (Answer).
+	repeatedBytesMax = 1 << 20
+)
 
 // Applier executes committed batches: it runs the operations on the state, and
 // writes to it, before every checkpoint, what the core must remember of clients, the
@@ -41,7 +49,8 @@ type Applier struct {
 // Applied is what the execution of one batch gave.
 type Applied struct {
 	Seq wire.Seq
-	// Replies answer the operations of the batch, in order.
+	// Replies answer the operations of the batch, in order: all that ran in it, but of
+	// results that were there before no more than some.
 	Replies []wire.Told
 	// Outputs are what the operations emitted, in order.
 	Outputs []Output
@@ -156,6 +165,8 @@ type running struct {
 	applied Applied
 	kept    []record         // of the orders: how the operations that ran ended
 	ran     map[resultID]int // which orders those are; nil until one repeats an operation
+	// repeated is how many bytes of results are told again, see repeatedBytesMax.
+	repeated int
 }
 
 func (r *running) all() error {
@@ -186,32 +197,45 @@ func (r *running) all() error {
 // order carries out the i-th order and replies.
 func (r *running) order(i int) error {
 	o := r.ex.Orders[i]
-	kept, err := r.settle(i, o)
+	kept, told, err := r.settle(i, o)
 	if err != nil {
 		return fmt.Errorf("operation %d of client %x: %w", o.Number(), o.Request.Client[:4], err)
 	}
-	r.applied.Replies = append(r.applied.Replies, kept.told(o.Request.Client, o.Request.Session, o.Number()))
+	if told {
+		r.applied.Replies = append(r.applied.Replies, kept.told(o.Request.Client, o.Request.Session, o.Number()))
+	}
 	return nil
 }
 
-// settle returns how the operation ended: now, earlier, or not at all.
-func (r *running) settle(i int, o core.Order) (kept record, err error) {
+// settle returns how the operation ended, now, earlier, or not at all, and whether its
+// client is told.
+func (r *running) settle(i int, o core.Order) (kept record, told bool, err error) {
 	if o.Run {
 		r.kept[i], err = r.execute(o)
-		return r.kept[i], err
+		return r.kept[i], true, err
 	}
 	if o.Outcome != wire.OutcomeForgotten {
-		return record{outcome: o.Outcome}, nil
+		return record{outcome: o.Outcome}, true, nil
 	}
 	id := idOf(o)
-	if at, ok := r.ranAt(id); ok && at < i {
-		return r.kept[at], nil
+	at, ran := r.ranAt(id)
+	ran = ran && at < i
+	if r.repeated >= repeatedBytesMax && (ran || r.holds(id)) {
+		return record{}, false, nil
 	}
-	kept, ok, err := r.result(id)
-	if !ok {
+	if ran {
+		kept = r.kept[at]
+	} else if kept, told, err = r.result(id); !told {
 		kept.outcome = o.Outcome
 	}
-	return kept, err
+	r.repeated += len(kept.result)
+	return kept, true, err
+}
+
+// holds tells whether a result of an operation is kept that is executed.
+func (r *running) holds(id resultID) bool {
+	h := r.clients[id.Client]
+	return h != nil && h.client.Session == id.Session && id.Number > h.client.Low
 }
 
 // ranAt returns which order of the batch runs an operation. Few batches have an

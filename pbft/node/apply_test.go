@@ -516,6 +516,63 @@ type echo struct{}
 
 func (echo) Execute(_ *app.Tx, op []byte) []byte { return op }
 
+// TestResultsThatAreToldAgainAreBounded has requests that differ in one operation hold
+// the same others, which are executed: before the last checkpoint, after it, and in the
+// batch itself. What of them is told again is bounded, all can be asked for, and new
+// results are told in any case.
+func TestResultsThatAreToldAgainAreBounded(t *testing.T) {
+	const requests, long = 40, 40 << 10
+	var ops []string
+	for i := range 5 {
+		ops = append(ops, strings.Repeat(string(rune('a'+i)), long))
+	}
+	for name, checkpointed := range map[string]bool{"before a checkpoint": true, "since": false} {
+		c := newFakeCore(t)
+		a := node.NewApplier(&memoryState{}, echo{}, applyDomain(), 1<<20)
+		if _, err := a.Load(); err != nil {
+			t.Fatal(err)
+		}
+		ex := c.batch(requestOf(1, 1, 1, ops[:4]...))
+		ex.Checkpoint = checkpointed
+		applyBatch(t, a, ex)
+		var batch []*wire.Request
+		for range requests {
+			batch = append(batch, requestOf(1, 1, 1, append(slices.Clone(ops), "new")...))
+		}
+		batch = append(batch, requestOf(2, 1, 1, "of another"))
+		size, numbers := 0, map[wire.Number]bool{}
+		replies := applyBatch(t, a, c.batch(batch...)).Replies
+		for _, r := range replies {
+			size += len(r.Result)
+			numbers[r.Number] = true
+		}
+		if most := 2 << 20; size > most || len(numbers) != 6 {
+			t.Errorf("%s: %d bytes of results of %d operations are told, want %d bytes at most, of 6", name, size, len(numbers), most)
+		}
+		if last := replies[len(replies)-1]; string(last.Result) != "of another" {
+			t.Errorf("%s: another client's result is not told", name)
+		}
+		for i, op := range ops {
+			q := core.Answer{Client: wire.ClientID{1, 1, 2}, Session: 1, Number: wire.Number(i + 1)}
+			if got, ok, err := a.Answer(q); err != nil || !ok || string(got.Result) != op {
+				t.Errorf("%s: the result of number %d is gone (%v)", name, q.Number, err)
+			}
+		}
+		ack := requestOf(1, 1, 7, "z")
+		ack.Acked = 6
+		applyBatch(t, a, c.batch(ack))
+		batch = batch[:0]
+		for range requests { // of results that are told again there are none
+			batch = append(batch, requestOf(1, 1, 1, ops...))
+		}
+		for _, r := range applyBatch(t, a, c.batch(batch...)).Replies {
+			if r.Outcome != wire.OutcomeForgotten {
+				t.Fatalf("%s: number %d ended with outcome %d, want it to be forgotten", name, r.Number, r.Outcome)
+			}
+		}
+	}
+}
+
 // TestEveryResultFitsIntoTheState gives a limit above what a value of the state
 // may have: the replica must not fail over the largest results.
 func TestEveryResultFitsIntoTheState(t *testing.T) {

@@ -22,6 +22,11 @@ const (
 	failuresBurst     = 10
 )
 
+// portionBytesMax bounds the results that are read and encoded at once for clients, but
+// for one: whoever asks for many long ones shall not fill the memory with frames, most of
+// which its connection has no room for.
+const portionBytesMax = 4 << 20
+
 // applying is the state of the apply goroutine.
 type applying struct {
 	n        *Node
@@ -155,29 +160,53 @@ func (a *applying) tellSnapshots() {
 
 // answer sends clients results again.
 func (a *applying) answer(answers []core.Answer) error {
+	view := a.n.standing.Load().view
 	var told []wire.Told
+	bytes := 0
 	for _, q := range answers {
 		kept, ok, err := a.applier.Answer(q)
 		if err != nil {
 			return fmt.Errorf("kept result: %w", err)
 		}
-		if ok {
-			told = append(told, kept)
+		if !ok {
+			continue
+		}
+		told, bytes = append(told, kept), bytes+len(kept.Result)
+		if bytes >= portionBytesMax {
+			a.reply(view, told)
+			told, bytes = told[:0], 0
 		}
 	}
-	a.reply(a.n.standing.Load().view, told)
+	a.reply(view, told)
 	return nil
 }
 
-// reply sends clients that are connected here what is for them, all under one
-// signature. It changes told.
+// reply sends clients that are connected here what is for them, all of a portion under
+// one signature. It changes told.
 func (a *applying) reply(view wire.View, told []wire.Told) {
 	n := a.n
-	for _, sealed := range wire.SealReplies(n.cfg.Signer, n.cfg.Domain, view, n.self, n.clients.here(told)) {
-		if m, ok := sealed.Message().(*wire.Replies); ok {
-			n.clients.send(m.Client, sealed.Frame())
+	for len(told) > 0 {
+		size := portion(told)
+		for _, sealed := range wire.SealReplies(n.cfg.Signer, n.cfg.Domain, view, n.self, n.clients.here(told[:size])) {
+			if m, ok := sealed.Message().(*wire.Replies); ok {
+				n.clients.send(m.Client, sealed.Frame())
+			}
+		}
+		told = told[size:]
+	}
+}
+
+// portion returns how many of told, one or more, are answered at once: nearly always
+// all of them.
+func portion(told []wire.Told) int {
+	bytes := 0
+	for i := range told {
+		bytes += len(told[i].Result)
+		if i > 0 && bytes > portionBytesMax {
+			return i
 		}
 	}
+	return len(told)
 }
 
 // report logs operations that made the application panic: its author should

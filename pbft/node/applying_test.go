@@ -1,0 +1,57 @@
+package node
+
+import (
+	"testing"
+
+	"github.com/quorate/quorate/crypto"
+	"github.com/quorate/quorate/pbft/wire"
+)
+
+// meteredSigner counts signatures, and looks at what was sent between them.
+type meteredSigner struct {
+	crypto.Signer
+
+	sign func()
+}
+
+func (s meteredSigner) Sign([]byte) crypto.Signature {
+	s.sign()
+	return crypto.Signature{1}
+}
+
+// TestLongAnswersAreMadeInPortions answers more than fits into memory, if it is as much
+// again and again: what is encoded at once is bounded, everything is answered, and what
+// fits into one portion has one signature.
+func TestLongAnswersAreMadeInPortions(t *testing.T) {
+	for _, test := range []struct{ results, bytes, signatures int }{
+		{0, 0, 0}, {1, 2 * portionBytesMax, 1}, {3, 2 * portionBytesMax, 3}, {500, 100, 1},
+		{8, portionBytesMax / 8, 1}, {9, portionBytesMax / 8, 2}, {64, portionBytesMax / 8, 8},
+	} {
+		signed, encoded, answers := 0, 0, 0
+		n := &Node{}
+		n.clients = newClients(func(_ uint64, frame []byte) bool {
+			head, _ := wire.PeekReplies(frame)
+			encoded, answers = encoded+len(frame), answers+head.Len()
+			return true
+		})
+		n.cfg.Signer = meteredSigner{sign: func() {
+			if most := portionBytesMax + test.bytes + (64 << 10); encoded > most {
+				t.Errorf("%+v: %d bytes were encoded at once, want %d at most", test, encoded, most)
+			}
+			signed, encoded = signed+1, 0
+		}}
+		id := wire.ClientID{1}
+		n.clients.learn(id, 7)
+		var told []wire.Told
+		for i := range test.results {
+			told = append(told, wire.Told{
+				Client: id, Session: 1, Answer: wire.Answer{Number: wire.Number(i + 1), Result: make([]byte, test.bytes)},
+			})
+		}
+		a := &applying{n: n}
+		a.reply(0, told)
+		if signed != test.signatures || answers != test.results {
+			t.Errorf("%+v: got %d answers under %d signatures", test, answers, signed)
+		}
+	}
+}
