@@ -1,6 +1,7 @@
 package pbft
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"sync"
@@ -111,6 +112,17 @@ type call struct {
 type answer struct {
 	result Result
 	err    error
+}
+
+// again returns the same answer for another call, with a value of its own.
+func (a answer) again() answer {
+	a.result.Value = bytes.Clone(a.result.Value)
+	if e, ok := a.err.(*OutcomeError); ok { //nolint:errorlint // the loop made it, unwrapped
+		result := e.Result
+		result.Value = bytes.Clone(result.Value)
+		a.err = &OutcomeError{result}
+	}
+	return a
 }
 
 // newClient returns a client that works until Close. It takes the transport

@@ -264,7 +264,10 @@ func (l *clientLoop) answer(o *operation, a answer) {
 	}
 	l.window.drop(o)
 	l.settled.add(o.number)
-	for _, w := range o.calls {
+	for i, w := range o.calls {
+		if i > 0 {
+			a = a.again()
+		}
 		w.done <- a
 	}
 }

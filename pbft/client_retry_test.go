@@ -71,6 +71,45 @@ func TestAnsweredNumberIsAnsweredAgain(t *testing.T) {
 	})
 }
 
+// TestEveryCallerHasItsOwnValue has three calls wait for one operation, and one of them
+// change what it gets.
+func TestEveryCallerHasItsOwnValue(t *testing.T) {
+	for _, outcome := range []wire.Outcome{wire.OutcomeOK, wire.OutcomePanicked} {
+		synctest.Test(t, func(t *testing.T) {
+			f := newFakeCluster(t, 4)
+			f.answer = silent
+			c := f.client()
+			defer closeClient(t, c)
+			id := unfinished(t, c, "x")
+			f.setAnswer(func(to wire.ReplicaID, m wire.Message) []wire.Message {
+				all := f.honest(to, m)
+				for _, r := range all {
+					r.(*wire.Replies).Answers[0].Outcome = outcome //nolint:errcheck,forcetypeassert // it is one
+				}
+				return all
+			})
+			values := make(chan []byte, 3)
+			for range cap(values) {
+				go func() {
+					got, err := c.SubmitWith(t.Context(), id, []byte("x"))
+					var failed *OutcomeError
+					if errors.As(err, &failed) {
+						got = failed.Result
+					}
+					values <- got.Value
+				}()
+			}
+			first := <-values
+			clear(first)
+			for range cap(values) - 1 {
+				if got := <-values; string(got) != "did x" {
+					t.Errorf("outcome %d: got %q, want %q", outcome, got, "did x")
+				}
+			}
+		})
+	}
+}
+
 func TestResultThatNobodyWaitedForIsKeptForTheRetry(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newFakeCluster(t, 4)
