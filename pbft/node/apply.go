@@ -130,8 +130,15 @@ func (a *Applier) refuse(ex *core.Execution) error {
 	return nil
 }
 
-// Answer returns the kept result of an operation, and whether there is one.
+// Answer returns what its client is to be told of an operation that was executed
+// earlier: the kept result, or, once it has acknowledged that, that it is forgotten; and
+// whether there is anything to tell. Of what the client has not acknowledged there may be
+// no result yet.
 func (a *Applier) Answer(q core.Answer) (wire.Told, bool, error) {
+	if h := a.clients[q.Client]; h != nil && h.client.Session == q.Session && q.Number <= h.client.Low {
+		gone := record{outcome: wire.OutcomeForgotten}
+		return gone.told(q.Client, q.Session, q.Number), true, nil
+	}
 	kept, ok, err := a.result(resultID(q))
 	if err != nil || !ok {
 		return wire.Told{}, false, err

@@ -383,6 +383,17 @@ func TestAcknowledgedResultsAreForgotten(t *testing.T) {
 	}
 	applied := applyBatch(t, a, c.batch(requestOf(1, 1, 2, "b"), requestOf(1, 1, 4, "d")))
 	wantEqual(t, "replies", brief(applied.Replies), []string{"2:4@0 ", "4:0@2 5"})
+	for number, want := range map[wire.Number]string{1: "1:4@0 ", 3: "3:4@0 ", 4: "4:0@2 5", 5: ""} {
+		q := core.Answer{Client: wire.ClientID{1, 1, 2}, Session: 1, Number: number}
+		got, ok, err := a.Answer(q)
+		if err != nil || ok != (want != "") || ok && brief([]wire.Told{got})[0] != want {
+			t.Errorf("asked for number %d: got %v, %t, %v, want %q", number, got, ok, err, want)
+		}
+		q.Session = 2
+		if _, ok, err := a.Answer(q); ok || err != nil {
+			t.Errorf("number %d of a later session is answered (%v)", number, err)
+		}
+	}
 }
 
 // TestNothingStaysOfWhatOneBatchEnds acknowledges, and begins a new session, in

@@ -24,8 +24,13 @@ func (s meteredSigner) Sign([]byte) crypto.Signature {
 // fits into one portion has one signature.
 func TestLongAnswersAreMadeInPortions(t *testing.T) {
 	for _, test := range []struct{ results, bytes, signatures int }{
-		{0, 0, 0}, {1, 2 * portionBytesMax, 1}, {3, 2 * portionBytesMax, 3}, {500, 100, 1},
-		{8, portionBytesMax / 8, 1}, {9, portionBytesMax / 8, 2}, {64, portionBytesMax / 8, 8},
+		{0, 0, 0},
+		{1, 2 * portionBytesMax, 1},
+		{3, 2 * portionBytesMax, 3},
+		{500, 100, 1},
+		{8, portionBytesMax / 8, 1},
+		{9, portionBytesMax / 8, 2},
+		{64, portionBytesMax / 8, 8},
 	} {
 		signed, encoded, answers := 0, 0, 0
 		n := &Node{}
