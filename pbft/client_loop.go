@@ -49,6 +49,7 @@ type arrival struct {
 type clientLoop struct {
 	*Client
 	window   *window
+	underway underway
 	requests []*request // oldest first; the first has operations without an answer, between events
 	links    []link
 	// views are the highest views in the verified replies of each replica.
@@ -276,8 +277,8 @@ func (l *clientLoop) answer(o *operation, a answer) {
 func (l *clientLoop) sendNew(ops []*operation) {
 	r := &request{
 		first: ops[0].number, ops: ops, open: len(ops),
-		refusals: make(map[wire.ReplicaID]wire.Refusal), sends: make(map[wire.ReplicaID]int),
-		began: time.Now(),
+		refusals: make(map[wire.ReplicaID]wire.Refusal), sent: make(map[wire.ReplicaID]bool),
+		stale: slices.Clone(l.underway.of(ops[0].number, len(l.links))), began: time.Now(),
 	}
 	m := &wire.Request{
 		Client: l.Key(), Session: l.cfg.session, Number: r.first, Acked: l.window.acked(), ReadOnly: ops[0].readOnly,
@@ -318,7 +319,8 @@ func (l *clientLoop) sendTo(id wire.ReplicaID, r *request) bool {
 	if l.links[id].state == linkDown || !l.transport.Send(id, r.frame) {
 		return false
 	}
-	r.sends[id]++
+	r.sent[id] = true
+	l.underway.of(r.first, len(l.links))[id]++
 	l.frames.Add(1)
 	l.links[id].introduced = true
 	return true

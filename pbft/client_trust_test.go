@@ -296,3 +296,48 @@ func TestOneInvalidOperationDoesNotSpoilItsCompany(t *testing.T) {
 		})
 	}
 }
+
+// TestLateRefusalsDoNotCountAgainstARetry has a request refused for one of its operations,
+// and split; the other one is answered, and retried. What is still under way of the
+// refusals of the whole is not of the retry, whoever pretends to refuse others meanwhile.
+func TestLateRefusalsDoNotCountAgainstARetry(t *testing.T) {
+	l := idleLoop(t)
+	defer l.deadline.Stop()
+	good, bad := &call{op: []byte("good"), done: make(chan answer, 1)}, &call{op: []byte("bad"), done: make(chan answer, 1)}
+	l.sendNew([]*operation{l.window.add(good), l.window.add(bad)})
+	q := &wire.Request{Client: l.Key(), Session: 7, Number: 1}
+	for id := range wire.ReplicaID(2) {
+		l.onRefusal(refusal(id, q, wire.RefusalInvalid))
+	}
+	said := func(from wire.ReplicaID) {
+		l.onReplies(&wire.Replies{
+			Client: l.Key(), Session: 7, Sender: from, Answers: []wire.Answer{{Number: 1, Seq: 5, Result: []byte("done")}},
+		})
+	}
+	for id := range wire.ReplicaID(2) {
+		said(id)
+	}
+	if a := <-good.done; a.err != nil {
+		t.Fatal(a.err)
+	}
+	again := &call{op: []byte("good"), number: 1, done: make(chan answer, 1)}
+	l.onRetry(again)
+	other := *q
+	for other.Number = range wire.Number(2000) {
+		l.onRefusal(refusal(3, &other, wire.RefusalInvalid))
+	}
+	for _, id := range []wire.ReplicaID{2, 3} {
+		l.onRefusal(refusal(id, q, wire.RefusalInvalid))
+	}
+	select {
+	case a := <-again.done:
+		t.Fatalf("the retry ended with %v", a.err)
+	default:
+	}
+	for _, id := range []wire.ReplicaID{2, 0} {
+		said(id)
+	}
+	if a := <-again.done; a.err != nil || string(a.result.Value) != "done" {
+		t.Errorf("got %q, %v", a.result.Value, a.err)
+	}
+}

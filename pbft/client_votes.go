@@ -54,7 +54,7 @@ func (l *clientLoop) onLink(peer wire.ReplicaID, k link) {
 	for _, r := range l.requests {
 		switch {
 		case r.open <= 0:
-		case k.state == linkUp && (was.state == linkDown || r.sends[peer] == 0):
+		case k.state == linkUp && (was.state == linkDown || !r.sent[peer]):
 			if r.everyone || peer == l.primary() || !l.links[peer].introduced {
 				l.sendTo(peer, r)
 			}
@@ -146,11 +146,11 @@ func (l *clientLoop) learnView(from wire.ReplicaID, v wire.View) {
 // onRefusal counts a refusal. Only f+1 replicas with the same reason move the
 // client; one alone, even the primary, cannot.
 func (l *clientLoop) onRefusal(m *wire.Refusal) {
+	l.underway.refused(m.Number, m.Sender)
 	r := l.requestAt(m.Number)
 	if r == nil {
 		return
 	}
-	r.sends[m.Sender] = max(0, r.sends[m.Sender]-1)
 	if r.stale[m.Sender] > 0 {
 		r.stale[m.Sender]--
 		return
@@ -222,8 +222,7 @@ func (l *clientLoop) refuse(r *request, m *wire.Refusal, signers []wire.ReplicaI
 }
 
 // split sends the operations of a refused request one by one, for perhaps only
-// one of them is invalid. A refusal names only the first number: those that are
-// still under way for the whole must not count against the first alone.
+// one of them is invalid.
 func (l *clientLoop) split(r *request) {
 	r.open = 0
 	for _, o := range r.ops {
@@ -231,8 +230,5 @@ func (l *clientLoop) split(r *request) {
 			continue
 		}
 		l.sendNew([]*operation{o})
-		if o.number == r.first {
-			o.request.stale = maps.Clone(r.sends)
-		}
 	}
 }

@@ -56,9 +56,41 @@ type request struct {
 	due      time.Time
 	everyone bool // no longer sent to the primary alone
 	refusals map[wire.ReplicaID]wire.Refusal
-	// sends counts the frames sent to each replica. After a split, stale counts
-	// the refusals of each that may be of the request that was split.
-	sends, stale map[wire.ReplicaID]int
+	sent     map[wire.ReplicaID]bool // to whom it was
+	// stale counts the refusals of each replica that may be of an earlier request,
+	// which began with the same number; none if there was none.
+	stale []int
+}
+
+// underway counts the frames of the last requests, by their first numbers, that were
+// sent to each replica and not refused: each may be refused yet. A refusal names only
+// the first number, so what is under way for one request must not count against a later
+// one: after a split, or of a number that is retried. The client's loop owns it.
+type underway [2 * core.ClientWindowMax]struct {
+	first wire.Number
+	sent  []int // by replica
+}
+
+// of returns the counts of first, of so many replicas.
+func (u *underway) of(first wire.Number, replicas int) []int {
+	at := &u[first%wire.Number(len(u))]
+	switch {
+	case at.sent == nil:
+		at.first, at.sent = first, make([]int, replicas)
+	case at.first != first: // that number is acknowledged by now
+		at.first = first
+		clear(at.sent)
+	}
+	return at.sent
+}
+
+// refused takes one frame of first off what is under way to a replica. Whatever a liar
+// names, it changes nothing but its own count.
+func (u *underway) refused(first wire.Number, by wire.ReplicaID) {
+	at := &u[first%wire.Number(len(u))]
+	if at.first == first && at.sent != nil && at.sent[by] > 0 {
+		at.sent[by]--
+	}
 }
 
 // newWindow returns the window of a session whose first unused number is next.
