@@ -70,12 +70,12 @@ func (r *Replica) overdue(to wire.ReplicaID, s *slot) bool {
 }
 
 // lostAfter returns how many ticks old a number is whose votes a peer should have:
-// twice what a batch takes here, at least a status interval, and at most a quarter of
-// the request timeout: so what was lost comes again before anybody is suspected,
-// however long batches take, or are made to take.
+// twice what a batch takes here, at least a status interval, but no more than a quarter
+// of the request timeout: so what was lost comes again before anybody is suspected,
+// however long batches take, or are made to take, and however seldom a Status comes.
 func (r *Replica) lostAfter() uint64 {
 	took := 2 * r.pace.agreement / fraction
-	return uint64(max(r.cfg.StatusTicks, min(took, r.cfg.RequestTicks/4))) //nolint:gosec // Validate: positive
+	return uint64(max(1, min(max(r.cfg.StatusTicks, took), r.cfg.RequestTicks/4))) //nolint:gosec // at least 1
 }
 
 // repeat sends one replica an own message that was sent before: with the signature

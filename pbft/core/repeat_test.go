@@ -109,11 +109,41 @@ func TestVotesAreLostAfterTwiceABatch(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	r.cfg.StatusTicks, r.cfg.RequestTicks = 10, 100
-	for ticks, want := range map[int]uint64{0: 10, 5: 10, 6: 12, 12: 24, 13: 25, 1000: 25} {
-		r.pace.agreement = ticks * fraction
-		if got := r.lostAfter(); got != want {
-			t.Errorf("got %d ticks where a batch takes %d, want %d", got, ticks, want)
+	for _, c := range []struct{ status, took, want int }{
+		{10, 0, 10}, {10, 5, 10}, {10, 6, 12}, {10, 12, 24}, {10, 13, 25}, {10, 1000, 25}, {25, 0, 25}, {50, 0, 25}, {50, 20, 25},
+	} {
+		r.cfg.StatusTicks, r.cfg.RequestTicks, r.pace.agreement = c.status, 100, c.took*fraction
+		if got := int(r.lostAfter()); got != c.want { //nolint:gosec // small
+			t.Errorf("got %d ticks where a batch takes %d and a status comes every %d, want %d", got, c.took, c.status, c.want)
+		}
+	}
+}
+
+// TestLostVoteComesBeforeAnybodyIsSuspected loses one prepare that a quorum needs, at any
+// time between two statuses, which are seldom: it comes again in time.
+func TestLostVoteComesBeforeAnybodyIsSuspected(t *testing.T) {
+	const status = 55 // ticks, of the 100 of the request timeout
+	for offset := range status {
+		k := newTrack(t, func(c *Config) { c.StatusTicks, c.HeartbeatTicks = status, 3*status })
+		lost := false
+		k.delay = func(from, to wire.ReplicaID, m wire.Message) int {
+			_, prepare := m.(*wire.Prepare)
+			switch {
+			case from == 3 || to == 3: // it is dead
+				return -1
+			case prepare && !lost && from == 1 && to == 2:
+				lost = true
+				return -1
+			default:
+				return 1
+			}
+		}
+		k.run(2*status + offset)
+		one := k.ask(1, 1)[0]
+		one.pause = 10 * status
+		k.run(3 * status)
+		if !lost || one.answered == 0 || k.leaves > 0 {
+			t.Errorf("lost %v %d ticks after a status: %d answered, and left %q", lost, offset, one.answered, k.left)
 		}
 	}
 }
