@@ -35,8 +35,9 @@ import (
 // whenever an operation of it executes: so a client with many requests waits no
 // longer than one with few. A batch that is full of operations is an excuse for
 // everybody who is not in it: so load alone makes no primary slow. A client is
-// judged only by requests that backups pass on to the primary, repeatedly: so it
-// cannot complain of what the primary never had.
+// judged only by requests that backups pass on to the primary, repeatedly, and once
+// more when turns begin to be counted: so it cannot complain of what the primary never
+// had. Nor does a replica count what it executes late, when it was cut off for a while.
 //
 // All this is about speed. Safety does not depend on it, and nothing of it is kept.
 const (
@@ -67,6 +68,8 @@ type pace struct {
 	longest wire.ClientID          // the client that has waited longest
 	turns   map[wire.ClientID]turn // since it is overdue; nil before
 	most    int                    // the most of them
+	// reminded says that since then the primary was sent a request of that client.
+	reminded bool
 }
 
 // turn counts the batches with requests of a client while another one waited.
@@ -104,8 +107,11 @@ func (r *Replica) judge(fx *Effects) {
 		}
 		return
 	}
-	if r.known() > r.executed {
-		return // others have executed what waits here
+	if known := r.known(); known > r.executed { // others have executed what waits here
+		if known > r.executed+wire.Seq(r.open()) { //nolint:gosec // small
+			p.turns = nil // what comes all at once now has been open before
+		}
+		return
 	}
 	most := debtTimeouts * r.cfg.RequestTicks
 	long := min(allowed, uint64(r.cfg.RequestTicks)) //nolint:gosec // Validate: positive
@@ -114,6 +120,7 @@ func (r *Replica) judge(fx *Effects) {
 		r.leave(r.view+1, fmt.Sprintf("the primary passes over a client that waits longer than %d ticks", long), fx)
 		return
 	}
+	r.remind(line, fx)
 	if r.executed >= r.high() {
 		return // nobody can order it before the next checkpoint
 	}
@@ -139,10 +146,26 @@ func (r *Replica) watchTurns(client wire.ClientID, overdue bool) bool {
 		p.longest, p.turns = client, nil
 	}
 	if overdue && p.turns == nil {
-		p.turns, p.most = map[wire.ClientID]turn{}, 0
+		p.turns, p.most, p.reminded = map[wire.ClientID]turn{}, 0, false
 	}
-	open := min(r.cfg.InFlight, int(r.cfg.Window)) //nolint:gosec // Validate: small
-	return p.turns != nil && p.most > 2*open+2
+	return p.turns != nil && p.most > 2*r.open()+2
+}
+
+// open returns how many batches a primary may have open.
+func (r *Replica) open() int { return min(r.cfg.InFlight, int(r.cfg.Window)) } //nolint:gosec // Validate: small
+
+// remind passes a request of the client that is overdue on to the primary when counting
+// begins: what was lost on its way there is otherwise not repeated for half of a request
+// timeout while batches are full, and the primary would be left for what it never had.
+func (r *Replica) remind(line *line, fx *Effects) {
+	p := &r.pace
+	if p.turns == nil || p.reminded {
+		return
+	}
+	p.reminded = true
+	if one := line.next(); one != nil {
+		r.offer([]*pending{one}, r.primary(), 0, fx)
+	}
 }
 
 // drift adds a tick to a debt, or takes one off.

@@ -62,7 +62,7 @@ func TestAlmostTimeoutPrimaryIsDemoted(t *testing.T) {
 	}
 }
 
-// TestRampingPrimaryIsDemoted delays by one tick more with every fourth number.
+// TestRampingPrimaryIsDemoted delays by one tick more with every fifth number.
 func TestRampingPrimaryIsDemoted(t *testing.T) {
 	good := newTrack(t, nil)
 	good.ask(5, 1)
@@ -114,6 +114,48 @@ func TestDuplicatesAreNoProgress(t *testing.T) {
 	r.keepPace(nil, again[:1])
 	if r.pool.lines[wire.ClientID{9}].served != r.tick || !r.pace.worked {
 		t.Error("an operation that ran does not count as progress")
+	}
+}
+
+// Under load a backup passes a request on once: the primary is not left because that was lost.
+func TestPrimaryPassesOverNobodyOfWhomItNeverHeard(t *testing.T) {
+	k := newTrack(t, func(c *Config) { c.BatchRequestsMax = 4 })
+	k.ask(8, 8, 0)
+	k.run(50)
+	one, lost := k.ask(1, 1, 1)[0], 0
+	k.delay = func(from, to wire.ReplicaID, m wire.Message) int {
+		if req, ok := m.(*wire.Request); ok && from == 1 && to == 0 && req.Client == one.id && lost == 0 {
+			lost++
+			return -1
+		}
+		return 1
+	}
+	k.run(200)
+	if lost == 0 || one.answered == 0 || k.leaves > 0 {
+		t.Errorf("lost %d, answered %d, left %q; want answers in view 0", lost, one.answered, k.left)
+	}
+}
+
+// What a backup executes at once, after it was cut off, passes over nobody.
+func TestReplicaThatWasCutOffBlamesNobody(t *testing.T) {
+	for _, ticks := range []int{15, 25, 35, 45, 60} {
+		k := newTrack(t, func(c *Config) { c.BatchRequestsMax = 16 })
+		k.ask(8, 8, 0)
+		k.run(50)
+		off := true
+		k.delay = func(from, to wire.ReplicaID, _ wire.Message) int {
+			if off && (from == 1) != (to == 1) {
+				return -1
+			}
+			return 1
+		}
+		one := k.ask(1, 1, 1)[0]
+		k.run(ticks)
+		off = false
+		k.run(150)
+		if one.answered == 0 || k.leaves > 0 {
+			t.Errorf("cut off for %d ticks: answered %d, left %q; want answers in view 0", ticks, one.answered, k.left)
+		}
 	}
 }
 

@@ -53,6 +53,7 @@ func (r *Replica) watch(fx *Effects) {
 	}
 	r.calm()
 	if r.primary() == r.id || r.transfer != nil || r.catchUp.active {
+		r.pace.turns = nil
 		return // it cannot judge: it leads, or is itself behind
 	}
 	if s := r.slots.at(r.executed + 1); s != nil && s.committed != nil {
