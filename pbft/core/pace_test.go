@@ -4,6 +4,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/quorate/quorate/crypto"
 	"github.com/quorate/quorate/pbft/wire"
 )
 
@@ -235,6 +236,32 @@ func TestClientWithoutRoomDeposesNobody(t *testing.T) {
 	k.sound(1500)
 	if waiting := len(k.runners[1].r.pool.lines); waiting > 4 {
 		t.Errorf("%d clients wait, want the four that have room", waiting)
+	}
+}
+
+// TestClientThatGivesUpDeposesNobody: a request that acknowledges others which wait settles
+// them. They take no turns of their client, or its next request would wait as many rounds.
+func TestClientThatGivesUpDeposesNobody(t *testing.T) {
+	k := newTrack(t, func(c *Config) { c.BatchRequestsMax, c.InFlight = 1, 1 })
+	k.ask(6, 1)
+	k.sound(50)
+	const many = 60
+	ask := func(number, acked wire.Number) {
+		sealed := wire.Seal(tallySigner{100}, crypto.Domain{}, &wire.Request{
+			Client: wire.ClientID{200}, Session: 1, Number: number, Acked: acked, Ops: [][]byte{{1}},
+		})
+		for to := range wire.ReplicaID(4) {
+			k.due[k.tick+1] = append(k.due[k.tick+1], parcel{to: to, sealed: sealed, client: true})
+		}
+	}
+	ask(many+1, many)
+	for number := range wire.Number(many) {
+		ask(number+1, 0)
+	}
+	ask(many+2, 0)
+	k.sound(300)
+	if k.executed[wire.ClientID{200}][many+2] == 0 {
+		t.Errorf("number %d still waits", many+2)
 	}
 }
 

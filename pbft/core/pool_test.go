@@ -48,6 +48,29 @@ func TestPoolServesClientsInTurn(t *testing.T) {
 	})
 }
 
+// TestSettledRequestsTakeNoTurn lets many requests of one client be settled while they
+// wait: its next one is served in the client's turn all the same, whoever else waits.
+func TestSettledRequestsTakeNoTurn(t *testing.T) {
+	cfg := &Config{BatchRequestsMax: 2, BatchBytesMax: 1000}
+	table, p := newClientTable(10, nil), newPool()
+	add := func(client byte, number wire.Number) {
+		one := sizedRequest(client, number, 10)
+		p.add(one, one.Message().(*wire.Request), 0) //nolint:errcheck // made so
+	}
+	for number := range wire.Number(21) {
+		add(1, number+1)
+		add(2, number+1)
+	}
+	table.take(&wire.Request{Client: wire.ClientID{1}, Session: 1, Number: 22, Acked: 20, Ops: [][]byte{nil}}, nil)
+	out := p.take(cfg, &table)
+	if len(out) != 2 || out[0].Client != (wire.ClientID{1}) || out[0].Number != 21 || out[1].Client != (wire.ClientID{2}) {
+		t.Errorf("got %+v, want number 21 of client 1 and one of client 2", out)
+	}
+	if got := len(p.lines[wire.ClientID{1}].requests); got != 1 {
+		t.Errorf("client 1 has %d requests, want the one that is in the batch", got)
+	}
+}
+
 // queueing is who waits, and how often others were served meanwhile.
 type queueing struct {
 	waiting map[wire.ClientID]int

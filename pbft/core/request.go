@@ -214,23 +214,22 @@ func (p *pool) take(cfg *Config, t *clientTable) []*wire.Request {
 			continue
 		}
 		one := l.next()
-		settled := one != nil && t.settled(one.req)
-		if one != nil && !settled && len(out) > 0 && bytes+one.req.Size() > cfg.BatchBytesMax {
+		for ; one != nil && t.settled(one.req); one = l.next() { // what is settled takes no turn
+			p.propose(one)
+			stale = append(stale, one.digest)
+		}
+		if one != nil && len(out) > 0 && bytes+one.req.Size() > cfg.BatchBytesMax {
 			break // its client stays first in turn, or a small one before it would starve it
 		}
 		p.turn = append(p.turn[1:], l)
-		switch {
-		case one == nil:
+		if one == nil {
 			idle++
-		case settled:
-			p.propose(one)
-			stale = append(stale, one.digest)
-		default:
-			p.propose(one)
-			bytes += one.req.Size()
-			out = append(out, one.req)
-			idle = 0
+			continue
 		}
+		p.propose(one)
+		bytes += one.req.Size()
+		out = append(out, one.req)
+		idle = 0
 	}
 	for _, d := range stale {
 		p.remove(d)
