@@ -217,6 +217,9 @@ func (l *clientLoop) onRetry(w *call) {
 		w.done <- answer{err: err}
 	case isNew:
 		l.settled.forget(o.number)
+		if r := l.requestAt(o.number); r != nil {
+			l.split(r) // or nobody could tell whose refusals come
+		}
 		l.sendNew([]*operation{o})
 	case o.answer != nil:
 		l.window.drop(o)

@@ -341,3 +341,36 @@ func TestLateRefusalsDoNotCountAgainstARetry(t *testing.T) {
 		t.Errorf("got %q, %v", a.result.Value, a.err)
 	}
 }
+
+// TestRetriedNumberBeginsOneRequest has an operation given up that is the first of a
+// request with an invalid one, and retried: the refusals of the whole, which is sent again
+// meanwhile, are not of the retry.
+func TestRetriedNumberBeginsOneRequest(t *testing.T) {
+	l := idleLoop(t)
+	defer l.deadline.Stop()
+	good, bad := &call{op: []byte("good"), done: make(chan answer, 1)}, &call{op: []byte("bad"), done: make(chan answer, 1)}
+	l.sendNew([]*operation{l.window.add(good), l.window.add(bad)})
+	whole := l.requests[0]
+	l.window.drop(l.window.table[1])
+	again := &call{op: []byte("good"), number: 1, done: make(chan answer, 1)}
+	l.onRetry(again)
+	for range 3 {
+		if whole.open > 0 {
+			whole.everyone = true
+			l.sendRequest(whole)
+		}
+	}
+	for id, sent := range l.underway.of(1, len(l.links)) {
+		for range sent - 1 { // all but for what the retry was sent
+			l.onRefusal(refusal(wire.ReplicaID(id), &wire.Request{Client: l.Key(), Session: 7, Number: 1}, wire.RefusalInvalid))
+		}
+	}
+	select {
+	case a := <-again.done:
+		t.Errorf("the retry ended with %v", a.err)
+	default:
+	}
+	if o := l.window.table[2]; o == nil || o.request.open != 1 || len(o.request.ops) != 1 {
+		t.Error("the other operation has no request of its own")
+	}
+}

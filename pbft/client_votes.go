@@ -221,8 +221,8 @@ func (l *clientLoop) refuse(r *request, m *wire.Refusal, signers []wire.ReplicaI
 	}
 }
 
-// split sends the operations of a refused request one by one, for perhaps only
-// one of them is invalid.
+// split sends the operations of a request one by one: of a refused one perhaps only one
+// is invalid.
 func (l *clientLoop) split(r *request) {
 	r.open = 0
 	for _, o := range r.ops {
