@@ -34,6 +34,7 @@ type fakeCluster struct {
 		sync.Mutex
 		down     map[wire.ReplicaID]bool
 		requests map[wire.ReplicaID][]*wire.Request // received
+		ended    bool
 	}
 	work    sync.WaitGroup
 	running chan struct{} // closed once in and link are set
@@ -95,7 +96,12 @@ func (f *fakeCluster) Run(ctx context.Context, in func(wire.ReplicaID, []byte),
 ) error {
 	f.in, f.link = in, link
 	close(f.running)
-	defer f.work.Wait()
+	defer func() {
+		f.mu.Lock()
+		f.mu.ended = true // nothing is added to work from now on, but by what is part of it
+		f.mu.Unlock()
+		f.work.Wait()
+	}()
 	select {
 	case <-ctx.Done():
 		return nil
@@ -107,7 +113,7 @@ func (f *fakeCluster) Run(ctx context.Context, in func(wire.ReplicaID, []byte),
 func (f *fakeCluster) Send(to wire.ReplicaID, frame []byte) bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if f.mu.down[to] {
+	if f.mu.down[to] || f.mu.ended {
 		return false
 	}
 	m, err := wire.Decode(frame, &f.limits)
