@@ -326,8 +326,10 @@ func TestLateRefusalsDoNotCountAgainstARetry(t *testing.T) {
 	for other.Number = range wire.Number(2000) {
 		l.onRefusal(refusal(3, &other, wire.RefusalInvalid))
 	}
-	for _, id := range []wire.ReplicaID{2, 3} {
-		l.onRefusal(refusal(id, q, wire.RefusalInvalid))
+	for _, why := range []wire.RefusalReason{wire.RefusalOverload, wire.RefusalInvalid} { // the first are its own
+		for _, id := range []wire.ReplicaID{2, 3} {
+			l.onRefusal(refusal(id, q, why))
+		}
 	}
 	select {
 	case a := <-again.done:

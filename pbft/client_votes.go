@@ -148,11 +148,7 @@ func (l *clientLoop) learnView(from wire.ReplicaID, v wire.View) {
 func (l *clientLoop) onRefusal(m *wire.Refusal) {
 	l.underway.refused(m.Number, m.Sender)
 	r := l.requestAt(m.Number)
-	if r == nil {
-		return
-	}
-	if r.stale[m.Sender] > 0 {
-		r.stale[m.Sender]--
+	if r == nil || !r.isOwn(m) {
 		return
 	}
 	r.refusals[m.Sender] = *m

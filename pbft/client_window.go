@@ -57,9 +57,25 @@ type request struct {
 	everyone bool // no longer sent to the primary alone
 	refusals map[wire.ReplicaID]wire.Refusal
 	sent     map[wire.ReplicaID]bool // to whom it was
-	// stale counts the refusals of each replica that may be of an earlier request,
-	// which began with the same number; none if there was none.
-	stale []int
+	// before is, by replica, how many refusals of earlier requests, which began with the
+	// same number, were under way when this one was first sent. As many for each reason may
+	// be of those: came counts what came.
+	before []int
+	came   map[reasonOf]int
+}
+
+// reasonOf is a reason for which a replica refuses.
+type reasonOf struct {
+	by     wire.ReplicaID
+	reason wire.RefusalReason
+}
+
+// isOwn takes a refusal, and tells whether by now one of its sender for its reason must
+// be of r itself.
+func (r *request) isOwn(m *wire.Refusal) bool {
+	of := reasonOf{m.Sender, m.Reason}
+	r.came[of]++
+	return r.came[of] > r.before[m.Sender]
 }
 
 // underway counts the frames of the last requests, by their first numbers, that were
