@@ -90,7 +90,9 @@ func (r *Replica) learn(cert *wire.CheckpointCert, fx *Effects) {
 	case have:
 		r.wrong = true
 		fx.observe(Diverged{cert.Seq, own, cert.State})
-		r.fetch(cert, fx)
+		if r.transfer == nil || r.transfer.Seq < cert.Seq { // or who repeats old certificates makes it begin anew for ever
+			r.fetch(cert, fx)
+		}
 	case r.ahead == nil || cert.Seq > r.ahead.Seq:
 		r.ahead = cert
 	}
