@@ -29,8 +29,8 @@ var (
 	// ErrWindow says that the number was too far ahead of what the client
 	// acknowledged.
 	ErrWindow = errors.New("the number lies beyond the client's window: retry older operations first")
-	// ErrTooLarge says that the result was too large; the operation was rolled
-	// back.
+	// ErrTooLarge says that the result was too large, or that too many long ones of all
+	// clients wait to be acknowledged; the operation was rolled back.
 	ErrTooLarge = errors.New("the result is too large, and the operation was rolled back: ask for less at once")
 	// errOutcome stands for outcomes that this version does not know.
 	errOutcome = errors.New("an outcome that this version does not know")

@@ -19,6 +19,11 @@ const (
 	// memory of every replica, and again after each restart. Who is told nothing asks
 	// again (Answer).
 	repeatedBytesMax = 1 << 20
+	// unsavedBytesMax bounds the results of all clients that wait in memory for the next
+	// checkpoint: reads have results that are a thousand times as long as they are, and
+	// nobody but their clients can say that they need them no more. It is a rule of the
+	// execution: replicas with another one have other states.
+	unsavedBytesMax = 128 << 20
 )
 
 // Applier executes committed batches: it runs the operations on the state, and
@@ -36,12 +41,15 @@ type Applier struct {
 	// resultBytesMax bounds a result; an operation with a larger one is rolled
 	// back.
 	resultBytesMax int
+	// unsavedMax is unsavedBytesMax, but for tests.
+	unsavedMax int
 
 	meta meta
 	// clients is what is known of clients. The state has it as of the last checkpoint,
 	// and changed are those of whom it is to be written by the next.
 	clients map[wire.ClientID]*held
 	changed []wire.ClientID
+	unsaved int // bytes of all fresh results
 	loaded  bool
 	broken  error // the first error of the state: nothing works any more
 }
@@ -85,7 +93,7 @@ type Failure struct {
 func NewApplier(state State, machine app.StateMachine, domain crypto.Domain, resultBytesMax int) *Applier {
 	return &Applier{
 		state: state, machine: machine, prefix: []byte(AppPrefix), domain: domain,
-		resultBytesMax: min(resultBytesMax, app.ValueBytesMax-recordFixedBytes),
+		resultBytesMax: min(resultBytesMax, app.ValueBytesMax-recordFixedBytes), unsavedMax: unsavedBytesMax,
 	}
 }
 
@@ -174,6 +182,10 @@ type running struct {
 	ran     map[resultID]int // which orders those are; nil until one repeats an operation
 	// repeated is how many bytes of results are told again, see repeatedBytesMax.
 	repeated int
+	// took is how many bytes the results of this batch have, and by those of each client:
+	// nil until there is too little room for all.
+	took int
+	by   map[wire.ClientID]int
 }
 
 func (r *running) all() error {
@@ -218,7 +230,8 @@ func (r *running) order(i int) error {
 // client is told.
 func (r *running) settle(i int, o core.Order) (kept record, told bool, err error) {
 	if o.Run {
-		r.kept[i], err = r.execute(o)
+		r.kept[i], err = r.execute(i, o)
+		r.take(o.Request.Client, len(r.kept[i].result))
 		return r.kept[i], true, err
 	}
 	if o.Outcome != wire.OutcomeForgotten {
@@ -260,8 +273,36 @@ func (r *running) ranAt(id resultID) (int, bool) {
 	return i, ok
 }
 
-// execute runs one operation in its own transaction.
-func (r *running) execute(o core.Order) (record, error) {
+// take counts a result of this batch.
+func (r *running) take(client wire.ClientID, bytes int) {
+	r.took += bytes
+	if r.by != nil {
+		r.by[client] += bytes
+	}
+}
+
+// fits tells whether there is room for the result of the i-th order. Where there is not
+// for all, each client may still have as much as the longest result has: so it is whoever
+// asks for much and acknowledges nothing that is told to ask for less.
+func (r *running) fits(i int, client wire.ClientID, bytes int) bool {
+	if r.unsaved+r.took+bytes <= r.unsavedMax {
+		return true
+	}
+	if r.by == nil {
+		r.by = make(map[wire.ClientID]int)
+		for j, o := range r.ex.Orders[:i] {
+			r.by[o.Request.Client] += len(r.kept[j].result)
+		}
+	}
+	own := r.by[client] + bytes
+	if h := r.clients[client]; h != nil {
+		own += h.bytes
+	}
+	return own <= r.resultBytesMax
+}
+
+// execute runs the operation of the i-th order in its own transaction.
+func (r *running) execute(i int, o core.Order) (record, error) {
 	tx := app.NewTx(r.state, r.prefix, app.Context{
 		Seq: uint64(r.ex.Seq), View: uint64(r.ex.View), Time: int64(r.ex.Time), Client: o.Request.Client,
 	}, o.Request.ReadOnly)
@@ -271,6 +312,10 @@ func (r *running) execute(o core.Order) (record, error) {
 	}
 	if failure == nil && len(result) > r.resultBytesMax {
 		text := fmt.Sprintf("the result has %d bytes, at most %d are possible", len(result), r.resultBytesMax)
+		return r.rolledBack(o, wire.OutcomeTooLarge, text, text), nil
+	}
+	if failure == nil && !r.fits(i, o.Request.Client, len(result)) {
+		const text = "too many results wait to be acknowledged: have fewer long ones open at once"
 		return r.rolledBack(o, wire.OutcomeTooLarge, text, text), nil
 	}
 	if failure != nil {

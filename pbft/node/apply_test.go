@@ -584,6 +584,98 @@ func TestResultsThatAreToldAgainAreBounded(t *testing.T) {
 	}
 }
 
+// TestUnsavedResultsAreBounded has clients read long values and acknowledge nothing: some
+// are rolled back. Each may still have one, and whoever acknowledges has room again, as
+// all have after a checkpoint.
+func TestUnsavedResultsAreBounded(t *testing.T) {
+	const long, bound = 1000, 10_000
+	c := newFakeCore(t)
+	a := node.NewApplier(&memoryState{}, echo{}, applyDomain(), long)
+	if _, err := a.Load(); err != nil {
+		t.Fatal(err)
+	}
+	a.BoundUnsaved(bound)
+	value := strings.Repeat("v", long)
+	number := wire.Number(0)
+	read := func(client byte, acked wire.Number) wire.Outcome {
+		t.Helper()
+		q := requestOf(client, 1, number, value)
+		q.Acked = acked
+		ex := c.batch(q)
+		ex.Checkpoint = false
+		out := applyBatch(t, a, ex).Replies[0].Outcome
+		counted, held := a.Unsaved()
+		if counted != held || held > bound+3*long {
+			t.Fatalf("%d bytes are counted, and %d held, want the same, below %d", counted, held, bound+3*long)
+		}
+		return out
+	}
+	rolledBack := 0
+	for number = 1; number <= 20; number++ {
+		if read(1, 0) == wire.OutcomeTooLarge {
+			rolledBack++
+		}
+	}
+	if rolledBack != 10 {
+		t.Errorf("%d of 20 reads were rolled back, want 10", rolledBack)
+	}
+	if first, second := read(2, 0), read(3, 0); first != wire.OutcomeOK || second != wire.OutcomeOK {
+		t.Errorf("others' first reads ended with %d and %d, want them executed", first, second)
+	}
+	number++
+	if got := read(2, 0); got != wire.OutcomeTooLarge {
+		t.Errorf("another one's second read ended with %d, want it rolled back", got)
+	}
+	number++
+	if got := read(1, 10); got != wire.OutcomeTooLarge {
+		t.Errorf("a read that acknowledges ended with %d: room is made after the batch", got)
+	}
+	number++
+	if got := read(1, 10); got != wire.OutcomeOK {
+		t.Errorf("the read after ended with %d, want it executed", got)
+	}
+	ex := c.batch()
+	ex.Checkpoint = true
+	applyBatch(t, a, ex)
+	if counted, held := a.Unsaved(); counted != 0 || held != 0 {
+		t.Errorf("%d bytes are counted after a checkpoint, and %d held", counted, held)
+	}
+}
+
+// TestOneBatchOfResultsIsBounded puts all reads into one batch, of which the results of one
+// client are acknowledged by itself at its end.
+func TestOneBatchOfResultsIsBounded(t *testing.T) {
+	const long, bound = 1000, 10_000
+	c := newFakeCore(t)
+	a := node.NewApplier(&memoryState{}, echo{}, applyDomain(), long)
+	if _, err := a.Load(); err != nil {
+		t.Fatal(err)
+	}
+	a.BoundUnsaved(bound)
+	var batch []*wire.Request
+	for number := range wire.Number(15) {
+		batch = append(batch, requestOf(1, 1, number+1, strings.Repeat("v", long)))
+	}
+	batch = append(batch, requestOf(2, 1, 1, strings.Repeat("w", long)), requestOf(2, 1, 2, "x"))
+	last := requestOf(1, 1, 16, "y")
+	last.Acked = 8
+	var told []wire.Outcome
+	ex := c.batch(append(batch, last)...)
+	ex.Checkpoint = false
+	for _, r := range applyBatch(t, a, ex).Replies {
+		told = append(told, r.Outcome)
+	}
+	want := slices.Repeat([]wire.Outcome{wire.OutcomeOK}, 10)
+	want = append(want, slices.Repeat([]wire.Outcome{wire.OutcomeTooLarge}, 5)...)
+	want = append(want, wire.OutcomeOK, wire.OutcomeTooLarge, wire.OutcomeTooLarge)
+	if !slices.Equal(told, want) {
+		t.Errorf("the operations ended with %v, want %v", told, want)
+	}
+	if counted, held := a.Unsaved(); counted != held || held < 3*long || held > 4*long {
+		t.Errorf("%d bytes are counted, and %d held, want those of three reads, and of texts", counted, held)
+	}
+}
+
 // TestEveryResultFitsIntoTheState gives a limit above what a value of the state
 // may have: the replica must not fail over the largest results.
 func TestEveryResultFitsIntoTheState(t *testing.T) {

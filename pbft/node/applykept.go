@@ -20,6 +20,7 @@ type held struct {
 	// above its low watermark.
 	fresh  []freshResult
 	stored []wire.Number
+	bytes  int // of the fresh results
 }
 
 type freshResult struct {
@@ -102,7 +103,13 @@ func (a *Applier) client(s *core.ClientState) error {
 
 // drop forgets those results of a client that are gone.
 func (a *Applier) drop(h *held, gone func(wire.Number) bool) error {
-	h.fresh = slices.DeleteFunc(h.fresh, func(f freshResult) bool { return gone(f.number) })
+	h.fresh = slices.DeleteFunc(h.fresh, func(f freshResult) bool {
+		if !gone(f.number) {
+			return false
+		}
+		a.unsave(h, -len(f.record.result))
+		return true
+	})
 	left := h.stored[:0]
 	for _, n := range h.stored {
 		if !gone(n) {
@@ -117,6 +124,12 @@ func (a *Applier) drop(h *held, gone func(wire.Number) bool) error {
 	return nil
 }
 
+// unsave counts bytes of results that the state does not have.
+func (a *Applier) unsave(h *held, bytes int) {
+	h.bytes += bytes
+	a.unsaved += bytes
+}
+
 // keep keeps the result of the i-th order's operation if it ran, unless the same
 // batch acknowledged it or began a newer session.
 func (r *running) keep(i int) {
@@ -126,6 +139,7 @@ func (r *running) keep(i int) {
 		return
 	}
 	h.fresh = append(h.fresh, freshResult{o.Number(), r.kept[i]})
+	r.unsave(h, len(r.kept[i].result))
 	r.note(h)
 }
 
@@ -150,6 +164,7 @@ func (a *Applier) write(place *meta) error {
 		}
 		clear(h.fresh)
 		h.fresh = h.fresh[:0]
+		a.unsave(h, -h.bytes)
 	}
 	a.changed = a.changed[:0]
 	return a.state.Put(metaKey(), place.encode())

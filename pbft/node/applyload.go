@@ -157,7 +157,7 @@ func (a *Applier) Load() (core.Snapshot, error) {
 		return core.Snapshot{}, fmt.Errorf("node: load the state of checkpoint %d: %w", seq, err)
 	}
 	a.meta, a.loaded = m, true
-	a.clients, a.changed = make(map[wire.ClientID]*held, len(clients)), nil
+	a.clients, a.changed, a.unsaved = make(map[wire.ClientID]*held, len(clients)), nil, 0
 	for _, s := range clients {
 		a.clients[s.Client] = newHeld(s)
 	}

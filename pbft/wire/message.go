@@ -207,7 +207,7 @@ const (
 	OutcomeForgotten  Outcome = 4 // executed, and its result acknowledged and dropped
 	OutcomeReadOnly   Outcome = 5 // a read-only request tried to write, or the application has no reads
 	OutcomeWindow     Outcome = 6 // the number lies beyond the client's window
-	OutcomeTooLarge   Outcome = 7 // the result exceeds the limit; the operation was rolled back
+	OutcomeTooLarge   Outcome = 7 // the result exceeds a limit, alone or with others that wait; the operation was rolled back
 )
 
 // Answer tells how one operation of a client ended.
