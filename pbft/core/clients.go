@@ -40,6 +40,12 @@ func newClientTable(limit int, states []ClientState) clientTable {
 // fills the table with the latest sessions keeps others out for so long.
 const sessionLead wire.Session = 120e9
 
+// sessionMargin is how much less the future may be of a session that a client asks for
+// itself: a primary whose clock is so far behind takes what is passed on to it all the
+// same. Or a client with a session at the very edge would depose every primary whose clock
+// is a little behind those of f+1 others.
+const sessionMargin wire.Time = 60e9
+
 func bySession(a, b *ClientState) int {
 	return cmp.Or(cmp.Compare(a.Session, b.Session), slices.Compare(a.Client[:], b.Client[:]))
 }

@@ -265,6 +265,30 @@ func TestClientThatGivesUpDeposesNobody(t *testing.T) {
 	}
 }
 
+// TestClientOfTheFutureDeposesNobody opens sessions that lie so far in the future that
+// backups just take them, and the primary, whose clock is behind theirs, would not.
+func TestClientOfTheFutureDeposesNobody(t *testing.T) {
+	for _, edge := range []wire.Session{sessionLead, sessionLead - wire.Session(sessionMargin)} {
+		k := newTrack(t, func(c *Config) { c.BatchRequestsMax = 4 })
+		k.tamper = func(r *Replica) {
+			if r.id == 0 {
+				r.now = k.now() - 3e9
+			}
+		}
+		k.ask(8, 2)
+		k.sound(50)
+		for client := range byte(4) {
+			sealed := wire.Seal(tallySigner{100}, crypto.Domain{}, &wire.Request{
+				Client: wire.ClientID{200, client}, Session: wire.Session(k.now()) + edge - 1, Number: 1, Ops: [][]byte{{1}},
+			})
+			for to := range wire.ReplicaID(3) {
+				k.due[k.tick+1] = append(k.due[k.tick+1], parcel{to: to + 1, sealed: sealed, client: true})
+			}
+			k.sound(100)
+		}
+	}
+}
+
 // sound runs a cluster whose primaries are correct and reports view changes.
 func (k *track) sound(ticks int) {
 	k.t.Helper()

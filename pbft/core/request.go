@@ -318,7 +318,7 @@ func (r *Replica) onSubmitted(sealed *wire.Sealed, fx *Effects) {
 	if !ok {
 		return
 	}
-	if reason := r.refuseRequest(sealed, req); reason != 0 {
+	if reason := r.refuseRequest(sealed, req, r.now-sessionMargin); reason != 0 {
 		fx.Refuse = append(fx.Refuse, wire.Refusal{
 			Client: req.Client, Session: req.Session, Number: req.Number, Reason: reason, Sender: r.id,
 		})
@@ -336,7 +336,11 @@ func (r *Replica) onSubmitted(sealed *wire.Sealed, fx *Effects) {
 
 // onForwarded takes a request that another replica passed on.
 func (r *Replica) onForwarded(sealed *wire.Sealed, req *wire.Request) {
-	if r.refuseRequest(sealed, req) == 0 && !r.clients.settled(req) {
+	now := r.now
+	if r.primary() != r.id {
+		now -= sessionMargin
+	}
+	if r.refuseRequest(sealed, req, now) == 0 && !r.clients.settled(req) {
 		r.admit(sealed, req)
 	}
 }
@@ -352,8 +356,8 @@ func (r *Replica) admit(sealed *wire.Sealed, req *wire.Request) {
 	}
 }
 
-// refuseRequest tells why a request is not admitted; 0 says that it is.
-func (r *Replica) refuseRequest(sealed *wire.Sealed, req *wire.Request) wire.RefusalReason {
+// refuseRequest tells why a request is not admitted at a time; 0 says that it is.
+func (r *Replica) refuseRequest(sealed *wire.Sealed, req *wire.Request, now wire.Time) wire.RefusalReason {
 	s, known := r.clients.clients[req.Client]
 	switch {
 	case known && req.Session < s.Session, !known && req.Session <= r.clients.floor:
@@ -365,7 +369,7 @@ func (r *Replica) refuseRequest(sealed *wire.Sealed, req *wire.Request) wire.Ref
 	case r.rejoin != nil || r.transfer != nil || r.wrong:
 		return wire.RefusalRejoining
 	}
-	if _, waits := r.pool.byDigest[sealed.Digest()]; !waits && (r.pool.full(req, &r.cfg) || !r.clients.runs(req, r.now)) {
+	if _, waits := r.pool.byDigest[sealed.Digest()]; !waits && (r.pool.full(req, &r.cfg) || !r.clients.runs(req, now)) {
 		return wire.RefusalOverload
 	}
 	return 0
