@@ -238,6 +238,11 @@ func checkPool(t *rapid.T, p *pool, held map[crypto.Digest]*wire.Request, cfg *C
 		t.Fatalf("got %d requests of %d bytes, %d of %d lines in turn; want %d of %d",
 			len(p.byDigest), p.bytes, len(p.turn)-p.left, len(p.lines), len(held), bytes)
 	}
+	for _, l := range p.turn {
+		if l.empty() && cap(l.requests) > 0 {
+			t.Fatalf("the line of a client that left keeps room for %d requests", cap(l.requests))
+		}
+	}
 	if len(p.arrivals) > 4*len(p.byDigest)+65 {
 		t.Fatalf("got %d arrivals for %d requests", len(p.arrivals), len(p.byDigest))
 	}

@@ -157,6 +157,7 @@ func (p *pool) remove(digest crypto.Digest) bool {
 	l.bytes -= one.req.Size()
 	l.drop(one)
 	if len(l.requests) == 0 {
+		l.requests = nil // it may stay in turn for long, with room for a whole share
 		delete(p.lines, l.client)
 		p.leave()
 	}
