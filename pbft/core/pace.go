@@ -229,8 +229,8 @@ func (r *Replica) keepPace(s *slot, orders []Order) {
 	requests, bytes, served := 0, 0, false
 	var last *wire.Request
 	for _, o := range orders {
-		if l := r.pool.lines[o.Request.Client]; l != nil && (o.Run || o.Outcome == wire.OutcomeWindow) {
-			l.served = r.tick // a correct client has nothing beyond its window, which could be repeated to hold it off
+		if l := r.pool.lines[o.Request.Client]; l != nil && l.serves(o) {
+			l.served = r.tick
 		}
 		p.countTurn(o.Request.Client, r.executed)
 		if !o.Run || o.Request == last {
@@ -247,6 +247,15 @@ func (r *Replica) keepPace(s *slot, orders []Order) {
 	if requests >= r.cfg.BatchRequestsMax || 2*bytes >= r.cfg.BatchBytesMax {
 		p.full = r.tick
 	}
+}
+
+// serves tells whether what happened to an operation is progress for what waits in the
+// line of its client, which a primary could not repeat to hold off a correct one: that
+// has nothing beyond its window; and whom the full table refused once it refuses all that
+// is of that session, or of an earlier one.
+func (l *line) serves(o Order) bool {
+	return o.Run || o.Outcome == wire.OutcomeWindow ||
+		o.Outcome == wire.OutcomeNoRoom && o.Request.Session >= l.requests[0].req.Session
 }
 
 // countTurn notes that batch seq holds a request of client, if some client has

@@ -289,6 +289,35 @@ func TestClientOfTheFutureDeposesNobody(t *testing.T) {
 	}
 }
 
+// TestCrowdAtTheFullTableDeposesNobody: of a client without room backups know one request,
+// and the primary many others, which it orders first. What is of an earlier session does
+// not help the primary: it could repeat that for ever.
+func TestCrowdAtTheFullTableDeposesNobody(t *testing.T) {
+	k := newTrack(t, func(c *Config) { c.ClientsMax, c.BatchRequestsMax, c.InFlight = 4, 1, 1 })
+	k.ask(4, 1)
+	k.sound(50)
+	ask := func(number wire.Number, to ...wire.ReplicaID) {
+		sealed := wire.Seal(tallySigner{100}, crypto.Domain{}, &wire.Request{
+			Client: wire.ClientID{200}, Session: 1, Number: number, Ops: [][]byte{{1}},
+		})
+		for _, to := range to {
+			k.due[k.tick+1] = append(k.due[k.tick+1], parcel{to: to, sealed: sealed, client: true})
+		}
+	}
+	for n := range wire.Number(100) {
+		ask(n+1, 0)
+	}
+	k.run(2)
+	ask(101, 1, 2, 3)
+	k.sound(600)
+	l := &line{requests: []*pending{{req: &wire.Request{Session: 2}}}}
+	for session, want := range map[wire.Session]bool{1: false, 2: true, 3: true} {
+		if got := l.serves(Order{Request: &wire.Request{Session: session}, Outcome: wire.OutcomeNoRoom}); got != want {
+			t.Errorf("no room for session %d serves one that waits with session 2: %v, want %v", session, got, want)
+		}
+	}
+}
+
 // sound runs a cluster whose primaries are correct and reports view changes.
 func (k *track) sound(ticks int) {
 	k.t.Helper()
