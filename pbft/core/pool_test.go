@@ -71,6 +71,32 @@ func TestSettledRequestsTakeNoTurn(t *testing.T) {
 	}
 }
 
+// TestNewSessionGivesUpTheOld lets a client begin anew: what waits of its old session
+// takes no turns of the new one.
+func TestNewSessionGivesUpTheOld(t *testing.T) {
+	cfg, p, table := DefaultConfig(0, Quorum{}), newPool(), newClientTable(10, nil)
+	cfg.BatchRequestsMax = 1
+	ask := func(session wire.Session, number wire.Number) int {
+		one := wire.Reseal(requestOf(1, session, number))
+		return len(p.admit(one, one.Message().(*wire.Request), &cfg, 1)) //nolint:errcheck // made so
+	}
+	for number := range wire.Number(20) {
+		if gone := ask(5, number+1); gone > 0 {
+			t.Fatalf("number %d displaces %d others of its session", number+1, gone)
+		}
+	}
+	p.take(&cfg, &table) // number 1 is in a batch
+	if gone := ask(6, 1); gone != 19 {
+		t.Errorf("the new session displaces %d requests, want the 19 that are in no batch", gone)
+	}
+	if gone := ask(5, 50); gone != 0 {
+		t.Errorf("a late request of the old session displaces %d others", gone)
+	}
+	if out := p.take(&cfg, &table); len(out) != 1 || out[0].Session != 6 {
+		t.Errorf("got %v, want the one of the new session", out)
+	}
+}
+
 // queueing is who waits, and how often others were served meanwhile.
 type queueing struct {
 	waiting map[wire.ClientID]int

@@ -34,7 +34,8 @@ type line struct {
 	requests []*pending // in order of arrival
 	proposed int        // so many at the beginning are in batches
 	bytes    int
-	served   uint64 // the tick at which an operation of it executed last
+	session  wire.Session // the latest of them
+	served   uint64       // the tick at which an operation of it executed last
 }
 
 // pool holds the requests that wait, fairly: batches take from the clients in
@@ -108,10 +109,16 @@ func compareAge(a, b *wire.Request) int {
 }
 
 // admit takes a request that is not in the pool, for which it is not full, in place
-// of those that give way. The client keeps its turn.
+// of those that give way, and of those of earlier sessions of its client, which has given
+// them up. The client keeps its turn.
 func (p *pool) admit(sealed *wire.Sealed, req *wire.Request, cfg *Config, tick uint64) (gone []*pending) {
 	gone, _ = p.yielding(req, cfg)
 	p.add(sealed, req, tick)
+	for _, one := range p.lines[req.Client].renew(req.Session) {
+		if !slices.Contains(gone, one) {
+			gone = append(gone, one)
+		}
+	}
 	for _, one := range gone {
 		p.remove(one.digest)
 	}
@@ -175,6 +182,20 @@ func (p *pool) leave() {
 		p.turn = slices.DeleteFunc(p.turn, (*line).empty)
 		p.left = 0
 	}
+}
+
+// renew returns what is in no batch of sessions before this one, if it is a new one.
+func (l *line) renew(session wire.Session) (given []*pending) {
+	if session <= l.session {
+		return nil
+	}
+	l.session = session
+	for _, one := range l.requests {
+		if !one.proposed && one.req.Session < session {
+			given = append(given, one)
+		}
+	}
+	return given
 }
 
 // empty tells whether the line's client has left. When it comes again it has a new line.

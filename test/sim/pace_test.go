@@ -35,6 +35,20 @@ func TestSlowDisksDeposeNoRow(t *testing.T) {
 	}
 }
 
+// TestByzantineClientsDeposeNobody lets nothing go wrong but clients, with and without
+// room in the table of clients.
+func TestByzantineClientsDeposeNobody(t *testing.T) {
+	for seed := range uint64(30) {
+		o := paced(60)
+		o.Seed, o.Outlaws, o.Outstanding, o.InFlight, o.BatchRequests = seed, 2, 3, 1+int(seed%3), 1+int(seed%2) //nolint:gosec // small
+		o.ClientsMax = o.Clients + int(seed%3)                                                                   //nolint:gosec // small
+		o.Turbulence, o.Hasty = time.Minute, true
+		if res := Run(o); res.Violation != nil || res.Views > 0 {
+			t.Errorf("seed %d: got %v, view %d, want view 0", seed, res.Violation, res.Views)
+		}
+	}
+}
+
 // TestSlowPrimaryIsDemoted measures what a primary costs that delays everything to
 // just below the timeout: until it is demoted, and after that.
 func TestSlowPrimaryIsDemoted(t *testing.T) {
