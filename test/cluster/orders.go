@@ -135,8 +135,8 @@ func (o *orders) give(ctx context.Context, ended <-chan struct{}, order string) 
 // to the log. One goroutine writes to it.
 type sorter struct {
 	log     io.Writer
-	answers chan<- string
-	line    []byte // that has not ended yet
+	answers chan string // the last one, until it is taken
+	line    []byte      // that has not ended yet
 }
 
 // Write never fails.
@@ -164,8 +164,12 @@ func (s *sorter) pass(line []byte) {
 		return
 	}
 	select {
+	case <-s.answers: // who has given the next order may not have taken this one away yet
+	default:
+	}
+	select {
 	case s.answers <- text:
-	default: // it is late, as is the one before
+	default: // nobody can take answers
 	}
 }
 

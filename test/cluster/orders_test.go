@@ -90,6 +90,29 @@ func TestOrdersAreAnsweredInTurn(t *testing.T) {
 	}
 }
 
+// TestAnswersReplaceThoseThatNobodyTook has an answer come before anybody has taken the one
+// to an order that nobody waited for any more.
+func TestAnswersReplaceThoseThatNobodyTook(t *testing.T) {
+	o := &orders{answers: make(chan string, 1)}
+	out := &sorter{log: &tail{}, answers: o.answers}
+	o.to = writerFunc(func([]byte) { // the answer is there before anybody waits for it
+		_, _ = io.WriteString(out, AnswerPrefix+"7 {}\n"+AnswerPrefix+"1 {\"stats\":{\"goroutines\":3}}\n")
+	})
+	got, err := o.give(t.Context(), nil, "stats")
+	must(t, err)
+	if got.Stats == nil || got.Stats.Goroutines != 3 {
+		t.Errorf("got %+v, want 3 goroutines", got)
+	}
+}
+
+// writerFunc is told what is written.
+type writerFunc func([]byte)
+
+func (f writerFunc) Write(p []byte) (int, error) {
+	f(p)
+	return len(p), nil
+}
+
 // TestOrdersAreNotWaitedForForEver has nobody answer.
 func TestOrdersAreNotWaitedForForEver(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
