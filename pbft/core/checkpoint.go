@@ -167,6 +167,7 @@ func (r *Replica) onTransferred(s Snapshot, fx *Effects) {
 	cert := r.transfer
 	r.transfer, r.wrong = nil, false
 	r.install(s)
+	r.pool.giveUp(&r.clients)
 	fx.observe(CaughtUp{s.Seq})
 	if cert.Seq > r.low {
 		r.stabilise(cert, fx)

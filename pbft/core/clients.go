@@ -68,6 +68,13 @@ func (t *clientTable) room(session wire.Session) bool {
 	return len(t.clients) < t.max || session > t.order[0].Session
 }
 
+// admits tells whether the client of req is known, or may enter. A table that is full
+// stays so, and its lowest session only rises: who may not enter never may, with that session.
+func (t *clientTable) admits(req *wire.Request) bool {
+	_, known := t.clients[req.Client]
+	return known || t.room(req.Session)
+}
+
 // done tells whether number n was executed, or given up.
 func (s *ClientState) done(n wire.Number) bool {
 	if n <= s.Low {

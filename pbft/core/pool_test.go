@@ -48,6 +48,44 @@ func TestPoolServesClientsInTurn(t *testing.T) {
 	})
 }
 
+// TestFetchedStateTellsWhatIsGivenUp has requests wait whose clients a fetched table of
+// clients, which is full, knows, may take in, and may not: the last are given up, with what
+// is settled.
+func TestFetchedStateTellsWhatIsGivenUp(t *testing.T) {
+	table := newClientTable(2, []ClientState{
+		{Client: wire.ClientID{1}, Session: 5, Low: 3}, {Client: wire.ClientID{2}, Session: 7},
+	})
+	p := newPool()
+	stays := map[crypto.Digest]bool{}
+	for _, one := range []struct {
+		client  byte
+		session wire.Session
+		number  wire.Number
+		stays   bool
+	}{
+		{1, 5, 3, false},
+		{1, 5, 4, true},
+		{1, 4, 9, false},
+		{1, 6, 1, true},
+		{2, 7, 1, true},
+		{3, 5, 1, false},
+		{3, 4, 1, false},
+		{4, 6, 1, true},
+	} {
+		sealed := wire.Reseal(&wire.Request{
+			Client: wire.ClientID{one.client}, Session: one.session, Number: one.number, Ops: [][]byte{{1}},
+		})
+		p.add(sealed, sealed.Message().(*wire.Request), 0) //nolint:errcheck,forcetypeassert // made so
+		stays[sealed.Digest()] = one.stays
+	}
+	p.giveUp(&table)
+	for digest, want := range stays {
+		if _, is := p.byDigest[digest]; is != want {
+			t.Errorf("request %s waits: %v, want %v", digest.Short(), is, want)
+		}
+	}
+}
+
 // TestSettledRequestsTakeNoTurn lets many requests of one client be settled while they
 // wait: its next one is served in the client's turn all the same, whoever else waits.
 func TestSettledRequestsTakeNoTurn(t *testing.T) {

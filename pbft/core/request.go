@@ -269,6 +269,22 @@ func (l *line) next() *pending {
 	return nil
 }
 
+// giveUp forgets what is settled by a state that was fetched, and what finds no room in
+// its table of clients, now or ever. In the batches that were not executed here it may have
+// been refused, which leaves no trace: passed on again, it would be ordered again each time,
+// and by that others would get ahead again. Who was not told so asks again.
+func (p *pool) giveUp(t *clientTable) {
+	var gone []crypto.Digest
+	for _, one := range p.arrivals {
+		if !one.gone && (t.settled(one.req) || !t.admits(one.req)) {
+			gone = append(gone, one.digest)
+		}
+	}
+	for _, digest := range gone {
+		p.remove(digest)
+	}
+}
+
 // longest returns the client that has waited longest for its turn, and since when:
 // since its oldest request came, or an operation of it executed last, or begin. It
 // returns nil when nobody waits.

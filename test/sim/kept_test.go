@@ -295,6 +295,19 @@ func keptRuns() []kept {
 				},
 			},
 		},
+		{
+			"who always fetches the state has nothing ordered again and again: what found no room left no trace in it",
+			[]Options{
+				{
+					Seed: 900036382, Replicas: 4, Faults: 1, Clients: 3, Operations: 7, Outstanding: 9, OpsMax: 5, Reads: 0.3,
+					Interval: 3, Window: 12, InFlight: 3, BatchRequests: 8, BatchBytes: 16384, QueueRequests: 512,
+					ArchiveBytes: 1024, ClientsMax: 2, Loss: 0.3, Duplication: 0.1, DelayMin: 1000000, DelayMax: 3000000,
+					FlushMax: 2000000, SnapshotMax: 14000000, Crashes: 5, AllCrash: true, Snipes: 5, OutageMax: 3000000000,
+					Cuts: 1, Shuns: 2, Breaks: 0.5, Flaps: 3, Skews: 1, Tick: 50000000, StatusEvery: 100000000,
+					Turbulence: 1000000000, Patience: 60014000000, AnswerMax: 20000000000, SegmentBytes: 32768, Marks: true,
+				},
+			},
+		},
 	}
 }
 
