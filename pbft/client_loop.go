@@ -280,8 +280,7 @@ func (l *clientLoop) answer(o *operation, a answer) {
 func (l *clientLoop) sendNew(ops []*operation) {
 	r := &request{
 		first: ops[0].number, ops: ops, open: len(ops),
-		refusals: make(map[wire.ReplicaID]wire.Refusal), sent: make(map[wire.ReplicaID]bool),
-		before: slices.Clone(l.underway.of(ops[0].number, len(l.links))), came: make(map[reasonOf]int), began: time.Now(),
+		sent: make([]bool, len(l.links)), before: l.underway.left(ops[0].number), began: time.Now(),
 	}
 	m := &wire.Request{
 		Client: l.Key(), Session: l.cfg.session, Number: r.first, Acked: l.window.acked(), ReadOnly: ops[0].readOnly,

@@ -151,6 +151,9 @@ func (l *clientLoop) onRefusal(m *wire.Refusal) {
 	if r == nil || !r.isOwn(m) {
 		return
 	}
+	if r.refusals == nil {
+		r.refusals = make(map[wire.ReplicaID]wire.Refusal)
+	}
 	r.refusals[m.Sender] = *m
 	var signers []wire.ReplicaID
 	for _, id := range slices.Sorted(maps.Keys(r.refusals)) {

@@ -3,6 +3,7 @@ package pbft
 import (
 	"bytes"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/quorate/quorate/pbft/core"
@@ -54,12 +55,12 @@ type request struct {
 	attempt  int
 	began    time.Time // when it was first sent
 	due      time.Time
-	everyone bool // no longer sent to the primary alone
-	refusals map[wire.ReplicaID]wire.Refusal
-	sent     map[wire.ReplicaID]bool // to whom it was
+	everyone bool                            // no longer sent to the primary alone
+	refusals map[wire.ReplicaID]wire.Refusal // nil until there is one
+	sent     []bool                          // by replica, whether it was
 	// before is, by replica, how many refusals of earlier requests, which began with the
-	// same number, were under way when this one was first sent. As many for each reason may
-	// be of those: came counts what came.
+	// same number, were under way when this one was first sent; nil if there were none. As
+	// many for each reason may be of those: came counts what came.
 	before []int
 	came   map[reasonOf]int
 }
@@ -73,6 +74,12 @@ type reasonOf struct {
 // isOwn takes a refusal, and tells whether by now one of its sender for its reason must
 // be of r itself.
 func (r *request) isOwn(m *wire.Refusal) bool {
+	if r.before == nil {
+		return true
+	}
+	if r.came == nil {
+		r.came = make(map[reasonOf]int)
+	}
 	of := reasonOf{m.Sender, m.Reason}
 	r.came[of]++
 	return r.came[of] > r.before[m.Sender]
@@ -98,6 +105,15 @@ func (u *underway) of(first wire.Number, replicas int) []int {
 		clear(at.sent)
 	}
 	return at.sent
+}
+
+// left returns a copy of the counts of first, or nil if all are 0.
+func (u *underway) left(first wire.Number) []int {
+	at := &u[first%wire.Number(len(u))]
+	if at.first != first || !slices.ContainsFunc(at.sent, func(n int) bool { return n > 0 }) {
+		return nil
+	}
+	return slices.Clone(at.sent)
 }
 
 // refused takes one frame of first off what is under way to a replica. Whatever a liar
