@@ -584,17 +584,25 @@ func TestResultsThatAreToldAgainAreBounded(t *testing.T) {
 	}
 }
 
+// newBoundedEcho returns an applier whose results are its operations: of so many bytes at
+// the longest, and together before a checkpoint.
+func newBoundedEcho(t *testing.T, long, bound int) *node.Applier {
+	t.Helper()
+	a := node.NewApplier(&memoryState{}, echo{}, applyDomain(), long)
+	a.BoundUnsaved(bound)
+	if _, err := a.Load(); err != nil {
+		t.Fatal(err)
+	}
+	return a
+}
+
 // TestUnsavedResultsAreBounded has clients read long values and acknowledge nothing: some
 // are rolled back. Each may still have one, and whoever acknowledges has room again, as
 // all have after a checkpoint.
 func TestUnsavedResultsAreBounded(t *testing.T) {
 	const long, bound = 1000, 10_000
 	c := newFakeCore(t)
-	a := node.NewApplier(&memoryState{}, echo{}, applyDomain(), long)
-	if _, err := a.Load(); err != nil {
-		t.Fatal(err)
-	}
-	a.BoundUnsaved(bound)
+	a := newBoundedEcho(t, long, bound)
 	value := strings.Repeat("v", long)
 	number := wire.Number(0)
 	read := func(client byte, acked wire.Number) wire.Outcome {
@@ -647,11 +655,7 @@ func TestUnsavedResultsAreBounded(t *testing.T) {
 func TestOneBatchOfResultsIsBounded(t *testing.T) {
 	const long, bound = 1000, 10_000
 	c := newFakeCore(t)
-	a := node.NewApplier(&memoryState{}, echo{}, applyDomain(), long)
-	if _, err := a.Load(); err != nil {
-		t.Fatal(err)
-	}
-	a.BoundUnsaved(bound)
+	a := newBoundedEcho(t, long, bound)
 	var batch []*wire.Request
 	for number := range wire.Number(15) {
 		batch = append(batch, requestOf(1, 1, number+1, strings.Repeat("v", long)))
