@@ -36,6 +36,7 @@ func badgerOptions(dir string) badger.Options {
 		WithBlockCacheSize(8 << 20).
 		WithValueLogFileSize(64 << 20).
 		WithNumCompactors(2).
+		WithNumLevelZeroTables(2).                         // five are put in order for half a second, which holds up votes
 		WithCompression(options.None).                     // digests and what they cover hardly compress
 		WithDetectConflicts(false).                        // one writer
 		WithChecksumVerificationMode(options.OnBlockRead). // whole tables are verified by checkTables
