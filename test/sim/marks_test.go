@@ -22,7 +22,6 @@ const marksAfter = 20_000
 func unreached() map[string]string {
 	return map[string]string{
 		"a prepared certificate is of a later view":                  "the decoder refuses it",
-		"a prepared certificate is outside the window":               "needs a liar that names an old checkpoint beside what it prepared since; test/golden has it",
 		"the primary's pre-prepare is its vote; it sends no prepare": "the decoder refuses it",
 		"its batch is larger than # bytes":                           "needs large operations and a liar that packs too many of them",
 		"the new view's checkpoint covers its number":                "needs a liar that proposes below the checkpoint it has just announced",
