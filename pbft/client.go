@@ -1,7 +1,6 @@
 package pbft
 
 import (
-	"bytes"
 	"context"
 	"fmt"
 	"sync"
@@ -114,13 +113,12 @@ type answer struct {
 	err    error
 }
 
-// again returns the same answer for another call, with a value of its own.
+// again returns the same answer for another call, sharing nothing that a caller may
+// write to.
 func (a answer) again() answer {
-	a.result.Value = bytes.Clone(a.result.Value)
+	a.result = a.result.again()
 	if e, ok := a.err.(*OutcomeError); ok { //nolint:errorlint // the loop made it, unwrapped
-		result := e.Result
-		result.Value = bytes.Clone(result.Value)
-		a.err = &OutcomeError{result}
+		a.err = &OutcomeError{e.Result.again()}
 	}
 	return a
 }

@@ -268,12 +268,11 @@ func (l *clientLoop) answer(o *operation, a answer) {
 	}
 	l.window.drop(o)
 	l.settled.add(o.number)
-	for i, w := range o.calls {
-		if i > 0 {
-			a = a.again()
-		}
-		w.done <- a
+	last := len(o.calls) - 1
+	for _, w := range o.calls[:last] {
+		w.done <- a.again() // a copy of what no caller has yet
 	}
+	o.calls[last].done <- a
 }
 
 // sendNew signs and sends a request for operations of consecutive numbers.

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/quorate/quorate/pbft/wire"
@@ -99,6 +100,12 @@ func resultOf(told *wire.Told) Result {
 		Value: bytes.Clone(told.Result), Outcome: told.Outcome, Client: told.Client,
 		Identity: Identity{told.Session, told.Number}, Seq: told.Seq,
 	}
+}
+
+// again returns the same result with a value and signers of its own.
+func (r Result) again() Result {
+	r.Value, r.Signers = bytes.Clone(r.Value), slices.Clone(r.Signers)
+	return r
 }
 
 // signedBy adds a signer, who was in view v.
