@@ -24,6 +24,15 @@ const (
 	memTableBytesMin = 8 << 20
 	// memTableBytesMax is the most that it ever gathered, in format 1.
 	memTableBytesMax = 16 << 20
+
+	// Badger puts a table of one level in order with all those of the next that it
+	// overlaps. What is collected from a large state lies anywhere in it, so one table may
+	// overlap many; votes wait meanwhile. With levels of which each is four times the one
+	// above, not ten, there are fewer below a table; and the smaller tables are, the fewer
+	// of them are wide.
+	levelBytesMin = 32 << 20
+	levelRatio    = 4
+	tableBytesMin = 1 << 20
 )
 
 // badgerOptions are settings that experiments with v4.9.6 arrived at; its
@@ -36,7 +45,10 @@ func badgerOptions(dir string) badger.Options {
 		WithBlockCacheSize(8 << 20).
 		WithValueLogFileSize(64 << 20).
 		WithNumCompactors(2).
-		WithNumLevelZeroTables(2).                         // five are put in order for half a second, which holds up votes
+		WithNumLevelZeroTables(2). // five are put in order for half a second, which holds up votes
+		WithBaseLevelSize(levelBytesMin).
+		WithLevelSizeMultiplier(levelRatio).
+		WithBaseTableSize(tableBytesMin).
 		WithCompression(options.None).                     // digests and what they cover hardly compress
 		WithDetectConflicts(false).                        // one writer
 		WithChecksumVerificationMode(options.OnBlockRead). // whole tables are verified by checkTables

@@ -5,7 +5,10 @@ import (
 	"flag"
 	"fmt"
 	"math/rand/v2"
+	"os"
 	"path/filepath"
+	"strconv"
+	"strings"
 	"testing"
 	"time"
 
@@ -76,7 +79,7 @@ func BenchmarkLargeState(b *testing.B) {
 		}
 	}
 	built := time.Since(began)
-	before, rounds := s.PagesWritten(), 0
+	before, rounds, longest, wrote := s.PagesWritten(), 0, time.Duration(0), bytesWritten()
 	b.ResetTimer()
 	for b.Loop() {
 		for range changed {
@@ -88,12 +91,33 @@ func BenchmarkLargeState(b *testing.B) {
 			}
 		}
 		seq++
+		frozen := time.Now()
 		checkpointed(b, s, seq)
+		longest = max(longest, time.Since(frozen))
 		s.Collect(seq)
 		rounds++
 	}
 	b.ReportMetric(float64(s.PagesWritten()-before)/float64(rounds), "pages/op")
 	b.ReportMetric(built.Seconds(), "s-to-build")
+	b.ReportMetric(longest.Seconds()*1e3, "longest-ms")
+	if now := bytesWritten(); now > 0 {
+		b.ReportMetric(float64(now-wrote)/float64(rounds)/1e6, "MB-written/op")
+	}
+}
+
+// bytesWritten returns how much the process has made the kernel write to disk, or 0
+// where that is not told.
+func bytesWritten() (n int64) {
+	text, err := os.ReadFile("/proc/self/io")
+	if err != nil {
+		return 0
+	}
+	_, rest, _ := strings.Cut(string(text), "\nwrite_bytes: ")
+	n, err = strconv.ParseInt(strings.Split(rest, "\n")[0], 10, 64)
+	if err != nil {
+		return 0
+	}
+	return n
 }
 
 // BenchmarkGet reads keys of a snapshot, most of which are in the page cache.
