@@ -54,6 +54,9 @@ type catchingUp struct {
 	asked   wire.ReplicaID
 	until   wire.Seq // the last number asked for
 	active  bool     // others are provably ahead, and nothing comes by itself
+
+	waits uint64   // since when the client waits that was overdue then
+	reach wire.Seq // what others had executed when it was
 }
 
 // sendStatus tells where this replica stands.
@@ -230,6 +233,23 @@ func (r *Replica) maybeRetarget(fx *Effects) {
 	if r.ahead != nil && r.ahead.Seq >= r.transfer.Seq+r.cfg.Window {
 		r.fetch(r.ahead, fx)
 	}
+}
+
+// overlooks tells whether a client waits although this replica, which is behind, has
+// executed all that others had when it had waited for twice as long as it may. Being
+// behind excuses the primary only until then: or one that keeps backups a little behind
+// the others would lead for ever, whomever it leaves out.
+func (r *Replica) overlooks() bool {
+	c := &r.catchUp
+	line, since := r.pool.longest(&r.clients, r.change.since)
+	if line == nil || r.tick-since < 2*r.patience(r.cfg.RequestTicks) {
+		c.reach = 0
+		return false
+	}
+	if c.reach == 0 || c.waits != since {
+		c.waits, c.reach = since, r.known()
+	}
+	return r.executed >= c.reach
 }
 
 func (r *Replica) askBatches(fx *Effects) {

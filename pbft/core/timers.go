@@ -52,7 +52,7 @@ func (r *Replica) watch(fx *Effects) {
 		return
 	}
 	r.calm()
-	if r.primary() == r.id || r.transfer != nil || r.catchUp.active {
+	if r.primary() == r.id || r.transfer != nil || r.catchUp.active && !r.overlooks() {
 		r.pace.turns = nil
 		return // it cannot judge: it leads, or is itself behind
 	}

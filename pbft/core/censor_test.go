@@ -1,0 +1,71 @@
+package core
+
+import (
+	"testing"
+
+	"github.com/quorate/quorate/crypto"
+	"github.com/quorate/quorate/pbft/wire"
+)
+
+// TestBackupsThatAreKeptBehindSuspectACensor lets the primary keep two backups a little
+// behind the third, which has left the view alone, and which it tells everything: it withholds
+// its commits from the two until they have asked it for batches, and gives them just too few
+// from then on. So they are behind at every tick, and catching up.
+func TestBackupsThatAreKeptBehindSuspectACensor(t *testing.T) {
+	k := newTrack(t, func(c *Config) { c.Interval, c.Window = 128, 256 })
+	k.ask(8, 2, 0)
+	k.run(50)
+	alone := Effects{}
+	k.runners[3].r.leave(1, "the primary made it leave", &alone)
+	for _, send := range alone.Send {
+		k.send(3, send)
+	}
+	victim := k.ask(1, 1, 1, 2, 3)[0]
+	asked := map[wire.ReplicaID]bool{}
+	k.delay = func(from, to wire.ReplicaID, m wire.Message) int {
+		req, isRequest := m.(*wire.Request)
+		withheld := m.Kind() == wire.KindCommit || m.Kind() == wire.KindCommitted
+		asked[from] = asked[from] || to == 0 && m.Kind() == wire.KindFetchCommitted
+		if isRequest && to == 0 && req.Client == victim.id || withheld && from == 0 && to < 3 {
+			return -1
+		}
+		return 1
+	}
+	for n := 0; n < 30*k.cfg.RequestTicks && k.view() < 2 && victim.answered == 0; n++ {
+		k.feed(asked[1] && asked[2])
+		k.run(1)
+	}
+	if at := k.runners[1].r.view; victim.answered == 0 || at != 1 {
+		t.Errorf("the client got %d answers in %d ticks, in view %d, want one in view 1", victim.answered, k.tick, at)
+	}
+}
+
+// feed tells replica 3 what has committed; and, if the others shall go on, those as much as
+// keeps them behind what replica 3 is known to have executed.
+func (k *track) feed(goOn bool) {
+	r0 := k.runners[0].r
+	if r0.view != 0 || !r0.active {
+		return
+	}
+	put := func(to wire.ReplicaID, m wire.Message) {
+		sealed := wire.Seal(tallySigner{0}, crypto.Domain{}, m)
+		k.due[k.tick+1] = append(k.due[k.tick+1], parcel{from: 0, to: to, sealed: sealed})
+	}
+	for seq := k.runners[3].r.executed + 1; seq <= r0.executed; seq++ {
+		if m := r0.committedAt(seq); m != nil {
+			put(3, m)
+		}
+	}
+	if !goOn {
+		return
+	}
+	for id := wire.ReplicaID(1); id <= 2; id++ {
+		r := k.runners[id].r
+		known := min(r.peers[0].executed, r.peers[3].executed)
+		for seq := r.executed + 1; seq < known && seq <= r.executed+1+(known-r.executed)/10; seq++ {
+			if s := r0.slots.at(seq); s != nil && s.proposal != nil {
+				put(id, &wire.Commit{Vote: wire.Vote{View: 0, Seq: seq, Digest: s.proposal.Digest, Sender: 0}})
+			}
+		}
+	}
+}
