@@ -69,3 +69,30 @@ func (k *track) feed(goOn bool) {
 		}
 	}
 }
+
+// TestSuccessorsAreNotBlamedForWhatTheyCarryOver has the primary propose a whole window for a
+// few clients to two backups, which prepare it, and let none of it commit: who leads next
+// cannot order anything before all of that has executed.
+func TestSuccessorsAreNotBlamedForWhatTheyCarryOver(t *testing.T) {
+	k := newTrack(t, func(c *Config) { c.Interval, c.Window, c.BatchRequestsMax = 128, 256, 1 })
+	k.ask(8, 1)
+	k.run(50)
+	k.ask(4, 60, 0)
+	victim := k.ask(1, 1, 1, 2, 3)[0]
+	k.runners[0].r.cfg.InFlight = int(k.cfg.Window) //nolint:gosec // small
+	k.delay = func(from, to wire.ReplicaID, m wire.Message) int {
+		kind := m.Kind()
+		silent := k.runners[1].r.view > 0 || kind == wire.KindCommit || kind == wire.KindCommitted
+		if from == 0 && (silent || to == 3 && kind == wire.KindPrePrepare) || to == 0 && kind == wire.KindRequest {
+			return -1
+		}
+		return 1
+	}
+	k.run(2 * k.cfg.RequestTicks)
+	carried := k.runners[1].r.carried()
+	k.run(k.cfg.RequestTicks)
+	if carried < k.cfg.Window/2 || victim.answered == 0 || k.foundSlow() > 0 {
+		t.Errorf("%d numbers were carried over, and the client got %d answers in view %d; views left: %q",
+			carried, victim.answered, k.view(), k.left)
+	}
+}

@@ -115,7 +115,8 @@ func (r *Replica) judge(fx *Effects) {
 	}
 	most := debtTimeouts * r.cfg.RequestTicks
 	long := min(allowed, uint64(r.cfg.RequestTicks)) //nolint:gosec // Validate: positive
-	if r.watchTurns(line.client, r.tick-since > long) {
+	ordering := r.executed >= r.carried()            // or what executes is not this primary's order
+	if r.watchTurns(line.client, ordering && r.tick-since > long) {
 		p.debt = most
 		r.leave(r.view+1, fmt.Sprintf("the primary passes over a client that waits longer than %d ticks", long), fx)
 		return
