@@ -96,3 +96,23 @@ func TestSuccessorsAreNotBlamedForWhatTheyCarryOver(t *testing.T) {
 			carried, victim.answered, k.view(), k.left)
 	}
 }
+
+// TestSettledRequestsGoInOnePass has many clients wait for what executed under another
+// digest, and as many others behind them. Beginning anew for each of the first took more
+// than twenty seconds, within a tick.
+func TestSettledRequestsGoInOnePass(t *testing.T) {
+	const many = 20000
+	p, table := newPool(), newClientTable(many, nil)
+	for i := range 2 * many {
+		req := &wire.Request{
+			Client: wire.ClientID{byte(i), byte(i >> 8), byte(i >> 16)}, Session: 1, Number: 1, Ops: [][]byte{{1}}, //nolint:gosec // cut on purpose
+		}
+		p.add(wire.Reseal(req), req, uint64(i)) //nolint:gosec // not negative
+		if i < many {
+			table.take(req, nil)
+		}
+	}
+	if line, since := p.longest(&table, 0); line == nil || since != many || len(p.byDigest) != many {
+		t.Errorf("%d requests are left, and the one that waits longest does since tick %d, want %d for both", len(p.byDigest), since, many)
+	}
+}

@@ -287,23 +287,27 @@ func (p *pool) giveUp(t *clientTable) {
 
 // longest returns the client that has waited longest for its turn, and since when:
 // since its oldest request came, or an operation of it executed last, or begin. It
-// returns nil when nobody waits.
+// returns nil when nobody waits. What executed under another digest it forgets, all in
+// one pass: who has many such requests would make it begin anew for each of them.
 func (p *pool) longest(t *clientTable, begin uint64) (longest *line, since uint64) {
-	for {
-		for _, l := range p.turn {
-			if l.empty() {
-				continue
+	var settled []crypto.Digest
+	for _, l := range p.turn {
+		for _, one := range l.requests {
+			at := max(one.since, l.served, begin)
+			if longest != nil && at >= since {
+				break
 			}
-			if at := max(l.requests[0].since, l.served, begin); longest == nil || at < since {
+			if !t.settled(one.req) {
 				longest, since = l, at
+				break
 			}
+			settled = append(settled, one.digest)
 		}
-		if longest == nil || !t.settled(longest.requests[0].req) {
-			return longest, since
-		}
-		p.remove(longest.requests[0].digest) // it executed under another digest
-		longest = nil
 	}
+	for _, digest := range settled {
+		p.remove(digest)
+	}
+	return longest, since
 }
 
 // heads returns the first request of every client that is in no batch.
