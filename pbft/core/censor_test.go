@@ -116,3 +116,39 @@ func TestSettledRequestsGoInOnePass(t *testing.T) {
 		t.Errorf("%d requests are left, and the one that waits longest does since tick %d, want %d for both", len(p.byDigest), since, many)
 	}
 }
+
+// TestOldSessionIsNoProgressOfANewOne has a primary leave out what a client asks in its new
+// session, and order again and again what it asked in its old one, which found no room in
+// the table of clients and so is never settled, and which it passes on to the others before.
+func TestOldSessionIsNoProgressOfANewOne(t *testing.T) {
+	k := newTrack(t, func(c *Config) { c.ClientsMax = 4 })
+	k.ask(4, 1)
+	k.sound(50)
+	id := wire.ClientID{200}
+	ask := func(session wire.Session) *wire.Sealed {
+		return wire.Seal(tallySigner{100}, crypto.Domain{}, &wire.Request{
+			Client: id, Session: session, Number: 1, Ops: [][]byte{{byte(session)}},
+		})
+	}
+	old, anew := ask(1), ask(2)
+	for to := range wire.ReplicaID(4) {
+		k.due[k.tick+1] = append(k.due[k.tick+1], parcel{to: to, sealed: anew, client: true})
+	}
+	k.tamper = func(r *Replica) {
+		if one := r.pool.byDigest[anew.Digest()]; one != nil && r.id == 0 && r.view == 0 {
+			one.proposed = true
+		}
+	}
+	for n := 0; n < 10*k.cfg.RequestTicks && k.executed[id][1] < 3; n++ {
+		if r0 := k.runners[0].r; n%5 == 2 && r0.pool.byDigest[old.Digest()] == nil {
+			r0.pool.add(old, old.Message().(*wire.Request), r0.tick) //nolint:errcheck,forcetypeassert // made so
+			for to := wire.ReplicaID(1); to < 4; to++ {
+				k.due[k.tick+1] = append(k.due[k.tick+1], parcel{from: 0, to: to, sealed: old})
+			}
+		}
+		k.run(1)
+	}
+	if k.executed[id][1] < 3 {
+		t.Errorf("the new session still waits in tick %d; views left: %q", k.tick, k.left)
+	}
+}

@@ -36,7 +36,7 @@ func (r *Replica) run(cert *wire.CommitCert, batch *wire.Batch, fx *Effects) {
 		orders = r.clients.take(req, orders)
 		digest := req.Digest()
 		if r.pool.remove(digest) {
-			r.served(req.Client)
+			r.served(req)
 		}
 		delete(r.placed, digest)
 	}

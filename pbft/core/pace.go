@@ -209,13 +209,18 @@ func (r *Replica) noteSlow() {
 	}
 }
 
-// served notes that a request of client which waited here has had its turn, also if
-// there was nothing in it to run, as for a client that finds the table full.
-func (r *Replica) served(client wire.ClientID) {
-	if l := r.pool.lines[client]; l != nil {
+// served notes that a request which waited here has had its turn, also if there was
+// nothing in it to run, as for a client that finds the table full. What its client has
+// given up is no progress for what waits: a primary could order it again and again.
+func (r *Replica) served(req *wire.Request) {
+	l := r.pool.lines[req.Client]
+	if l != nil && req.Session < l.session {
+		return
+	}
+	if l != nil {
 		l.served = r.tick
 	}
-	if client == r.pace.longest {
+	if req.Client == r.pace.longest {
 		r.pace.turns = nil
 	}
 }
@@ -256,7 +261,7 @@ func (r *Replica) keepPace(s *slot, orders []Order) {
 // is of that session, or of an earlier one.
 func (l *line) serves(o Order) bool {
 	return o.Run || o.Outcome == wire.OutcomeWindow ||
-		o.Outcome == wire.OutcomeNoRoom && o.Request.Session >= l.requests[0].req.Session
+		o.Outcome == wire.OutcomeNoRoom && o.Request.Session >= l.session
 }
 
 // countTurn notes that batch seq holds a request of client, if some client has

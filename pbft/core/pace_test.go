@@ -181,7 +181,7 @@ func TestDuplicatesPassOverWhoWaits(t *testing.T) {
 	if got := len(r.pace.turns); got != 2 || !r.watchTurns(waits, true) {
 		t.Errorf("after %d batches of duplicates of %d clients it is not passed over", r.pace.most, got)
 	}
-	if r.served(waits); r.watchTurns(waits, true) {
+	if r.served(requestOf(9, 1, 1)); r.watchTurns(waits, true) {
 		t.Error("it is passed over although it has had its turn")
 	}
 }
@@ -310,7 +310,7 @@ func TestCrowdAtTheFullTableDeposesNobody(t *testing.T) {
 	k.run(2)
 	ask(101, 1, 2, 3)
 	k.sound(600)
-	l := &line{requests: []*pending{{req: &wire.Request{Session: 2}}}}
+	l := &line{session: 2}
 	for session, want := range map[wire.Session]bool{1: false, 2: true, 3: true} {
 		if got := l.serves(Order{Request: &wire.Request{Session: session}, Outcome: wire.OutcomeNoRoom}); got != want {
 			t.Errorf("no room for session %d serves one that waits with session 2: %v, want %v", session, got, want)

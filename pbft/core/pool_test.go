@@ -127,8 +127,12 @@ func TestNewSessionGivesUpTheOld(t *testing.T) {
 	if gone := ask(6, 1); gone != 19 {
 		t.Errorf("the new session displaces %d requests, want the 19 that are in no batch", gone)
 	}
-	if gone := ask(5, 50); gone != 0 {
-		t.Errorf("a late request of the old session displaces %d others", gone)
+	if !p.full(requestOf(1, 5, 50), &cfg) || p.full(requestOf(1, 6, 2), &cfg) {
+		t.Error("there is room for a late request of the old session, or none for the new one's next")
+	}
+	p.unpropose()
+	if got := len(p.lines[wire.ClientID{1}].requests); got != 1 || p.waiting != 1 {
+		t.Errorf("in a new view %d requests wait, want the new session's", got)
 	}
 	if out := p.take(&cfg, &table); len(out) != 1 || out[0].Session != 6 {
 		t.Errorf("got %v, want the one of the new session", out)

@@ -62,6 +62,9 @@ func (p *pool) full(req *wire.Request, cfg *Config) bool {
 	if len(p.byDigest) >= poolRequestsMax || p.bytes+req.Size() > poolBytesMax {
 		return true
 	}
+	if l := p.lines[req.Client]; l != nil && req.Session < l.session {
+		return true // its client has given it up
+	}
 	_, ok := p.yielding(req, cfg)
 	return !ok
 }
@@ -336,15 +339,23 @@ func (p *pool) followers() []*pending {
 	return out
 }
 
-// unpropose makes every request available to a new view's batches.
+// unpropose makes every request available to a new view's batches, but for those that
+// were in one when their client gave them up.
 func (p *pool) unpropose() {
+	var given []crypto.Digest
 	for _, one := range p.arrivals {
 		one.proposed = false
+		if !one.gone && one.req.Session < p.lines[one.req.Client].session {
+			given = append(given, one.digest)
+		}
 	}
 	for _, l := range p.turn {
 		l.proposed = 0
 	}
 	p.waiting, p.waitingBytes = len(p.byDigest), p.bytes
+	for _, digest := range given {
+		p.remove(digest)
+	}
 }
 
 // markProposed says that a request is in the order of the current view already.
