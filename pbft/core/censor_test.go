@@ -152,3 +152,39 @@ func TestOldSessionIsNoProgressOfANewOne(t *testing.T) {
 		t.Errorf("the new session still waits in tick %d; views left: %q", k.tick, k.left)
 	}
 }
+
+// TestFullWindowsHideNoCensor has checkpoints come late, so that the window is full now and
+// then, and the primary serve nobody but clients that ask once: they are passed over by
+// none of them, and each full batch excuses it from being slow.
+func TestFullWindowsHideNoCensor(t *testing.T) {
+	k := newTrack(t, func(c *Config) { c.BatchRequestsMax = 1 })
+	k.delay = func(_, _ wire.ReplicaID, m wire.Message) int {
+		if m.Kind() == wire.KindCheckpoint {
+			return 30
+		}
+		return 1
+	}
+	k.ask(8, 1)
+	k.sound(50)
+	k.tamper = func(r *Replica) {
+		for _, a := range k.askers {
+			if l := r.pool.lines[a.id]; r.id == 0 && r.view == 0 && l != nil {
+				l.requests[0].proposed = true
+			}
+		}
+	}
+	for n := 0; n < 20*k.cfg.RequestTicks && k.leaves == 0; n++ {
+		sealed := wire.Seal(tallySigner{100}, crypto.Domain{}, &wire.Request{
+			Client: wire.ClientID{200, byte(n), byte(n >> 8)}, Session: 1, Number: 1, Ops: [][]byte{{1}}, //nolint:gosec // cut on purpose
+		})
+		k.due[k.tick+1] = append(k.due[k.tick+1], parcel{to: 0, sealed: sealed, client: true})
+		k.run(1)
+	}
+	if paused := len(k.runners[1].r.change.pauses); k.leaves == 0 || paused == 0 {
+		t.Errorf("in tick %d the primary still leads; the window was full %d times", k.tick, paused)
+	}
+	k.run(2 * k.cfg.RequestTicks)
+	if k.run(2*k.cfg.RequestTicks) == 0 {
+		t.Errorf("nobody is served in view %d", k.view())
+	}
+}

@@ -2,6 +2,7 @@ package core
 
 import (
 	"fmt"
+	"slices"
 
 	"github.com/quorate/quorate/pbft/wire"
 )
@@ -11,7 +12,7 @@ func (r *Replica) onTick(ev Tick, fx *Effects) {
 	r.tick++
 	r.now = ev.Now
 	if r.executed >= r.high() {
-		r.change.full = r.tick
+		r.change.pause(r.tick)
 	}
 	if r.tick%uint64(r.cfg.StatusTicks) == 0 { //nolint:gosec // Validate: positive
 		r.sendStatus(Everyone, fx)
@@ -39,7 +40,8 @@ func (r *Replica) patience(base int) uint64 {
 // whatever was executed for others meanwhile, or when an idle one is
 // silent, or when it holds back; between views, when no new view comes. While the
 // window is full no primary can order anything: who waits then waits for a stable
-// checkpoint, and slow disks would depose every primary.
+// checkpoint, and slow disks would depose every primary. That time does not count; but
+// what was before does, or a full window now and then would hide a censor for ever.
 func (r *Replica) watch(fx *Effects) {
 	if r.rejoin != nil {
 		return
@@ -67,14 +69,44 @@ func (r *Replica) watch(fx *Effects) {
 		return
 	}
 	since, what, waits := r.oldest()
+	since = max(since, c.since)
 	switch {
-	case waits && r.tick-max(since, c.since, c.full) >= r.patience(r.cfg.RequestTicks):
+	case waits && r.tick-since-c.paused(since) >= r.patience(r.cfg.RequestTicks):
 		r.leave(r.view+1, what, fx)
 	case !waits && r.tick-max(c.heard, c.since) >= r.patience(r.cfg.HeartbeatTicks):
 		r.leave(r.view+1, "the primary is silent", fx)
 	default:
 		r.judge(fx)
 	}
+}
+
+// pause is a row of ticks.
+type pause struct{ first, last uint64 }
+
+// pausesMax bounds how many times of a full window are remembered. Who waits for longer
+// than so many checkpoints take is not excused by older ones.
+const pausesMax = 32
+
+// pause notes that the window is full in this tick.
+func (c *changing) pause(tick uint64) {
+	if last := len(c.pauses) - 1; last >= 0 && c.pauses[last].last+1 == tick {
+		c.pauses[last].last = tick
+		return
+	}
+	if len(c.pauses) == pausesMax {
+		c.pauses = slices.Delete(c.pauses, 0, 1)
+	}
+	c.pauses = append(c.pauses, pause{tick, tick})
+}
+
+// paused returns in how many ticks after since the window was full.
+func (c *changing) paused(since uint64) (ticks uint64) {
+	for _, p := range c.pauses {
+		if p.last > since {
+			ticks += p.last - max(p.first-1, since)
+		}
+	}
+	return ticks
 }
 
 // inCompany tells whether a quorum, this replica included, is within hearing.

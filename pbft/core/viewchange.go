@@ -21,7 +21,6 @@ type changing struct {
 
 	since   uint64 // the tick at which the view was entered or left
 	ran     uint64 // the tick of the last execution
-	full    uint64 // the last tick with a full window: all of it executed, and nothing to order
 	heard   uint64 // the tick of the primary's last sign of life
 	quorum  uint64 // the tick since which q replicas ask for the view; 0 before
 	patient uint64 // the tick of the last change of backoff
@@ -29,6 +28,7 @@ type changing struct {
 	worked  bool   // something executed since the view was entered
 	jitter  uint64
 	hurry   hurry
+	pauses  []pause // when the window was full: all of it executed, and nothing to order
 }
 
 // heldChange is a view change that the replica holds.
