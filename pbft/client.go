@@ -3,6 +3,7 @@ package pbft
 import (
 	"context"
 	"fmt"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -117,8 +118,11 @@ type answer struct {
 // write to.
 func (a answer) again() answer {
 	a.result = a.result.again()
-	if e, ok := a.err.(*OutcomeError); ok { //nolint:errorlint // the loop made it, unwrapped
+	switch e := a.err.(type) { //nolint:errorlint // the loop made it, unwrapped
+	case *OutcomeError:
 		a.err = &OutcomeError{e.Result.again()}
+	case *RefusedError:
+		a.err = &RefusedError{e.Identity, e.Reason, e.Detail, slices.Clone(e.Signers)}
 	}
 	return a
 }

@@ -112,6 +112,32 @@ func TestEveryCallerHasItsOwnValue(t *testing.T) {
 	}
 }
 
+// TestEveryCallerHasItsOwnRefusal has two operations refused together, for one of which
+// three calls wait, and each change what it gets.
+func TestEveryCallerHasItsOwnRefusal(t *testing.T) {
+	l := idleLoop(t)
+	defer l.deadline.Stop()
+	calls := make([]*call, 4)
+	for i := range calls {
+		calls[i] = &call{op: []byte("x"), number: 1, done: make(chan answer, 1)}
+	}
+	l.sendNew([]*operation{l.window.add(calls[0]), l.window.add(calls[1])})
+	for _, w := range calls[2:] {
+		l.onRetry(w)
+	}
+	q := &wire.Request{Client: l.Key(), Session: 7, Number: 1}
+	for id := range wire.ReplicaID(2) {
+		l.onRefusal(refusal(id, q, wire.RefusalSessionOld))
+	}
+	for _, w := range calls {
+		var refused *RefusedError
+		if a := <-w.done; !errors.As(a.err, &refused) || !slices.Equal(refused.Signers, []wire.ReplicaID{0, 1}) {
+			t.Fatalf("a call for %d got %v, want a refusal by 0 and 1", w.number, a.err)
+		}
+		refused.Signers[0] = 3
+	}
+}
+
 func TestResultThatNobodyWaitedForIsKeptForTheRetry(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newFakeCluster(t, 4)

@@ -215,7 +215,7 @@ func (l *clientLoop) refuse(r *request, m *wire.Refusal, signers []wire.ReplicaI
 	for _, o := range r.ops {
 		if l.window.table[o.number] == o && o.answer == nil {
 			id := Identity{l.cfg.session, o.number}
-			l.answer(o, answer{err: &RefusedError{id, m.Reason, m.Detail, signers}})
+			l.answer(o, answer{err: &RefusedError{id, m.Reason, m.Detail, slices.Clone(signers)}})
 		}
 	}
 }
