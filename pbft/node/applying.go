@@ -8,6 +8,7 @@ package node
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/quorate/quorate/crypto"
@@ -158,27 +159,58 @@ func (a *applying) tellSnapshots() {
 	a.written = a.written[:0]
 }
 
-// answer sends clients results again.
-func (a *applying) answer(answers []core.Answer) error {
-	view := a.n.standing.Load().view
-	var told []wire.Told
-	bytes := 0
-	for _, q := range answers {
-		kept, ok, err := a.applier.Answer(q)
+// answer sends clients results again, each over the connection over which it was asked
+// for, as long as that takes them.
+func (a *applying) answer(asks []ask) error {
+	var out answered
+	for _, q := range asks {
+		if slices.Contains(out.full, q.conn) {
+			continue
+		}
+		kept, ok, err := a.applier.Answer(q.Answer)
 		if err != nil {
 			return fmt.Errorf("kept result: %w", err)
 		}
 		if !ok {
 			continue
 		}
-		told, bytes = append(told, kept), bytes+len(kept.Result)
-		if bytes >= portionBytesMax {
-			a.reply(view, told)
-			told, bytes = told[:0], 0
+		out.add(q.conn, kept)
+		if out.bytes >= portionBytesMax {
+			a.send(&out)
 		}
 	}
-	a.reply(view, told)
+	a.send(&out)
 	return nil
+}
+
+// answered is what was asked for, by connection.
+type answered struct {
+	conns []uint64
+	told  [][]wire.Told // of each
+	bytes int           // of the results
+	full  []uint64      // connections that took no more
+}
+
+func (p *answered) add(conn uint64, told wire.Told) {
+	at := slices.Index(p.conns, conn)
+	if at < 0 {
+		at = len(p.conns)
+		p.conns, p.told = append(p.conns, conn), append(p.told, nil)
+	}
+	p.told[at] = append(p.told[at], told)
+	p.bytes += len(told.Result)
+}
+
+// send sends p, all under one signature, and empties it.
+func (a *applying) send(p *answered) {
+	n := a.n
+	for i, frames := range wire.SealRepliesApart(n.cfg.Signer, n.cfg.Domain, n.standing.Load().view, n.self, p.told) {
+		refused := func(s *wire.Sealed) bool { return !n.outlet.answer(p.conns[i], s.Frame()) }
+		if slices.ContainsFunc(frames, refused) {
+			p.full = append(p.full, p.conns[i])
+		}
+	}
+	p.conns, p.told, p.bytes = nil, nil, 0
 }
 
 // reply sends clients that are connected here what is for them, all of a portion under

@@ -1,9 +1,11 @@
 package node
 
 import (
+	"context"
 	"testing"
 
 	"github.com/quorate/quorate/crypto"
+	"github.com/quorate/quorate/pbft/core"
 	"github.com/quorate/quorate/pbft/wire"
 )
 
@@ -60,3 +62,45 @@ func TestLongAnswersAreMadeInPortions(t *testing.T) {
 		}
 	}
 }
+
+// TestAnswersGoWhereTheyWereAskedFor has two connections ask for the same long results, of
+// which one takes no more than the first frame: the other gets all, each has what it asked
+// for alone, and nothing is encoded in vain for long.
+func TestAnswersGoWhereTheyWereAskedFor(t *testing.T) {
+	const results, takes, full = 40, 7, 9
+	id := wire.ClientID{1}
+	h := &held{client: core.ClientState{Client: id, Session: 1}}
+	var asks []ask
+	for i := range wire.Number(results) {
+		h.fresh = append(h.fresh, freshResult{i + 1, record{result: make([]byte, portionBytesMax/8)}})
+		for _, conn := range []uint64{takes, full} {
+			asks = append(asks, ask{core.Answer{Client: id, Session: 1, Number: i + 1}, conn})
+		}
+	}
+	got := map[uint64]int{}
+	signed := 0
+	n := &Node{outlet: &outlet{transport: answering(func(conn uint64, frame []byte) bool {
+		head, _ := wire.PeekReplies(frame)
+		got[conn] += head.Len()
+		return conn == takes
+	})}}
+	n.standing.Store(&standing{})
+	n.cfg.Signer = meteredSigner{sign: func() { signed++ }}
+	a := &applying{n: n, applier: &Applier{clients: map[wire.ClientID]*held{id: h}}}
+	if err := a.answer(asks); err != nil {
+		t.Fatal(err)
+	}
+	if got[takes] != results || got[full] != 1 {
+		t.Errorf("%d and %d answers were sent, want %d and 1", got[takes], got[full], results)
+	}
+	if want := 1 + (results-4+7)/8; signed != want {
+		t.Errorf("%d portions were signed, want %d", signed, want)
+	}
+}
+
+// answering is a Transport that takes answers alone.
+type answering func(conn uint64, frame []byte) bool
+
+func (a answering) Answer(conn uint64, frame []byte) bool { return a(conn, frame) }
+func (answering) Send(wire.ReplicaID, []byte) bool        { return false }
+func (answering) Run(context.Context, Inbound) error      { return nil }

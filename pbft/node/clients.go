@@ -21,8 +21,9 @@ const (
 	connsMax = 4
 )
 
-// clients know which connections a client sends its requests over. Any goroutine
-// may call its methods.
+// clients know which connections a client sends its requests over: the results of what
+// is executed go there. What it asks for again goes where it asks. Any goroutine may call
+// its methods.
 type clients struct {
 	answer func(conn uint64, frame []byte) bool
 	mu     struct {
@@ -70,13 +71,6 @@ func (c *clients) makeRoom() {
 	last := c.mu.recent.Back()
 	k := c.mu.recent.Remove(last).(*client) //nolint:errcheck,forcetypeassert // the list holds nothing else
 	delete(c.mu.byKey, k.id)
-}
-
-// known tells whether id has a connection here.
-func (c *clients) known(id wire.ClientID) bool {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.mu.byKey[id] != nil
 }
 
 // here returns those of told whose clients have a connection here. It overwrites

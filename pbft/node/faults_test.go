@@ -2,6 +2,7 @@ package node
 
 import (
 	"fmt"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -275,6 +276,71 @@ func TestInvalidOperationsAreRefusedBeforeTheyAreOrdered(t *testing.T) {
 		}
 		if r := m.nodes[0].Report(); r.Executed != 0 {
 			t.Errorf("%d batches were executed, want 0", r.Executed)
+		}
+	})
+}
+
+// TestOthersReplaysTakeNoAnswersAway has others replay a client's first request before it
+// reaches a replica itself, and after each time that it asks again: what it asks for is
+// answered all the same, over its own connection.
+func TestOthersReplaysTakeNoAnswersAway(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := newMembers(t, 4)
+		m.startAll()
+		defer m.stopAll()
+		c, others := m.caller(1), uint64(100)
+		replay := func(frame []byte) {
+			others++
+			m.hub.ports[2].clients <- clientFrame{others, frame}
+		}
+		frame := c.request("op")
+		c.send(0, frame)
+		for range connsMax {
+			replay(frame)
+		}
+		m.await("the operation", func() bool { return m.nodes[2].Report().Executed == 1 })
+		for i := range 20 {
+			c.send(2, frame)
+			replay(frame)
+			synctest.Wait()
+			if len(m.hub.ports[2].answers(c.conn)) == 0 {
+				t.Fatalf("the client asked %d times, and was not answered the last time", i+1)
+			}
+		}
+	})
+}
+
+// TestRequestsAreRefusedWhereTheyCame has others replay requests that are refused: it is
+// they who are told so, and a client hears it as often as it asks.
+func TestRequestsAreRefusedWhereTheyCame(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := newMembers(t, 4)
+		for i := range m.configs {
+			m.configs[i].Core.BatchBytesMax = 1024
+		}
+		m.startAll()
+		defer m.stopAll()
+		ahead := m.caller(30)
+		ahead.number = 2 * core.ClientWindowMax
+		far := wire.Seal(ahead.key, testDomain(), &wire.Request{
+			Client: ahead.key.Public(), Session: 1, Number: ahead.number, Ops: [][]byte{[]byte("fine")},
+		}).Frame()
+		for i, frame := range [][]byte{
+			m.caller(10).request("fine", "bad"), m.caller(20).request(strings.Repeat("x", 1024)), far,
+		} {
+			own, others := uint64(100*i+1), uint64(100*i+2)
+			send := func(conn uint64) {
+				m.hub.ports[1].clients <- clientFrame{conn, frame}
+				synctest.Wait()
+			}
+			send(own)
+			for range 3 {
+				send(others)
+			}
+			send(own)
+			if a, b := len(m.hub.ports[1].answers(own)), len(m.hub.ports[1].answers(others)); a != 2 || b != 3 {
+				t.Errorf("request %d: %d refusals for two, and %d for three replays", i, a, b)
+			}
 		}
 	})
 }

@@ -21,13 +21,11 @@ const (
 	responsesBurst     = 500
 )
 
-// response is a report, if ask is set, or a refusal: to one connection, or to
-// all connections of its client.
+// response is a report, if ask is set, or a refusal, to one connection.
 type response struct {
-	conn      uint64
-	everyConn bool
-	ask       *wire.Ask
-	refusal   *wire.Refusal
+	conn    uint64
+	ask     *wire.Ask
+	refusal *wire.Refusal
 }
 
 // respond queues r, if there is room.
@@ -39,9 +37,9 @@ func (n *Node) respond(r response) {
 }
 
 // respondRefusal queues a refusal of the core's.
-func (n *Node) respondRefusal(r wire.Refusal) {
+func (n *Node) respondRefusal(conn uint64, r wire.Refusal) {
 	r.Sender = n.self
-	n.respond(response{everyConn: true, refusal: &r})
+	n.respond(response{conn: conn, refusal: &r})
 }
 
 func (n *Node) responding(ctx context.Context) error {
@@ -65,13 +63,5 @@ func (n *Node) sendResponse(r response) {
 		n.outlet.answer(r.conn, wire.Seal(n.cfg.Signer, n.cfg.Domain, &report).Frame())
 		return
 	}
-	if r.everyConn && !n.clients.known(r.refusal.Client) {
-		return
-	}
-	frame := wire.Seal(n.cfg.Signer, n.cfg.Domain, r.refusal).Frame()
-	if r.everyConn {
-		n.clients.send(r.refusal.Client, frame)
-		return
-	}
-	n.outlet.answer(r.conn, frame)
+	n.outlet.answer(r.conn, wire.Seal(n.cfg.Signer, n.cfg.Domain, r.refusal).Frame())
 }

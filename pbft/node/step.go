@@ -155,8 +155,13 @@ func (s *stepper) all(events []core.Event) {
 // their order among each other counts.
 func (s *stepper) one(ev core.Event) {
 	fx := &s.turn.fx
-	s.n.engine.Step(ev, fx)
 	s.turn.events++
+	if q, ok := ev.(submitted); ok {
+		s.n.engine.Step(q.Submitted, fx)
+		s.tell(q.conn)
+	} else {
+		s.n.engine.Step(ev, fx)
+	}
 	if len(fx.Execute)+len(fx.Fetch) == 0 {
 		return
 	}
@@ -168,15 +173,23 @@ func (s *stepper) one(ev core.Event) {
 	fx.Execute, fx.Fetch = fx.Execute[:0], fx.Fetch[:0]
 }
 
+// tell passes on what a client is told of its request, besides what is executed: over the
+// connection alone that it came over. Anyone can replay a request, and shall neither take
+// the answers to others' away, nor have others refused once more.
+func (s *stepper) tell(conn uint64) {
+	fx := &s.turn.fx
+	s.n.work.answer(conn, fx.Answer)
+	for i := range fx.Refuse {
+		s.n.respondRefusal(conn, fx.Refuse[i])
+	}
+	fx.Answer, fx.Refuse = fx.Answer[:0], fx.Refuse[:0]
+}
+
 // endTurn lets a primary propose, passes on what waits for nothing, and hands
 // the turn over if settle can take it.
 func (s *stepper) endTurn() {
 	n, fx := s.n, &s.turn.fx
 	s.one(core.TurnEnded{})
-	n.work.answer(fx.Answer)
-	for i := range fx.Refuse {
-		n.respondRefusal(fx.Refuse[i])
-	}
 	for _, cert := range fx.Stable {
 		s.stable = max(s.stable, cert.Seq)
 		n.serving.collect(cert.Seq)
@@ -184,7 +197,7 @@ func (s *stepper) endTurn() {
 	n.aside.observe(fx.Observe)
 	n.watcher.put(fx.Observe)
 	clear(fx.Observe)
-	fx.Answer, fx.Refuse, fx.Stable, fx.Observe = fx.Answer[:0], fx.Refuse[:0], fx.Stable[:0], fx.Observe[:0]
+	fx.Stable, fx.Observe = fx.Stable[:0], fx.Observe[:0]
 	n.publish()
 	if !s.turn.holds() {
 		s.turn.reset()

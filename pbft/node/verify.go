@@ -103,7 +103,14 @@ func (n *Node) fromVerifiedClient(conn uint64, sealed *wire.Sealed) core.Event {
 		n.respond(response{conn: conn, refusal: n.refusal(m, why)})
 		return nil
 	}
-	return core.Submitted{Request: sealed}
+	return submitted{core.Submitted{Request: sealed}, conn}
+}
+
+// submitted is what was submitted, and over which connection.
+type submitted struct {
+	core.Submitted
+
+	conn uint64
 }
 
 func (n *Node) refusal(m *wire.Request, why string) *wire.Refusal {

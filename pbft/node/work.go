@@ -27,7 +27,7 @@ type work struct {
 		sync.Mutex
 		executions []execution
 		target     *core.Target
-		answers    []core.Answer
+		answers    []ask
 		snapshots  []snapshot
 	}
 }
@@ -36,6 +36,13 @@ type work struct {
 type execution struct {
 	core.Execution
 	durable <-chan struct{}
+}
+
+// ask is a kept result that was asked for, and over which connection.
+type ask struct {
+	core.Answer
+
+	conn uint64
 }
 
 // snapshot is a finished one of the State.
@@ -62,13 +69,15 @@ func (w *work) put(executions []core.Execution, durable <-chan struct{}, targets
 }
 
 // answer queues requests for kept results, as many as there is room for.
-func (w *work) answer(answers []core.Answer) {
+func (w *work) answer(conn uint64, answers []core.Answer) {
 	if len(answers) == 0 {
 		return
 	}
 	w.mu.Lock()
 	room := max(0, answersMax-len(w.mu.answers))
-	w.mu.answers = append(w.mu.answers, answers[:min(room, len(answers))]...)
+	for _, q := range answers[:min(room, len(answers))] {
+		w.mu.answers = append(w.mu.answers, ask{q, conn})
+	}
 	w.mu.Unlock()
 	token(w.wake)
 }
@@ -103,7 +112,7 @@ func (w *work) takeExecution() (execution, bool) {
 	return ex, true
 }
 
-func (w *work) takeAnswers() []core.Answer {
+func (w *work) takeAnswers() []ask {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	a := w.mu.answers

@@ -26,10 +26,24 @@ func (m *Replies) Reply(i int) *Reply {
 // one signature. Answers keep their order, and Replies that of their first answers;
 // results are shared with told.
 func SealReplies(signer crypto.Signer, d crypto.Domain, view View, sender ReplicaID, told []Told) []*Sealed {
-	if len(told) == 0 {
-		return nil
+	return SealRepliesApart(signer, d, view, sender, [][]Told{told})[0]
+}
+
+// SealRepliesApart is SealReplies for several lists, such as of what was asked for in
+// different places: no Replies has answers of two of them, but all carry one signature.
+func SealRepliesApart(signer crypto.Signer, d crypto.Domain, view View, sender ReplicaID, lists [][]Told) [][]*Sealed {
+	var all []Replies
+	ends := make([]int, len(lists))
+	for i, told := range lists {
+		if len(told) > 0 {
+			all = append(all, groupReplies(told)...)
+		}
+		ends[i] = len(all)
 	}
-	all := groupReplies(told)
+	apart := make([][]*Sealed, len(lists))
+	if len(all) == 0 {
+		return apart
+	}
 	groups := make([]crypto.Digest, len(all))
 	for i := range all {
 		groups[i] = all[i].group()
@@ -44,7 +58,11 @@ func SealReplies(signer crypto.Signer, d crypto.Domain, view View, sender Replic
 		m.Outer = Place{Index: uint32(i), Leaves: s.groups, Path: tree.Path(i)} //nolint:gosec // as above
 		sealed[i] = Reseal(m)
 	}
-	return sealed
+	from := 0
+	for i, end := range ends {
+		apart[i], from = sealed[from:end:end], end
+	}
+	return apart
 }
 
 // owner is whom answers are for.

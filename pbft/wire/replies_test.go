@@ -10,45 +10,68 @@ import (
 	"github.com/quorate/quorate/pbft/wire"
 )
 
-// TestRepliesTellEveryoneEverythingUnderOneSignature draws answers to several
+// owner is whom answers are for, and in which list they were.
+type owner struct {
+	list    int
+	client  wire.ClientID
+	session wire.Session
+}
+
+// TestRepliesTellEveryoneEverythingUnderOneSignature draws lists of answers to several
 // clients, out of order and repeated, too: each comes once, in a legal frame of its
-// client and session, and each can be proven alone.
+// list, client and session, and each can be proven alone.
 func TestRepliesTellEveryoneEverythingUnderOneSignature(t *testing.T) {
 	w := newStubWorld(t)
-	type owner struct {
-		client  wire.ClientID
-		session wire.Session
-	}
 	rapid.Check(t, func(rt *rapid.T) {
-		told := draw{rt, w}.told()
+		lists := make([][]wire.Told, rapid.IntRange(1, 3).Draw(rt, "lists"))
 		want, got := map[owner][]wire.Answer{}, map[owner][]wire.Answer{}
-		for _, a := range told {
-			to := owner{a.Client, a.Session}
-			want[to] = append(want[to], a.Answer)
+		for i := range lists {
+			if len(lists) > 1 && rapid.IntRange(0, 3).Draw(rt, "empty") == 0 {
+				continue
+			}
+			lists[i] = draw{rt, w}.told()
+			for _, a := range lists[i] {
+				to := owner{i, a.Client, a.Session}
+				want[to] = append(want[to], a.Answer)
+			}
 		}
-		sealed := wire.SealReplies(w.replicas[1], w.domain, 2, 1, told)
-		first := message[*wire.Replies](sealed[0])
-		for g, s := range sealed {
-			m := message[*wire.Replies](s)
-			if m.Signature != first.Signature || m.View != 2 || m.Sender != 1 {
-				rt.Fatalf("group %d has another signature, or is of replica %d in view %d", g, m.Sender, m.View)
-			}
-			if _, err := w.opener().OpenOne(s.Frame()); err != nil {
-				rt.Fatal(err)
-			}
-			if again := wire.Seal(w.replicas[1], w.domain, m); string(again.Frame()) != string(s.Frame()) {
-				rt.Fatalf("group %d sealed alone with its path: got %x, want %x", g, again.Frame(), s.Frame())
-			}
-			to := owner{m.Client, m.Session}
-			for i, a := range m.Answers {
-				provesAlone(rt, w, m, i)
-				got[to] = append(got[to], a)
+		sealed := wire.SealRepliesApart(w.replicas[1], w.domain, 2, 1, lists)
+		if len(lists) == 1 {
+			sealed = [][]*wire.Sealed{wire.SealReplies(w.replicas[1], w.domain, 2, 1, lists[0])}
+		}
+		var first *wire.Replies
+		for list, frames := range sealed {
+			for _, s := range frames {
+				m := message[*wire.Replies](s)
+				if first == nil {
+					first = m
+				}
+				if m.Signature != first.Signature || m.View != 2 || m.Sender != 1 {
+					rt.Fatalf("a group has another signature, or is of replica %d in view %d", m.Sender, m.View)
+				}
+				provesWhole(rt, w, s)
+				to := owner{list, m.Client, m.Session}
+				for i, a := range m.Answers {
+					provesAlone(rt, w, m, i)
+					got[to] = append(got[to], a)
+				}
 			}
 		}
 		if diff := cmp.Diff(want, got); diff != "" {
 			rt.Fatalf("answers (-want +got):\n%s", diff)
 		}
 	})
+}
+
+// provesWhole holds that s opens, and is what sealing it alone with its path gives.
+func provesWhole(rt *rapid.T, w *world, s *wire.Sealed) {
+	rt.Helper()
+	if _, err := w.opener().OpenOne(s.Frame()); err != nil {
+		rt.Fatal(err)
+	}
+	if again := wire.Seal(w.replicas[1], w.domain, s.Message()); string(again.Frame()) != string(s.Frame()) {
+		rt.Fatalf("a group sealed alone with its path: got %x, want %x", again.Frame(), s.Frame())
+	}
 }
 
 // provesAlone holds that answer i of m opens as a Reply, and as nothing else.
