@@ -17,7 +17,8 @@ var (
 	// ErrPanicked says that the operation panicked and was rolled back whole.
 	ErrPanicked = errors.New("the operation panicked and was rolled back")
 	// ErrSessionOld says that the client's key is used in a newer session. It is
-	// an outcome, and the reason of some refusals.
+	// an outcome, and the reason of some refusals. What was sent before the newer
+	// session began may have been executed.
 	ErrSessionOld = errors.New("the client key has a newer session: dial again")
 	// ErrTableFull says that the cluster knows as many clients as it can.
 	ErrTableFull = errors.New("the cluster's client table is full: reuse a key that it knows")
@@ -151,7 +152,8 @@ func (e *OutcomeError) Unwrap() error {
 
 // RefusedError says that f+1 replicas, so a correct one, will not order the
 // operation. The client gives its number up. It is ErrRefused, and ErrSessionOld
-// where that is the reason.
+// where that is the reason. A faulty primary that has the operation may order it all
+// the same, and then it is executed: the application must stand that.
 type RefusedError struct {
 	Identity Identity
 	Reason   wire.RefusalReason
