@@ -43,6 +43,7 @@ type applying struct {
 	// it since, so that the core may not know of it.
 	unconfirmed bool
 	failures    bucket
+	asked       []ask // taken, and not answered yet
 }
 
 func (n *Node) apply(ctx context.Context) error {
@@ -86,9 +87,13 @@ func (a *applying) work(ctx context.Context, now time.Time) (bool, error) {
 	if target := w.takeTarget(); target != nil {
 		a.wanted = target
 	}
-	answers, snapshots := w.takeAnswers(), w.takeSnapshots()
+	snapshots := w.takeSnapshots()
 	a.writing -= len(snapshots)
 	a.written = append(a.written, snapshots...)
+	if a.wanted != nil || a.transfer != nil {
+		a.asked = nil // the content may be wrong
+		w.takeAnswers()
+	}
 	if a.wanted != nil && a.writing == 0 {
 		return true, a.begin(now)
 	}
@@ -96,15 +101,19 @@ func (a *applying) work(ctx context.Context, now time.Time) (bool, error) {
 		return false, nil
 	}
 	if a.transfer != nil {
-		return a.advance(now) // and answers nothing: the content may be wrong
+		return a.advance(now)
 	}
 	a.tellSnapshots()
-	if err := a.answer(answers); err != nil {
+	if len(a.asked) == 0 {
+		a.asked = w.takeAnswers()
+	}
+	worked := len(a.asked)+len(snapshots) > 0
+	if err := a.answer(); err != nil {
 		return true, err
 	}
 	ex, ok := w.takeExecution()
 	if !ok {
-		return len(answers)+len(snapshots) > 0, nil
+		return worked, nil
 	}
 	return true, a.execute(ctx, ex)
 }
@@ -159,24 +168,20 @@ func (a *applying) tellSnapshots() {
 	a.written = a.written[:0]
 }
 
-// answer sends clients results again, each over the connection over which it was asked
-// for, as long as that takes them.
-func (a *applying) answer(asks []ask) error {
+// answer sends clients results again, as many as one portion holds, each over the
+// connection over which it was asked for. The others wait until a batch was executed: who
+// asks again and again for long ones shall not hold up the order.
+func (a *applying) answer() error {
 	var out answered
-	for _, q := range asks {
-		if slices.Contains(out.full, q.conn) {
-			continue
-		}
+	for len(a.asked) > 0 && out.bytes < portionBytesMax {
+		q := a.asked[0]
+		a.asked = a.asked[1:]
 		kept, ok, err := a.applier.Answer(q.Answer)
 		if err != nil {
 			return fmt.Errorf("kept result: %w", err)
 		}
-		if !ok {
-			continue
-		}
-		out.add(q.conn, kept)
-		if out.bytes >= portionBytesMax {
-			a.send(&out)
+		if ok {
+			out.add(q.conn, kept)
 		}
 	}
 	a.send(&out)
@@ -188,7 +193,6 @@ type answered struct {
 	conns []uint64
 	told  [][]wire.Told // of each
 	bytes int           // of the results
-	full  []uint64      // connections that took no more
 }
 
 func (p *answered) add(conn uint64, told wire.Told) {
@@ -201,16 +205,17 @@ func (p *answered) add(conn uint64, told wire.Told) {
 	p.bytes += len(told.Result)
 }
 
-// send sends p, all under one signature, and empties it.
+// send sends p, all under one signature. A connection that takes no more is asked for
+// nothing more.
 func (a *applying) send(p *answered) {
 	n := a.n
 	for i, frames := range wire.SealRepliesApart(n.cfg.Signer, n.cfg.Domain, n.standing.Load().view, n.self, p.told) {
-		refused := func(s *wire.Sealed) bool { return !n.outlet.answer(p.conns[i], s.Frame()) }
+		conn := p.conns[i]
+		refused := func(s *wire.Sealed) bool { return !n.outlet.answer(conn, s.Frame()) }
 		if slices.ContainsFunc(frames, refused) {
-			p.full = append(p.full, p.conns[i])
+			a.asked = slices.DeleteFunc(a.asked, func(q ask) bool { return q.conn == conn })
 		}
 	}
-	p.conns, p.told, p.bytes = nil, nil, 0
 }
 
 // reply sends clients that are connected here what is for them, all of a portion under

@@ -3,6 +3,7 @@ package node
 import (
 	"context"
 	"testing"
+	"time"
 
 	"github.com/quorate/quorate/crypto"
 	"github.com/quorate/quorate/pbft/core"
@@ -63,38 +64,65 @@ func TestLongAnswersAreMadeInPortions(t *testing.T) {
 	}
 }
 
+// askedApplying returns an applying that keeps so many long results of a client, which each
+// of the connections asks for, and what it sends there, which take says to be taken.
+func askedApplying(results int, conns []uint64, take func(conn uint64) bool) (a *applying, got map[uint64]int) {
+	id := wire.ClientID{1}
+	h := &held{client: core.ClientState{Client: id, Session: 1}}
+	got = map[uint64]int{}
+	n := &Node{work: newWork(), clients: newClients(nil), outlet: &outlet{transport: answering(func(conn uint64, frame []byte) bool {
+		head, _ := wire.PeekReplies(frame)
+		got[conn] += head.Len()
+		return take(conn)
+	})}}
+	n.standing.Store(&standing{})
+	n.cfg.Signer = meteredSigner{sign: func() {}}
+	for i := range wire.Number(results) {
+		h.fresh = append(h.fresh, freshResult{i + 1, record{result: make([]byte, portionBytesMax/8)}})
+		for _, conn := range conns {
+			n.work.answer(conn, []core.Answer{{Client: id, Session: 1, Number: i + 1}})
+		}
+	}
+	return &applying{n: n, applier: &Applier{clients: map[wire.ClientID]*held{id: h}, loaded: true}}, got
+}
+
 // TestAnswersGoWhereTheyWereAskedFor has two connections ask for the same long results, of
 // which one takes no more than the first frame: the other gets all, each has what it asked
 // for alone, and nothing is encoded in vain for long.
 func TestAnswersGoWhereTheyWereAskedFor(t *testing.T) {
 	const results, takes, full = 40, 7, 9
-	id := wire.ClientID{1}
-	h := &held{client: core.ClientState{Client: id, Session: 1}}
-	var asks []ask
-	for i := range wire.Number(results) {
-		h.fresh = append(h.fresh, freshResult{i + 1, record{result: make([]byte, portionBytesMax/8)}})
-		for _, conn := range []uint64{takes, full} {
-			asks = append(asks, ask{core.Answer{Client: id, Session: 1, Number: i + 1}, conn})
-		}
-	}
-	got := map[uint64]int{}
+	a, got := askedApplying(results, []uint64{takes, full}, func(conn uint64) bool { return conn == takes })
 	signed := 0
-	n := &Node{outlet: &outlet{transport: answering(func(conn uint64, frame []byte) bool {
-		head, _ := wire.PeekReplies(frame)
-		got[conn] += head.Len()
-		return conn == takes
-	})}}
-	n.standing.Store(&standing{})
-	n.cfg.Signer = meteredSigner{sign: func() { signed++ }}
-	a := &applying{n: n, applier: &Applier{clients: map[wire.ClientID]*held{id: h}}}
-	if err := a.answer(asks); err != nil {
-		t.Fatal(err)
+	a.n.cfg.Signer = meteredSigner{sign: func() { signed++ }}
+	for worked := true; worked; {
+		var err error
+		if worked, err = a.work(t.Context(), time.Now()); err != nil {
+			t.Fatal(err)
+		}
 	}
 	if got[takes] != results || got[full] != 1 {
 		t.Errorf("%d and %d answers were sent, want %d and 1", got[takes], got[full], results)
 	}
 	if want := 1 + (results-4+7)/8; signed != want {
 		t.Errorf("%d portions were signed, want %d", signed, want)
+	}
+}
+
+// TestLongAnswersDoNotHoldUpTheOrder has batches wait while more long results are asked
+// for than there is room for at once: one is executed after each portion.
+func TestLongAnswersDoNotHoldUpTheOrder(t *testing.T) {
+	const batches = 5
+	a, got := askedApplying(answersMax, []uint64{7}, func(uint64) bool { return true })
+	for seq := range wire.Seq(batches) {
+		a.n.work.put([]core.Execution{{Seq: seq + 1}}, nil, nil)
+	}
+	for i := range batches {
+		if worked, err := a.work(t.Context(), time.Now()); !worked || err != nil {
+			t.Fatal(worked, err)
+		}
+		if done := int(a.applier.Seq()); done != i+1 || got[7] > 8*(i+1) {
+			t.Fatalf("%d answers were sent, and %d batches executed, after %d turns", got[7], done, i+1)
+		}
 	}
 }
 

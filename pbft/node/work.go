@@ -19,7 +19,7 @@ const answersMax = 1024
 //     own last snapshot, which apply itself takes; so at most a window waits, and
 //     its batches are those that the core holds anyway;
 //   - the target: a later one replaces an earlier one;
-//   - answers: by answersMax;
+//   - answers: by answersMax, beside those that apply has taken;
 //   - snapshots: one for each checkpoint among the executions.
 type work struct {
 	wake chan struct{}
