@@ -262,6 +262,48 @@ func TestSeenCacheForgetsOnlyWhatIsDisplaced(t *testing.T) {
 	}
 }
 
+// TestWhoAsksForMuchKeepsNobodyFromAsking has some connections ask for more than there is
+// room for: each of them, and who comes later, has its share.
+func TestWhoAsksForMuchKeepsNobodyFromAsking(t *testing.T) {
+	w := newWork()
+	ask := func(conn uint64, count int) {
+		for i := range count {
+			w.answer(conn, []core.Answer{{Number: wire.Number(i)}})
+		}
+	}
+	taken := func() map[uint64]int {
+		t.Helper()
+		got, last := map[uint64]int{}, map[uint64]wire.Number{}
+		for _, q := range w.takeAnswers() {
+			if n, asked := last[q.conn]; asked && q.Number != n+1 || !asked && q.Number != 0 {
+				t.Fatalf("connection %d is to have %d after %d", q.conn, q.Number, n)
+			}
+			got[q.conn], last[q.conn] = got[q.conn]+1, q.Number
+		}
+		return got
+	}
+	ask(1, 3*answersMax)
+	ask(2, 64)
+	ask(1, 64)
+	ask(3, answersMax)
+	if diff := cmp.Diff(taken(), map[uint64]int{1: answersMax - 64 - answersMax/3, 2: 64, 3: answersMax / 3}); diff != "" {
+		t.Errorf("asked for (-got +want):\n%s", diff)
+	}
+	ask(1, 2*answersMax) // what was taken counts no more
+	if diff := cmp.Diff(taken(), map[uint64]int{1: answersMax}); diff != "" {
+		t.Errorf("asked for alone (-got +want):\n%s", diff)
+	}
+	for conn := range uint64(2 * answersMax) { // more than there are places
+		ask(conn, 2)
+	}
+	if known := len(w.mu.asking); known > answersMax {
+		t.Errorf("%d connections are counted, want %d at most", known, answersMax)
+	}
+	if got := taken(); len(got) < answersMax/2 {
+		t.Errorf("%d connections have asked for something, want half as many as there are places, or more", len(got))
+	}
+}
+
 // TestAnswersAreSignedForThoseWhoAreHereAlone keeps the order of the answers.
 func TestAnswersAreSignedForThoseWhoAreHereAlone(t *testing.T) {
 	c := newClients(nil)

@@ -1,6 +1,7 @@
 package node
 
 import (
+	"slices"
 	"sync"
 
 	"github.com/quorate/quorate/crypto"
@@ -8,8 +9,8 @@ import (
 	"github.com/quorate/quorate/pbft/wire"
 )
 
-// answersMax bounds the kept results asked for that wait. Beyond it they are
-// dropped; clients ask again.
+// answersMax bounds the kept results asked for that wait. Beyond it each connection
+// that asks has an equal share, and what exceeds it is dropped; clients ask again.
 const answersMax = 1024
 
 // work is what waits for apply. Putting never blocks step. It is bounded by
@@ -28,6 +29,7 @@ type work struct {
 		executions []execution
 		target     *core.Target
 		answers    []ask
+		asking     map[uint64]int // by connection, how many of answers are of it
 		snapshots  []snapshot
 	}
 }
@@ -74,12 +76,43 @@ func (w *work) answer(conn uint64, answers []core.Answer) {
 		return
 	}
 	w.mu.Lock()
-	room := max(0, answersMax-len(w.mu.answers))
-	for _, q := range answers[:min(room, len(answers))] {
+	if w.mu.asking == nil {
+		w.mu.asking = make(map[uint64]int)
+	}
+	for _, q := range answers {
+		if !w.hasRoom(conn) {
+			break
+		}
 		w.mu.answers = append(w.mu.answers, ask{q, conn})
+		w.mu.asking[conn]++
 	}
 	w.mu.Unlock()
 	token(w.wake)
+}
+
+// hasRoom tells whether a connection may ask for one result more. Where none has room, the
+// last one of a connection that has more than its share gives way. It needs the lock.
+func (w *work) hasRoom(conn uint64) bool {
+	if len(w.mu.answers) < answersMax {
+		return true
+	}
+	own, asks := w.mu.asking[conn]
+	if !asks && len(w.mu.asking) == answersMax {
+		return false
+	}
+	w.mu.asking[conn] = own // it counts from now on
+	share := answersMax / len(w.mu.asking)
+	if own >= share {
+		return false
+	}
+	for i := len(w.mu.answers) - 1; i >= 0; i-- {
+		if other := w.mu.answers[i].conn; w.mu.asking[other] > share {
+			w.mu.answers = slices.Delete(w.mu.answers, i, i+1)
+			w.mu.asking[other]--
+			return true
+		}
+	}
+	return false
 }
 
 // snapshot queues a finished snapshot.
@@ -116,7 +149,7 @@ func (w *work) takeAnswers() []ask {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	a := w.mu.answers
-	w.mu.answers = nil
+	w.mu.answers, w.mu.asking = nil, nil
 	return a
 }
 
