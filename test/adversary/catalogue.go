@@ -117,6 +117,7 @@ func changers() []Entry {
 		{"hidden-certificate", "omits what it prepared from its view changes", HiddenCertificate},
 		{"inflated-certificate", "claims in its view changes to have prepared in a later view", InflatedCertificate},
 		{"thin-certificate", "claims in its view changes null batches that it alone proposed", ThinCertificate},
+		{"old-checkpoint", "names in its view changes an old checkpoint, beside what it prepared since", OldCheckpoint},
 		{"one-voice-newview", "opens a view on its own view change, repeated", OneVoiceNewView},
 		{"stale-newview", "opens a view on view changes of other views, or of nobody", StaleNewView},
 		{

@@ -193,3 +193,46 @@ func TestSpammersAskWithAProof(t *testing.T) {
 		t.Errorf("it comes to view %d in three timeouts, want 3", view)
 	}
 }
+
+// TestOldCheckpointsAreGenuine: nothing in the lie is forged, and what is prepared lies far
+// above the checkpoint that it names.
+func TestOldCheckpointsAreGenuine(t *testing.T) {
+	e := newStage(t, 3, 1)
+	s := adversary.OldCheckpoint()
+	change := func(seq wire.Seq) *wire.ViewChange { return only[*wire.ViewChange](e.samples(4, seq))[0] }
+	for to, said := range e.heard(s, change(6)) {
+		if vc := only[*wire.ViewChange](said)[0]; vc.Stable.Seq != 4 {
+			t.Errorf("replica %d hears of checkpoint %d, which is not the first", to, vc.Stable.Seq)
+		}
+	}
+	heard := e.heard(s, change(40))
+	proposal := e.samples(4, 50)
+	for id := range wire.ReplicaID(2) {
+		v := vote(4, 50, only[*wire.Commit](proposal)[0].Digest, id)
+		var m wire.Message = &wire.Prepare{Vote: v}
+		if id == 0 {
+			m = &wire.PrePrepare{Vote: v, Batch: only[*wire.BatchBody](proposal)[0].Batch}
+		}
+		s.Hear(e, id, wire.Seal(e.signers[id], e.domain, m))
+	}
+	e.heard(s, only[*wire.Prepare](proposal)[0])
+	e.pass(s, e.Timeout())
+	for _, m := range e.sent {
+		opened, err := e.opener.OpenOne(m.message.Frame())
+		if err != nil {
+			t.Fatal(err)
+		}
+		heard[m.to] = append(heard[m.to], opened.Message())
+	}
+	for to := range wire.ReplicaID(3) {
+		changes := only[*wire.ViewChange](heard[to])
+		if len(changes) != 2 {
+			t.Fatalf("replica %d hears %d view changes, want that of the core, and one more", to, len(changes))
+		}
+		for _, vc := range changes {
+			if vc.Stable.Seq != 4 || len(vc.Prepared) != 1 || vc.Prepared[0].Seq <= vc.Stable.Seq+e.Window() {
+				t.Errorf("replica %d hears of checkpoint %d and of %d prepared: %+v", to, vc.Stable.Seq, len(vc.Prepared), vc.Prepared)
+			}
+		}
+	}
+}

@@ -140,7 +140,8 @@ func (e *stage) signed(m func(wire.ReplicaID) wire.Message, ids ...wire.ReplicaI
 }
 
 // samples returns messages as an honest core of the stage's replica, the primary
-// of view 4 if it is 0, sends them, number seq being the next.
+// of view 4 if it is 0, sends them, number seq being the next, and the last checkpoint two
+// before it.
 func (e *stage) samples(view wire.View, seq wire.Seq) []wire.Message {
 	e.tb.Helper()
 	batch := &wire.Batch{Time: 1 << 60, Requests: []*wire.Request{e.request(1, 1), e.request(2, 1)}}
@@ -153,7 +154,7 @@ func (e *stage) samples(view wire.View, seq wire.Seq) []wire.Message {
 			backups = append(backups, id)
 		}
 	}
-	stable := wire.CheckpointCert{Seq: 4, State: crypto.Sum([]byte("state"))}
+	stable := wire.CheckpointCert{Seq: seq - 2, State: crypto.Sum([]byte("state"))}
 	checkpoint := func(id wire.ReplicaID) wire.Message {
 		return &wire.Checkpoint{Seq: stable.Seq, State: stable.State, Sender: id}
 	}
@@ -168,11 +169,11 @@ func (e *stage) samples(view wire.View, seq wire.Seq) []wire.Message {
 	out := []wire.Message{
 		&wire.Commit{Vote: v}, checkpoint(e.id),
 		&wire.ViewChange{View: next, Stable: stable, Prepared: []wire.PreparedCert{prepared}, Sender: e.id},
-		&wire.Status{View: view, Active: true, Stable: 4, Executed: seq - 1, Sender: e.id},
+		&wire.Status{View: view, Active: true, Stable: stable.Seq, Executed: seq - 1, Sender: e.id},
 		&wire.FetchBatches{Digests: []crypto.Digest{v.Digest}, Sender: e.id}, &wire.BatchBody{Batch: batch},
 		&wire.FetchCommitted{First: 1, Last: 2, Sender: e.id}, &wire.Committed{Cert: committed, Batch: batch},
 		&wire.FetchViewChange{View: next, Refs: refs, Sender: e.id}, &wire.StableProof{Cert: stable},
-		&wire.FetchPieces{Seq: 4, Root: stable.State, Digests: []crypto.Digest{stable.State}, Sender: e.id},
+		&wire.FetchPieces{Seq: stable.Seq, Root: stable.State, Digests: []crypto.Digest{stable.State}, Sender: e.id},
 		&wire.Piece{Root: stable.State, Data: []byte("data")}, batch.Requests[0],
 		&wire.Replies{
 			View: view, Client: batch.Requests[0].Client, Session: 1, Outer: wire.Place{Leaves: 1}, Sender: e.id,
@@ -182,9 +183,9 @@ func (e *stage) samples(view wire.View, seq wire.Seq) []wire.Message {
 	if primary != e.id {
 		return append(out, &wire.Prepare{Vote: v})
 	}
-	choices := []wire.Choice{{Seq: 5, Digest: wire.NullDigest()}, {Seq: 6, Digest: v.Digest}}
+	choices := []wire.Choice{{Seq: seq - 1, Digest: wire.NullDigest()}, {Seq: seq, Digest: v.Digest}}
 	return append(out, &wire.PrePrepare{Vote: v, Batch: batch},
-		&wire.NewView{View: view, ViewChanges: refs, Stable: 4, StableState: stable.State, Choices: choices, Sender: e.id})
+		&wire.NewView{View: view, ViewChanges: refs, Stable: stable.Seq, StableState: stable.State, Choices: choices, Sender: e.id})
 }
 
 // scene gives a strategy what a core sends and hears, and returns what the others
