@@ -210,7 +210,8 @@ func (c *Client) enter(ctx context.Context, w *call) (Result, error) {
 // ended with an UnfinishedError, also of an earlier process with the same key
 // and session (see DialConfig). It executes op only if that identity was never
 // executed, and returns the one result in any case. op must be the one that the
-// identity was used for first. Once the client had more than
+// identity was used for first, and not that of a Read, which is asked anew: it
+// would be executed as what Submit takes. Once the client had more than
 // core.ClientWindowMax later results, the identity is given up: the error is
 // ErrForgotten.
 func (c *Client) SubmitWith(ctx context.Context, id Identity, op []byte) (Result, error) {
