@@ -41,7 +41,7 @@ type Applier struct {
 	// resultBytesMax bounds a result; an operation with a larger one is rolled
 	// back.
 	resultBytesMax int
-	// unsavedMax is unsavedBytesMax, but for tests.
+	// unsavedMax is unsavedBytesMax, unless BoundUnsaved says otherwise.
 	unsavedMax int
 
 	meta meta
@@ -96,6 +96,11 @@ func NewApplier(state State, machine app.StateMachine, domain crypto.Domain, res
 		resultBytesMax: min(resultBytesMax, app.ValueBytesMax-recordFixedBytes), unsavedMax: unsavedBytesMax,
 	}
 }
+
+// BoundUnsaved has a bound the results that wait for a checkpoint by so many bytes, for
+// tests and simulations: a cluster whose replicas have different bounds has different
+// states. Nothing may have been applied before.
+func (a *Applier) BoundUnsaved(bytes int) { a.unsavedMax = bytes }
 
 // Seq returns the number of the last batch applied.
 func (a *Applier) Seq() wire.Seq { return a.meta.seq }

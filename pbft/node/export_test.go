@@ -1,8 +1,5 @@
 package node
 
-// BoundUnsaved has a bound the results that wait for a checkpoint by so many bytes.
-func (a *Applier) BoundUnsaved(bytes int) { a.unsavedMax = bytes }
-
 // Unsaved returns how many bytes of results a counts that wait for a checkpoint, and how
 // many there are.
 func (a *Applier) Unsaved() (counted, held int) {

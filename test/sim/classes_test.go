@@ -46,7 +46,8 @@ func TestEveryClassOfFaultsBitesAlone(t *testing.T) {
 			func(o *Options) { o.Liveness, o.Replicas, o.Faults = true, 6, 1 },
 			[]string{"Dead", "CutOff", "Lossy", "Slow", "Turned"},
 		},
-		"drift": {func(o *Options) { o.Drift = 0.3 }, []string{"Drifting"}},
+		"small results": {func(o *Options) { o.ResultBytes, o.UnsavedBytes = 8, 1 }, []string{"RolledBack"}},
+		"drift":         {func(o *Options) { o.Drift = 0.3 }, []string{"Drifting"}},
 		"crashes": {func(o *Options) { o.Crashes = 20 }, []string{
 			"Unsent", "HalfSent", "Unanswered", "HalfStable", "EarlyLost", "Abstained", "Abdicated",
 		}},

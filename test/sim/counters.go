@@ -66,6 +66,9 @@ type Counters struct {
 	// NewSessions counts new sessions of clients, Reads read-only operations
 	// answered, Refusals requests refused.
 	NewSessions, Reads, Refusals int
+	// RolledBack counts operations that were rolled back because too many results wait for
+	// a checkpoint.
+	RolledBack int
 	// Lies counts messages that liars changed or withheld, Echoes those that they
 	// sent besides, Unopened those that nobody would open, Accusations the
 	// observations of proven lies.

@@ -31,6 +31,7 @@ func FromSeed(seed uint64) Options {
 	if d.oneIn(4) {
 		d.duel(&o)
 	}
+	d.results(&o)
 	o.History = seed%4 == 1
 	return o.withDefaults().withoutFunctions()
 }
@@ -222,6 +223,16 @@ func (d drawing) pace(o *Options) {
 	o.Tick = pick(d, tick, 2*tick, 5*tick, 5*tick)
 	o.StatusEvery = pick(d, 5*tick, 10*tick, 20*tick, 20*tick)
 	o.Hasty = !d.oneIn(4)
+}
+
+// results draws bounds that a few reads of one client reach. Where all may have a little
+// more than one alone, it matters most what is counted when.
+func (d drawing) results(o *Options) {
+	if d.oneIn(8) {
+		o.ResultBytes = o.ValueBytes + pick(d, 8, 8, 10, 20)
+		o.UnsavedBytes = 1 + d.IntN(3*o.ResultBytes)
+		o.Reads = max(o.Reads, 0.3)
+	}
 }
 
 // endings draws how the run ends, and who dies on the way.

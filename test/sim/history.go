@@ -58,6 +58,10 @@ func (h *history) returned(at time.Duration, place int, reply *wire.Told) {
 	if !h.on {
 		return
 	}
+	if reply.Outcome == wire.OutcomeTooLarge { // it was rolled back: it is as a read that never returned
+		h.operations[place].Op.Kind = kv.KindGet
+		return
+	}
 	result, err := kv.ParseResult(reply.Result)
 	if err != nil || reply.Outcome != wire.OutcomeOK {
 		h.broken = fmt.Errorf("the result of operation %d, outcome %d: %w", reply.Number, reply.Outcome, err)

@@ -42,13 +42,16 @@ func TestHistoryThatFitsIntoNoOrderIsFound(t *testing.T) {
 		read *wire.Told
 		want string
 	}{
-		"right":   {reply(kv.Result{Status: kv.StatusFound, Value: []byte("v")}), ""},
-		"stale":   {reply(kv.Result{Status: kv.StatusNotFound}), `the key "k" fits into no order`},
-		"garbage": {&wire.Told{Answer: wire.Answer{Result: []byte("x")}}, "malformed"},
-		"failed":  {&wire.Told{Answer: wire.Answer{Outcome: wire.OutcomePanicked}}, "outcome 1"},
+		"right":       {reply(kv.Result{Status: kv.StatusFound, Value: []byte("v")}), ""},
+		"stale":       {reply(kv.Result{Status: kv.StatusNotFound}), `the key "k" fits into no order`},
+		"undone":      {reply(kv.Result{Status: kv.StatusFound, Value: []byte("w")}), `the key "k" fits into no order`},
+		"garbage":     {&wire.Told{Answer: wire.Answer{Result: []byte("x")}}, "malformed"},
+		"rolled back": {&wire.Told{Answer: wire.Answer{Outcome: wire.OutcomeTooLarge, Result: []byte("x")}}, ""},
+		"failed":      {&wire.Told{Answer: wire.Answer{Outcome: wire.OutcomePanicked}}, "outcome 1"},
 	} {
 		h := history{on: true}
 		h.returned(2, h.called(1, 0, kv.Put("k", []byte("v"))), reply(kv.Result{Status: kv.StatusDone}))
+		h.returned(3, h.called(2, 2, kv.Put("k", []byte("w"))), &wire.Told{Answer: wire.Answer{Outcome: wire.OutcomeTooLarge}})
 		h.returned(4, h.called(3, 1, kv.Get("k")), c.read)
 		h.called(5, 1, kv.Delete("k"))
 		err := h.check()

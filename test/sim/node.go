@@ -1,6 +1,7 @@
 package sim
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"math/rand/v2"
@@ -14,9 +15,6 @@ import (
 	"github.com/quorate/quorate/pbft/wire"
 	"github.com/quorate/quorate/test/adversary"
 )
-
-// resultBytesMax bounds a result.
-const resultBytesMax = 1 << 18
 
 // node is one replica with its process and disk.
 type node struct {
@@ -170,7 +168,10 @@ func (n *node) boot() bool {
 	if n.lost && !n.keepRejoin() {
 		return false
 	}
-	n.applier = driver.NewApplier(n.state, n.application(), n.w.domain, resultBytesMax)
+	n.applier = driver.NewApplier(n.state, n.application(), n.w.domain, cmp.Or(n.w.o.ResultBytes, resultBytesMax))
+	if n.w.o.UnsavedBytes > 0 {
+		n.applier.BoundUnsaved(n.w.o.UnsavedBytes)
+	}
 	snapshot, err := n.applier.Load()
 	if !n.check("load", err) {
 		return false

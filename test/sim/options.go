@@ -47,6 +47,10 @@ type Options struct {
 	// ValueBytes pads the values of the key-value store, so that its state has
 	// several pieces.
 	ValueBytes int
+	// ResultBytes and UnsavedBytes, if not 0, are small bounds on a result of the
+	// key-value store, and on the results of all clients that wait for a checkpoint:
+	// operations beyond them are rolled back.
+	ResultBytes, UnsavedBytes int
 
 	// Interval is the checkpoint interval K, Window the window L (2K if 0), and
 	// InFlight W, how many batches the primary has open.
@@ -239,7 +243,9 @@ func (o Options) withMachine() Options {
 			o.Query = kvQuery
 		}
 	}
-	o.History = o.History && o.isStore()
+	if (o.History || o.ResultBytes > 0 || o.UnsavedBytes > 0) && !o.isStore() {
+		o.History, o.ResultBytes, o.UnsavedBytes = false, 0, 0
+	}
 	if o.Query == nil {
 		o.Reads = 0
 	}

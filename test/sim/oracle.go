@@ -45,7 +45,7 @@ func newOracle(w *world) oracle {
 	return oracle{
 		w: w, batches: map[wire.Seq]crypto.Digest{}, histories: map[wire.Seq]crypto.Digest{},
 		states: map[wire.Seq]crypto.Digest{}, ran: map[operation]wire.Seq{},
-		said: map[statement]crypto.Digest{}, votes: newVotes(w), losses: losses{}, promises: promises{}, reference: newReference(w.o.Machine()),
+		said: map[statement]crypto.Digest{}, votes: newVotes(w), losses: losses{}, promises: promises{}, reference: newReference(&w.o),
 		history: history{on: w.o.History, places: map[operation]int{}},
 	}
 }
@@ -258,8 +258,8 @@ func (o *oracle) refer(ex *core.Execution) {
 		o.w.fail(fmt.Errorf("sim: the reference: %w", err))
 	}
 	for _, order := range ex.Orders {
-		if order.Run {
-			o.history.ran(operationOf(order))
+		if op := operationOf(order); order.Run && o.reference.changed(op) {
+			o.history.ran(op)
 		}
 	}
 }

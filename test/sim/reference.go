@@ -18,17 +18,21 @@ type reference struct {
 	store   *app.Memory
 	seq     wire.Seq
 	results map[operation]outcome
+	unsaved unsaved
+	bounded int // operations that were rolled back because too many results wait
 }
 
 // outcome is how an operation ended.
 type outcome struct {
 	seq    wire.Seq
 	what   wire.Outcome
-	result []byte // of one that changed the state
+	result []byte // or why it was rolled back
 }
 
-func newReference(machine app.StateMachine) reference {
-	return reference{machine: machine, store: app.NewMemory(), results: map[operation]outcome{}}
+func newReference(o *Options) reference {
+	return reference{
+		machine: o.Machine(), store: app.NewMemory(), results: map[operation]outcome{}, unsaved: newUnsaved(o),
+	}
 }
 
 // execute runs the next batch.
@@ -43,7 +47,9 @@ func (r *reference) execute(ex *core.Execution) error {
 			return err
 		}
 		r.results[operationOf(order)] = got
+		r.unsaved.add(operationOf(order), len(got.result))
 	}
+	r.unsaved.end(ex)
 	return nil
 }
 
@@ -56,22 +62,26 @@ func (r *reference) run(ex *core.Execution, order core.Order) (outcome, error) {
 		Seq: uint64(ex.Seq), View: uint64(ex.View), Time: int64(ex.Time), Client: order.Request.Client,
 	}, order.Request.ReadOnly)
 	result, failure, err := app.Run(r.machine, tx, order.Request.Ops[order.Index])
+	rolledBack := func(what wire.Outcome, why string) (outcome, error) {
+		return outcome{ex.Seq, what, []byte(why[:min(len(why), r.unsaved.longest)])}, nil
+	}
 	switch {
 	case err != nil:
 		return outcome{}, err
-	case failure == nil && len(result) > min(resultBytesMax, app.ValueBytesMax-resultFixedBytes):
-		return outcome{seq: ex.Seq, what: wire.OutcomeTooLarge}, nil
-	case failure == nil:
-		return outcome{ex.Seq, wire.OutcomeOK, result}, tx.Commit()
-	case failure.Kind == app.FailureReadOnly:
-		return outcome{seq: ex.Seq, what: wire.OutcomeReadOnly}, nil
+	case failure != nil && failure.Kind == app.FailureReadOnly:
+		return rolledBack(wire.OutcomeReadOnly, failure.Text)
+	case failure != nil:
+		return rolledBack(wire.OutcomePanicked, failure.Text)
+	case len(result) > r.unsaved.longest:
+		return rolledBack(wire.OutcomeTooLarge,
+			fmt.Sprintf("the result has %d bytes, at most %d are possible", len(result), r.unsaved.longest))
+	case !r.unsaved.fits(order.Request.Client, len(result)):
+		r.bounded++
+		return rolledBack(wire.OutcomeTooLarge, "too many results wait to be acknowledged: have fewer long ones open at once")
 	default:
-		return outcome{seq: ex.Seq, what: wire.OutcomePanicked}, nil
+		return outcome{ex.Seq, wire.OutcomeOK, result}, tx.Commit()
 	}
 }
-
-// resultFixedBytes is what the state keeps with a result.
-const resultFixedBytes = 9
 
 // check tells what is wrong with the result in a reply.
 func (r *reference) check(reply *wire.Told) error {
@@ -82,11 +92,17 @@ func (r *reference) check(reply *wire.Told) error {
 	case want.seq != reply.Seq || want.what != reply.Outcome:
 		return fmt.Errorf("operation %d ended with outcome %d at %d, not with %d at %d",
 			reply.Number, want.what, want.seq, reply.Outcome, reply.Seq)
-	case want.what == wire.OutcomeOK && !bytes.Equal(want.result, reply.Result):
-		return fmt.Errorf("operation %d has the result %.40x, not %.40x", reply.Number, want.result, reply.Result)
+	case !bytes.Equal(want.result, reply.Result):
+		return fmt.Errorf("operation %d has the result %.40q, not %.40q", reply.Number, want.result, reply.Result)
 	default:
 		return nil
 	}
+}
+
+// changed tells whether an operation ran and was not rolled back.
+func (r *reference) changed(op operation) bool {
+	got, ran := r.results[op]
+	return ran && got.what == wire.OutcomeOK
 }
 
 // executed tells whether an outcome is that of an operation that ran.

@@ -295,7 +295,7 @@ func (w *world) result() Result {
 		Options: w.o.withoutFunctions(), Violation: w.violation, Events: w.track.events, Virtual: w.now,
 		Trace: w.track.digest(), Counters: w.counters, Oracles: w.verdicts.list(), Notes: w.notes, Accused: w.accused, Marks: w.marks,
 	}
-	res.Counters.Checkpoints = len(w.oracle.states)
+	res.Counters.Checkpoints, res.Counters.RolledBack = len(w.oracle.states), w.oracle.reference.bounded
 	for _, n := range w.nodes {
 		if n.replica != nil {
 			res.Views = max(res.Views, n.replica.View())
