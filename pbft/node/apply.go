@@ -21,9 +21,13 @@ const (
 	repeatedBytesMax = 1 << 20
 	// unsavedBytesMax bounds the results of all clients that wait in memory for the next
 	// checkpoint: reads have results that are a thousand times as long as they are, and
-	// nobody but their clients can say that they need them no more. It is a rule of the
-	// execution: replicas with another one have other states.
+	// nobody but their clients can say that they need them no more. Between it and twice as
+	// much each client has room for as much as the longest result has; beyond that there is
+	// room for results of a few bytes only, of which even a full memory holds few. It is a
+	// rule of the execution: replicas with another one have other states.
 	unsavedBytesMax = 128 << 20
+	// unsavedShort is how many of the shortest results that is, at least.
+	unsavedShort = 1 << 20
 )
 
 // Applier executes committed batches: it runs the operations on the state, and
@@ -288,10 +292,14 @@ func (r *running) take(client wire.ClientID, bytes int) {
 
 // fits tells whether there is room for the result of the i-th order. Where there is not
 // for all, each client may still have as much as the longest result has: so it is whoever
-// asks for much and acknowledges nothing that is told to ask for less.
+// asks for much and acknowledges nothing that is told to ask for less. Where many keys do so,
+// there is room left for short results only.
 func (r *running) fits(i int, client wire.ClientID, bytes int) bool {
-	if r.unsaved+r.took+bytes <= r.unsavedMax {
+	switch all := r.unsaved + r.took + bytes; {
+	case bytes <= r.unsavedMax/unsavedShort || all <= r.unsavedMax:
 		return true
+	case all > 2*r.unsavedMax:
+		return false
 	}
 	if r.by == nil {
 		r.by = make(map[wire.ClientID]int)

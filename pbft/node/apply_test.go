@@ -650,6 +650,41 @@ func TestUnsavedResultsAreBounded(t *testing.T) {
 	}
 }
 
+// TestManyKeysHoldNoMoreThanTwiceTheBound has each of many clients read one long value. In
+// the end there is no room for anybody's, but for short results.
+func TestManyKeysHoldNoMoreThanTwiceTheBound(t *testing.T) {
+	const long, bound, short = 128 << 10, 8 << 20, 8
+	c := newFakeCore(t)
+	a := newBoundedEcho(t, long, bound)
+	apply := func(client byte, result string) wire.Outcome {
+		t.Helper()
+		ex := c.batch(requestOf(client, 1, 1, result))
+		ex.Checkpoint = false
+		return applyBatch(t, a, ex).Replies[0].Outcome
+	}
+	executed := 0
+	value := strings.Repeat("v", long)
+	for client := range byte(250) {
+		before, _ := a.Unsaved()
+		got := apply(client, value)
+		if want := before+long <= 2*bound; (got == wire.OutcomeOK) != want {
+			t.Fatalf("with %d bytes held a read ended with %d; executed: want %v", before, got, want)
+		}
+		if got == wire.OutcomeOK {
+			executed++
+		}
+	}
+	if executed == 250 || executed*long < 2*bound-long {
+		t.Errorf("%d of 250 reads of %d bytes were executed", executed, long)
+	}
+	if got := apply(250, strings.Repeat("s", short)); got != wire.OutcomeOK {
+		t.Errorf("an operation with a short result ended with %d", got)
+	}
+	if got := apply(251, strings.Repeat("s", short+1)); got != wire.OutcomeTooLarge {
+		t.Errorf("an operation with a longer one ended with %d", got)
+	}
+}
+
 // TestOneBatchOfResultsIsBounded puts all reads into one batch, of which the results of one
 // client are acknowledged by itself at its end.
 func TestOneBatchOfResultsIsBounded(t *testing.T) {

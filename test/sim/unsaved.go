@@ -16,6 +16,8 @@ const (
 	resultFixedBytes = 9
 	// unsavedBytesMax bounds the results that wait for a checkpoint.
 	unsavedBytesMax = 128 << 20
+	// unsavedShort is which part of that a result has that always finds room.
+	unsavedShort = 1 << 20
 )
 
 // unsaved is the reference's own view of the rule that bounds results (docs/PROTOCOL.md
@@ -42,7 +44,7 @@ func newUnsaved(o *Options) unsaved {
 }
 
 // fits tells whether a client's next result may have so many bytes: all may have so many
-// together, and each alone as many as the longest has.
+// together, and up to twice as many if each alone has no more than the longest has.
 func (u *unsaved) fits(client wire.ClientID, bytes int) bool {
 	all, own := bytes, bytes
 	for _, w := range u.waiting {
@@ -51,7 +53,7 @@ func (u *unsaved) fits(client wire.ClientID, bytes int) bool {
 			own += w.bytes
 		}
 	}
-	return all <= u.most || own <= u.longest
+	return bytes <= u.most/unsavedShort || all <= u.most || own <= u.longest && all <= 2*u.most
 }
 
 // add takes the result of an operation.
