@@ -85,7 +85,7 @@ type pause struct{ first, last uint64 }
 
 // pausesMax bounds how many times of a full window are remembered. Who waits for longer
 // than so many checkpoints take is not excused by older ones.
-const pausesMax = 32
+const pausesMax = 256
 
 // pause notes that the window is full in this tick.
 func (c *changing) pause(tick uint64) {
