@@ -188,3 +188,26 @@ func TestFullWindowsHideNoCensor(t *testing.T) {
 		t.Errorf("nobody is served in view %d", k.view())
 	}
 }
+
+// TestPausesAreCounted holds rows of ticks against each tick alone.
+func TestPausesAreCounted(t *testing.T) {
+	var c changing
+	full := map[uint64]bool{}
+	for tick := uint64(1); tick <= 2000; tick++ {
+		if full[tick] = tick%7 < 3 || tick%5 == 0; full[tick] {
+			c.pause(tick)
+		}
+	}
+	want, oldest := uint64(0), c.pauses[0].first
+	for since := uint64(2000); since >= oldest; since-- {
+		if got := c.paused(since); got != want {
+			t.Fatalf("after tick %d: got %d ticks, want %d", since, got, want)
+		}
+		if full[since] {
+			want++
+		}
+	}
+	if len(c.pauses) != pausesMax {
+		t.Errorf("got %d rows, want %d", len(c.pauses), pausesMax)
+	}
+}
