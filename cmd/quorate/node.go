@@ -134,6 +134,7 @@ func runNode(ctx context.Context, c *console, o nodeOptions) error {
 		return err
 	}
 	c.relaxCollector()
+	c.takeProcessors()
 	replica, err := pbft.Start(ctx, cfg, machine)
 	if err != nil {
 		return err

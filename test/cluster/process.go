@@ -37,15 +37,20 @@ type process struct {
 // processorsVariable tells a Go program how many processors to use.
 const processorsVariable = "GOMAXPROCS"
 
+// processorsMin is how few processors a replica is given: with one, whatever the database
+// does in the background would hold up votes for tens of milliseconds at every turn.
+const processorsMin = 2
+
 // ProcessorsEach returns how many processors each of n replicas on this machine is
-// given: its share, as if it had a machine of its own. Otherwise the runtime of each
-// wakes threads for processors that the others keep busy, which costs all of them a
-// sixth of what they could do. The environment may say otherwise (GOMAXPROCS).
+// given: its share, as if it had a machine of its own, but for the least. Otherwise the
+// runtime of each wakes threads for processors that the others keep busy, which costs
+// all of them up to a sixth of what they could do. The environment may say otherwise
+// (GOMAXPROCS).
 func ProcessorsEach(n int) int {
 	if given, err := strconv.Atoi(os.Getenv(processorsVariable)); err == nil && given > 0 {
 		return given
 	}
-	return max(1, (runtime.NumCPU()+n-1)/n)
+	return max(processorsMin, (runtime.NumCPU()+n-1)/n)
 }
 
 // launch is how a child is started.

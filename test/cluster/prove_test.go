@@ -139,13 +139,13 @@ func TestOneReplicaIsOneProcess(t *testing.T) {
 	}
 }
 
-// TestReplicasOnOneMachineShareItsProcessors: each has its share, at least one, and
+// TestReplicasOnOneMachineShareItsProcessors: each has its share, at least two, and
 // the environment's word counts.
 func TestReplicasOnOneMachineShareItsProcessors(t *testing.T) {
 	t.Setenv(processorsVariable, "")
 	for n := 1; n <= 31; n++ {
 		each := ProcessorsEach(n)
-		if each < 1 || each*n < runtime.NumCPU() || each > 1 && (each-1)*n >= runtime.NumCPU() {
+		if each < 2 || each*n < runtime.NumCPU() || each > 2 && (each-1)*n >= runtime.NumCPU() {
 			t.Errorf("%d replicas on %d processors get %d each", n, runtime.NumCPU(), each)
 		}
 	}

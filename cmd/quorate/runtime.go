@@ -1,6 +1,9 @@
 package main
 
-import "runtime/debug"
+import (
+	"runtime"
+	"runtime/debug"
+)
 
 // collectorPercent is how much a program's memory may grow, in percent of what is in
 // use, before it is collected; the runtime's own choice is 100. A loaded replica makes
@@ -21,5 +24,18 @@ func (c *console) relaxCollector() {
 	}
 	if c.env("GOMEMLIMIT") == "" {
 		debug.SetMemoryLimit(memoryMax)
+	}
+}
+
+// processorsMin is how many processors a replica takes at least, also where the machine
+// has fewer: with one, the runtime lets what the database does in the background have ten
+// milliseconds at every turn, while votes wait; the kernel is fairer to threads.
+const processorsMin = 2
+
+// takeProcessors has a replica use that many, unless the environment says how many
+// (GOMAXPROCS).
+func (c *console) takeProcessors() {
+	if c.env("GOMAXPROCS") == "" && runtime.GOMAXPROCS(0) < processorsMin {
+		runtime.GOMAXPROCS(processorsMin)
 	}
 }
