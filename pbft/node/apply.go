@@ -23,10 +23,11 @@ const (
 	// checkpoint: reads have results that are a thousand times as long as they are, and
 	// nobody but their clients can say that they need them no more. Between it and twice as
 	// much each client has room for as much as the longest result has; beyond that there is
-	// room for results of a few bytes only, of which even a full memory holds few. It is a
-	// rule of the execution: replicas with another one have other states.
+	// room for short results only. It is a rule of the execution: replicas with another one
+	// have other states.
 	unsavedBytesMax = 128 << 20
-	// unsavedShort is how many of the shortest results that is, at least.
+	// unsavedShort is the part of it, 128 bytes, that a result may have which always finds
+	// room: it takes a million of those to fill as much again.
 	unsavedShort = 1 << 20
 )
 
