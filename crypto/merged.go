@@ -3,6 +3,7 @@ package crypto
 import (
 	"crypto/rand"
 	"crypto/sha512"
+	"slices"
 	"sync/atomic"
 
 	"github.com/oasisprotocol/curve25519-voi/curve"
@@ -48,6 +49,10 @@ func (k *expandedKey) forOne(key *PublicKey) *ed25519.ExpandedPublicKey {
 // high-security signatures", CHES 2011, §5).
 const randomBytes = 16
 
+// hashedMax is the most memory that an equation keeps for what a signature hashes:
+// most requests and all votes are shorter.
+const hashedMax = 64 << 10
+
 // merged is the equation of one batch: that, with random factors z,
 //
 //	Σ zᵢRᵢ + Σ (Σ zᵢhᵢ)A − (Σ zᵢSᵢ)B
@@ -66,50 +71,73 @@ type merged struct {
 	keys       []*curve.ExpandedEdwardsPoint
 	restScalar []*scalar.Scalar
 	rest       []*curve.EdwardsPoint
+	// signatures are the memory of those scalars and points, one for each that was
+	// added, and one more for the base point.
+	signatures []signature
 }
 
-// newMerged returns an equation with room for n signatures.
-func newMerged(n int) *merged {
-	m := &merged{
-		random: make([]byte, n*randomBytes), terms: make(map[*expandedKey]int),
-		restScalar: make([]*scalar.Scalar, 1, 1+n), rest: make([]*curve.EdwardsPoint, 1, 1+n),
-	}
+// signature is what the equation has of one.
+type signature struct {
+	r            curve.EdwardsPoint
+	factor, hash scalar.Scalar
+}
+
+func newMerged() *merged { return &merged{terms: make(map[*expandedKey]int)} }
+
+// begin makes an equation without signatures, and with room for n of them.
+func (m *merged) begin(n int) {
+	m.random = slices.Grow(m.random[:0], n*randomBytes)[:n*randomBytes]
 	_, _ = rand.Read(m.random) // never fails
-	m.restScalar[0], m.rest[0] = scalar.New(), curve.ED25519_BASEPOINT_POINT
-	return m
+	m.signatures = slices.Grow(m.signatures[:0], 1+n)[:1]
+	m.signatures[0].factor.Zero()
+	m.restScalar = append(m.restScalar, &m.signatures[0].factor)
+	m.rest = append(m.rest, curve.ED25519_BASEPOINT_POINT)
+}
+
+// end forgets the signatures, and holds on to none of their keys, nor to the memory
+// of a long message.
+func (m *merged) end() {
+	clear(m.terms)
+	clear(m.keys)
+	if cap(m.hashed) > hashedMax {
+		m.hashed = nil
+	}
+	m.keyScalars, m.keys, m.restScalar, m.rest = m.keyScalars[:0], m.keys[:0], m.restScalar[:0], m.rest[:0]
 }
 
 // add adds a signature, or returns false if it can be refused without arithmetic.
 func (m *merged) add(c *Check, key *expandedKey) bool {
 	s := &c.Signature
 	compressed := curve.CompressedEdwardsY(s[:32])
-	var r curve.EdwardsPoint
-	var response, hash, factor scalar.Scalar
+	var response scalar.Scalar
 	if _, err := response.SetBits(s[32:]); err != nil || !scalar.ScMinimalVartime(s[32:]) {
 		return false
 	}
-	if _, err := r.SetCompressedY(&compressed); err != nil {
+	added := len(m.signatures)
+	m.signatures = m.signatures[:added+1]
+	own := &m.signatures[added]
+	if _, err := own.r.SetCompressedY(&compressed); err != nil {
+		m.signatures = m.signatures[:added]
 		return false
 	}
 	m.hashed = append(append(append(m.hashed[:0], s[:32]...), c.Key[:]...), c.Message...)
 	sum := sha512.Sum512(m.hashed)
 	var z [32]byte
-	copy(z[:], m.random[:randomBytes])
-	m.random = m.random[randomBytes:]
-	_, hashErr := hash.SetBytesModOrderWide(sum[:])
-	_, factorErr := factor.SetBits(z[:])
+	copy(z[:], m.random[(added-1)*randomBytes:added*randomBytes])
+	_, hashErr := own.hash.SetBytesModOrderWide(sum[:])
+	_, factorErr := own.factor.SetBits(z[:])
 	if hashErr != nil || factorErr != nil {
 		return false // their lengths are right
 	}
-	m.rest, m.restScalar = append(m.rest, &r), append(m.restScalar, &factor)
-	m.restScalar[0].Add(m.restScalar[0], response.Mul(&response, &factor))
-	hash.Mul(&hash, &factor)
+	m.rest, m.restScalar = append(m.rest, &own.r), append(m.restScalar, &own.factor)
+	m.restScalar[0].Add(m.restScalar[0], response.Mul(&response, &own.factor))
+	own.hash.Mul(&own.hash, &own.factor)
 	if i, known := m.terms[key]; known {
-		m.keyScalars[i].Add(m.keyScalars[i], &hash)
+		m.keyScalars[i].Add(m.keyScalars[i], &own.hash)
 		return true
 	}
 	m.terms[key] = len(m.keys)
-	m.keys, m.keyScalars = append(m.keys, key.point), append(m.keyScalars, &hash)
+	m.keys, m.keyScalars = append(m.keys, key.point), append(m.keyScalars, &own.hash)
 	return true
 }
 

@@ -71,6 +71,7 @@ type Check struct {
 // may be called by many goroutines at once.
 type Verifier interface {
 	// Verify sets ok[i] to whether checks[i] is valid and returns whether all
-	// are. len(ok) must be len(checks).
+	// are. len(ok) must be len(checks). It keeps neither checks nor their messages:
+	// the caller uses that memory again.
 	Verify(checks []Check, ok []bool) bool
 }

@@ -2,6 +2,7 @@ package crypto
 
 import (
 	"slices"
+	"sync"
 
 	"github.com/oasisprotocol/curve25519-voi/primitives/ed25519"
 )
@@ -16,8 +17,9 @@ const batchMax = 512
 // valid signatures are kept in expanded form. Its methods may be called by many
 // goroutines at once. Keys and signatures may be any bytes.
 type BatchVerifier struct {
-	keys    *keyCache
-	options *ed25519.Options
+	keys      *keyCache
+	options   *ed25519.Options
+	equations sync.Pool // of *merged
 }
 
 // NewVerifier returns a verifier that remembers at most the given number of
@@ -26,8 +28,9 @@ type BatchVerifier struct {
 // nothing, and works.
 func NewVerifier(keys int) *BatchVerifier {
 	return &BatchVerifier{
-		keys:    newKeyCache(keys),
-		options: &ed25519.Options{Verify: ed25519.VerifyOptionsZIP_215},
+		keys:      newKeyCache(keys),
+		options:   &ed25519.Options{Verify: ed25519.VerifyOptionsZIP_215},
+		equations: sync.Pool{New: func() any { return newMerged() }},
 	}
 }
 
@@ -125,7 +128,10 @@ func (v *BatchVerifier) verifyOne(c *Check, key *expandedKey) bool {
 // Checks that need no arithmetic to be refused stay out of the batch, so that
 // they do not spoil it.
 func (v *BatchVerifier) verifyMany(checks []Check, expanded []*expandedKey, ok []bool) {
-	batch := newMerged(len(checks))
+	batch, _ := v.equations.Get().(*merged)
+	defer v.equations.Put(batch)
+	defer batch.end()
+	batch.begin(len(checks))
 	for i := range checks {
 		ok[i] = expanded[i] != nil && batch.add(&checks[i], expanded[i])
 	}

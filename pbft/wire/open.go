@@ -3,6 +3,8 @@ package wire
 import (
 	"errors"
 	"fmt"
+	"slices"
+	"sync"
 
 	"github.com/quorate/quorate/crypto"
 )
@@ -29,6 +31,7 @@ type Opener struct {
 	verifier crypto.Verifier
 	seen     SeenCache
 	clients  map[ClientID]bool
+	memories *sync.Pool // of *memory
 }
 
 // Opened is the outcome for one frame: exactly one of Sealed and Err is set.
@@ -44,7 +47,9 @@ type Opened struct {
 // have these keys. lim.Replicas is set to their number.
 func NewOpener(d crypto.Domain, keys []crypto.PublicKey, lim Limits, v crypto.Verifier) *Opener {
 	lim.Replicas = len(keys)
-	return &Opener{domain: d, keys: keys, lim: lim, verifier: v}
+	return &Opener{
+		domain: d, keys: keys, lim: lim, verifier: v, memories: &sync.Pool{New: func() any { return new(memory) }},
+	}
 }
 
 // WithSeen returns an Opener that verifies only the signatures and client keys
@@ -74,7 +79,8 @@ func (o *Opener) Limits() Limits { return o.lim }
 // refused whole. The messages alias their frames, see Decode.
 func (o *Opener) Open(frames [][]byte) []Opened {
 	out := make([]Opened, len(frames))
-	c := collector{opener: o}
+	c := o.collector()
+	defer c.end()
 	for i, frame := range frames {
 		m, d, err := decode(frame, &o.lim)
 		if err != nil {
@@ -106,15 +112,48 @@ func (o *Opener) OpenOne(frame []byte) (*Sealed, error) {
 
 // collector gathers the signatures of many frames.
 type collector struct {
+	*memory
+
 	opener *Opener
-	frame  int // the one at work
+	frame  int               // the one at work
+	keys   map[ClientID]bool // client keys found good in this call
+	doubts []doubt
+}
+
+// memory is what a collector gathers in: nothing of it outlives a call of Open, so the
+// next one fills it anew.
+type memory struct {
 	checks []crypto.Check
 	claims []claim
-	keys   map[ClientID]bool // client keys found good in this call
-	// room is what is left of the last piece of memory taken for messages, which
-	// live until they are verified.
-	room   buf
-	doubts []doubt
+	ok     []bool
+	// room is what is left of piece, the last memory taken for messages.
+	piece, room buf
+}
+
+const (
+	// pieceBytes is the first piece of memory for messages: for those of a few votes.
+	pieceBytes = 1 << 10
+	// pieceBytesMax and checksMax bound what is kept for the next call: what a full
+	// window of short requests needs.
+	pieceBytesMax = 1 << 20
+	checksMax     = 4096
+)
+
+func (o *Opener) collector() collector {
+	m, _ := o.memories.Get().(*memory)
+	return collector{memory: m, opener: o}
+}
+
+// end gives back the memory.
+func (c *collector) end() {
+	m := c.memory
+	c.memory = nil
+	if cap(m.checks) > checksMax || cap(m.piece) > pieceBytesMax {
+		return
+	}
+	clear(m.checks) // they hold on to pieces before the last
+	m.checks, m.claims, m.room = m.checks[:0], m.claims[:0], m.piece[:0]
+	c.opener.memories.Put(m)
 }
 
 // claim tells whose signature a check is, and of which frame.
@@ -144,9 +183,9 @@ func (c *collector) verify(out []Opened) {
 	if len(c.checks) == 0 {
 		return
 	}
-	ok := make([]bool, len(c.checks))
-	c.opener.verifier.Verify(c.checks, ok)
-	for i, good := range ok {
+	c.ok = slices.Grow(c.ok[:0], len(c.checks))[:len(c.checks)]
+	c.opener.verifier.Verify(c.checks, c.ok)
+	for i, good := range c.ok {
 		l := &c.claims[i]
 		if good {
 			c.remember(l)
@@ -197,18 +236,12 @@ func (c *collector) add(k crypto.Check, l claim, head, body []byte) {
 	c.checks, c.claims = append(c.checks, k), append(c.claims, l)
 }
 
-// signedRoom is the memory for messages that is taken at once, after the first
-// one: for the votes of a certificate, a piece or two.
-const signedRoom = 1 << 10
-
 // begin returns the begin of a message of kind k, with room for a body of so many
 // bytes after it.
 func (c *collector) begin(k Kind, bodyBytes int) buf {
 	if need := bodyBytes + crypto.SigningHeaderBytes; cap(c.room) < need {
-		if c.room != nil {
-			need = max(need, signedRoom)
-		}
-		c.room = make(buf, 0, need)
+		c.piece = make(buf, 0, max(need, pieceBytes, min(2*cap(c.piece), pieceBytesMax)))
+		c.room = c.piece
 	}
 	return c.opener.domain.AppendHeader(c.room, byte(k))
 }
