@@ -21,7 +21,10 @@ import (
 const verifiedMax = 4
 
 func (n *Node) verify(ctx context.Context) error {
-	var batch frames
+	var (
+		batch  frames
+		memory wire.Memory
+	)
 	for {
 		if !n.lanes.take(&batch) {
 			select {
@@ -31,7 +34,7 @@ func (n *Node) verify(ctx context.Context) error {
 				return nil
 			}
 		}
-		events := n.open(&batch)
+		events := n.open(&batch, &memory)
 		if len(events) > 0 {
 			select {
 			case n.verified <- events:
@@ -46,12 +49,12 @@ func (n *Node) verify(ctx context.Context) error {
 
 // open verifies a batch and returns the events for the core. What is not the
 // core's goes where it belongs.
-func (n *Node) open(batch *frames) []core.Event {
+func (n *Node) open(batch *frames, memory *wire.Memory) []core.Event {
 	lim := n.opener.Limits()
 	now := n.standing.Load()
 	n.aside.sort(batch, &lim, now.view, now.stable)
 	events := make([]core.Event, 0, len(batch.frames))
-	for i, o := range n.opener.Open(batch.frames) {
+	for i, o := range n.opener.OpenIn(memory, batch.frames) {
 		from := batch.from[i]
 		if o.Err != nil {
 			n.penalties.add(from, wire.Kind(batch.frames[i][1]), o.Err.Error())

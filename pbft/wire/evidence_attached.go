@@ -229,7 +229,7 @@ func (o *Opener) expose(frames [][]byte, out []Opened) {
 			continue
 		}
 		pp, _ := m.(*PrePrepare)
-		c := collector{memory: new(memory), opener: o}
+		c := collector{Memory: new(Memory), opener: o}
 		c.vote(KindPrePrepare, &pp.Vote)
 		var good [1]bool
 		if len(c.checks) == 0 || o.verifier.Verify(c.checks, good[:]) {

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"sync"
 
 	"github.com/quorate/quorate/crypto"
 )
@@ -31,7 +30,6 @@ type Opener struct {
 	verifier crypto.Verifier
 	seen     SeenCache
 	clients  map[ClientID]bool
-	memories *sync.Pool // of *memory
 }
 
 // Opened is the outcome for one frame: exactly one of Sealed and Err is set.
@@ -47,9 +45,7 @@ type Opened struct {
 // have these keys. lim.Replicas is set to their number.
 func NewOpener(d crypto.Domain, keys []crypto.PublicKey, lim Limits, v crypto.Verifier) *Opener {
 	lim.Replicas = len(keys)
-	return &Opener{
-		domain: d, keys: keys, lim: lim, verifier: v, memories: &sync.Pool{New: func() any { return new(memory) }},
-	}
+	return &Opener{domain: d, keys: keys, lim: lim, verifier: v}
 }
 
 // WithSeen returns an Opener that verifies only the signatures and client keys
@@ -77,10 +73,14 @@ func (o *Opener) Limits() Limits { return o.lim }
 // in one call of the Verifier, so the more frames the less each costs. The
 // result has one entry for each frame. A frame with any bad signature is
 // refused whole. The messages alias their frames, see Decode.
-func (o *Opener) Open(frames [][]byte) []Opened {
+func (o *Opener) Open(frames [][]byte) []Opened { return o.OpenIn(new(Memory), frames) }
+
+// OpenIn is Open for who opens again and again: what it needs until it returns it
+// takes from m, which only one call at a time may use.
+func (o *Opener) OpenIn(m *Memory, frames [][]byte) []Opened {
 	out := make([]Opened, len(frames))
-	c := o.collector()
-	defer c.end()
+	c := collector{Memory: m, opener: o}
+	defer m.reset()
 	for i, frame := range frames {
 		m, d, err := decode(frame, &o.lim)
 		if err != nil {
@@ -112,7 +112,7 @@ func (o *Opener) OpenOne(frame []byte) (*Sealed, error) {
 
 // collector gathers the signatures of many frames.
 type collector struct {
-	*memory
+	*Memory
 
 	opener *Opener
 	frame  int               // the one at work
@@ -120,9 +120,9 @@ type collector struct {
 	doubts []doubt
 }
 
-// memory is what a collector gathers in: nothing of it outlives a call of Open, so the
-// next one fills it anew.
-type memory struct {
+// Memory is where OpenIn gathers signatures. Nothing of it outlives a call, so the
+// next one fills it anew. The zero value is ready for use.
+type Memory struct {
 	checks []crypto.Check
 	claims []claim
 	ok     []bool
@@ -139,21 +139,14 @@ const (
 	checksMax     = 4096
 )
 
-func (o *Opener) collector() collector {
-	m, _ := o.memories.Get().(*memory)
-	return collector{memory: m, opener: o}
-}
-
-// end gives back the memory.
-func (c *collector) end() {
-	m := c.memory
-	c.memory = nil
+// reset forgets everything, and keeps the memory if it is not too much.
+func (m *Memory) reset() {
 	if cap(m.checks) > checksMax || cap(m.piece) > pieceBytesMax {
+		*m = Memory{}
 		return
 	}
 	clear(m.checks) // they hold on to pieces before the last
 	m.checks, m.claims, m.room = m.checks[:0], m.claims[:0], m.piece[:0]
-	c.opener.memories.Put(m)
 }
 
 // claim tells whose signature a check is, and of which frame.

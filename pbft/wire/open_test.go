@@ -107,6 +107,35 @@ func TestOpenVerifiesManyFramesInOneCall(t *testing.T) {
 	}
 }
 
+// TestMemoryIsUsedAgain opens, with one memory, frames in any number and order, with
+// bad ones among them, and finds what a call without a past finds.
+func TestMemoryIsUsedAgain(t *testing.T) {
+	w := newWorld(t)
+	samples := w.samples(t)
+	rapid.Check(t, func(rt *rapid.T) {
+		var memory wire.Memory
+		o := w.opener()
+		for range rapid.IntRange(2, 4).Draw(rt, "calls") {
+			frames := make([][]byte, rapid.IntRange(0, 40).Draw(rt, "frames"))
+			for i := range frames {
+				frames[i] = bytes.Clone(samples[rapid.SampledFrom(kinds()).Draw(rt, "kind")].Frame())
+				if rapid.IntRange(0, 9).Draw(rt, "bad") == 0 {
+					frames[i][rapid.IntRange(0, len(frames[i])-1).Draw(rt, "byte")]++
+				}
+			}
+			got, want := o.OpenIn(&memory, frames), o.Open(frames)
+			for i := range want {
+				if why := fmt.Sprint(want[i].Err); fmt.Sprint(got[i].Err) != why {
+					rt.Fatalf("frame %d: got %v, want %s", i, got[i].Err, why)
+				}
+				if want[i].Err == nil && !cmp.Equal(want[i].Sealed.Message(), got[i].Sealed.Message()) {
+					rt.Fatalf("frame %d: %s", i, cmp.Diff(want[i].Sealed.Message(), got[i].Sealed.Message()))
+				}
+			}
+		}
+	})
+}
+
 // TestSignaturesOfAnotherClusterOrEpochAreRefused also opens with the keys of
 // the replicas in another order.
 func TestSignaturesOfAnotherClusterOrEpochAreRefused(t *testing.T) {
