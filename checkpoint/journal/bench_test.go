@@ -21,7 +21,7 @@ func BenchmarkAppendFlush(b *testing.B) {
 			for i := range turn {
 				turn[i] = accepted(1, 20) // 200 bytes of payload, more or less
 			}
-			payload, err := encodeRecord(turn[0])
+			payload, err := encodeRecord(nil, turn[0])
 			if err != nil {
 				b.Fatal(err)
 			}

@@ -86,7 +86,7 @@ func encoded(t fataler, records []core.Record) []byte {
 	t.Helper()
 	var b []byte
 	for _, r := range records {
-		payload, err := encodeRecord(r)
+		payload, err := encodeRecord(nil, r)
 		if err != nil {
 			t.Fatal(err)
 		}

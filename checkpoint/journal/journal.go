@@ -166,7 +166,7 @@ func (j *Journal) Append(records []core.Record) error {
 		return j.err
 	}
 	for _, r := range records {
-		payload, err := encodeRecord(r)
+		payload, err := j.tail.encode(r)
 		if err != nil {
 			return j.fail(err)
 		}

@@ -30,66 +30,68 @@ const (
 
 var errEmptyRecord = errors.New("journal: a record without its content")
 
-// encodeRecord returns the payload of r: a tag, and a frame or a fixed layout.
-func encodeRecord(r core.Record) ([]byte, error) {
+// encodeRecord returns the payload of r: a tag, and a frame or a fixed layout. It uses the
+// memory of room, if that is enough.
+func encodeRecord(room []byte, r core.Record) ([]byte, error) {
+	tagged := func(tag byte) []byte { return append(room[:0], tag) }
 	switch r := r.(type) {
 	case core.ViewRecord:
-		b := binary.BigEndian.AppendUint64([]byte{tagView}, uint64(r.View))
+		b := binary.BigEndian.AppendUint64(tagged(tagView), uint64(r.View))
 		return appendBool(b, r.Active), nil
 	case core.ReservationRecord:
-		b := binary.BigEndian.AppendUint64([]byte{tagReserve}, uint64(r.View))
+		b := binary.BigEndian.AppendUint64(tagged(tagReserve), uint64(r.View))
 		return binary.BigEndian.AppendUint64(b, uint64(r.Seq)), nil
 	case core.BatchRecord:
 		if r.Batch == nil {
 			return nil, errEmptyRecord
 		}
-		b := binary.BigEndian.AppendUint64([]byte{tagBatch}, uint64(r.Seq))
+		b := binary.BigEndian.AppendUint64(tagged(tagBatch), uint64(r.Seq))
 		return framed(b, &wire.BatchBody{Batch: r.Batch})
 	case core.ConflictRecord:
 		own := wire.Encode(&wire.CommitProof{Cert: r.Own})
-		b := binary.BigEndian.AppendUint32([]byte{tagConflict}, uint32(len(own))) //nolint:gosec // a frame is small
+		b := binary.BigEndian.AppendUint32(tagged(tagConflict), uint32(len(own))) //nolint:gosec // a frame is small
 		return framed(append(b, own...), &wire.CommitProof{Cert: r.Other})
 	case core.CheckpointRecord:
-		b := binary.BigEndian.AppendUint64([]byte{tagCheckpoint}, uint64(r.Seq))
+		b := binary.BigEndian.AppendUint64(tagged(tagCheckpoint), uint64(r.Seq))
 		return append(b, r.State[:]...), nil
 	case core.RejoinRecord:
-		b := appendBool(appendBool([]byte{tagRejoin}, r.Open), r.Over)
+		b := appendBool(appendBool(tagged(tagRejoin), r.Open), r.Over)
 		b = binary.BigEndian.AppendUint64(b, uint64(r.Until))
 		return binary.BigEndian.AppendUint64(b, uint64(r.View)), nil
 	case core.StableRecord:
 		if r.Cert.Seq == 0 {
-			return append([]byte{tagGenesis}, r.Cert.State[:]...), nil
+			return append(tagged(tagGenesis), r.Cert.State[:]...), nil
 		}
 	case core.AcceptedRecord, core.PreparedRecord, core.CommittedRecord, core.ViewChangeRecord, core.NewViewRecord,
 		core.EvidenceRecord:
 	}
-	return encodeMessage(r)
+	return encodeMessage(tagged, r)
 }
 
 // encodeMessage encodes the records that are a message.
-func encodeMessage(r core.Record) ([]byte, error) {
+func encodeMessage(tagged func(tag byte) []byte, r core.Record) ([]byte, error) {
 	switch r := r.(type) { //nolint:gochecksumtype // encodeRecord has the others
 	case core.AcceptedRecord:
 		if r.PrePrepare != nil && r.PrePrepare.Batch != nil {
-			return framed([]byte{tagAccepted}, r.PrePrepare)
+			return framed(tagged(tagAccepted), r.PrePrepare)
 		}
 	case core.PreparedRecord:
-		return framed([]byte{tagPrepared}, &wire.Prepared{Cert: r.Cert})
+		return framed(tagged(tagPrepared), &wire.Prepared{Cert: r.Cert})
 	case core.CommittedRecord:
-		return framed([]byte{tagCommitted}, &wire.CommitProof{Cert: r.Cert})
+		return framed(tagged(tagCommitted), &wire.CommitProof{Cert: r.Cert})
 	case core.ViewChangeRecord:
 		if r.ViewChange != nil {
-			return framed([]byte{tagViewChange}, r.ViewChange)
+			return framed(tagged(tagViewChange), r.ViewChange)
 		}
 	case core.NewViewRecord:
 		if r.NewView != nil {
-			return framed([]byte{tagNewView}, r.NewView)
+			return framed(tagged(tagNewView), r.NewView)
 		}
 	case core.StableRecord:
-		return framed([]byte{tagStable}, &wire.StableProof{Cert: r.Cert})
+		return framed(tagged(tagStable), &wire.StableProof{Cert: r.Cert})
 	case core.EvidenceRecord:
 		if r.Evidence != nil {
-			return framed([]byte{tagEvidence}, r.Evidence)
+			return framed(tagged(tagEvidence), r.Evidence)
 		}
 	default:
 	}

@@ -17,7 +17,7 @@ import (
 func TestEveryRecordHasOneEncoding(t *testing.T) {
 	limits := wire.DefaultLimits(4)
 	for _, want := range allRecords() {
-		payload, err := encodeRecord(want)
+		payload, err := encodeRecord(nil, want)
 		if err != nil {
 			t.Fatalf("%T: %v", want, err)
 		}
@@ -42,7 +42,7 @@ func TestEveryRecordHasOneEncoding(t *testing.T) {
 func TestFramesUnderAnotherTagAreRefused(t *testing.T) {
 	limits := wire.DefaultLimits(4)
 	for _, r := range allRecords() {
-		payload, err := encodeRecord(r)
+		payload, err := encodeRecord(nil, r)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -72,7 +72,7 @@ func TestFixedRecordsHaveTheDocumentedBytes(t *testing.T) {
 			View: 9, Seq: 259,
 		},
 	} {
-		got, err := encodeRecord(r)
+		got, err := encodeRecord(nil, r)
 		if err != nil || string(got) != want {
 			t.Errorf("%#v = %x, %v, want %x", r, got, err, want)
 		}
@@ -114,7 +114,7 @@ func TestHeaderAndMarkHaveTheDocumentedBytes(t *testing.T) {
 
 func FuzzDecodeRecord(f *testing.F) {
 	for _, r := range allRecords() {
-		payload, err := encodeRecord(r)
+		payload, err := encodeRecord(nil, r)
 		if err != nil {
 			f.Fatal(err)
 		}
@@ -126,7 +126,7 @@ func FuzzDecodeRecord(f *testing.F) {
 		if err != nil {
 			return
 		}
-		again, err := encodeRecord(r)
+		again, err := encodeRecord(nil, r)
 		if err != nil || !bytes.Equal(again, payload) {
 			t.Errorf("%x reads as %#v, which is %x, %v", payload, r, again, err)
 		}

@@ -22,6 +22,7 @@ type tail struct {
 	head  header
 	pos   int64  // where buf goes
 	buf   []byte // what is not written yet
+	room  []byte // for the payload of one record
 	open  bool   // a flush has begun: its mark is in buf or written
 	dirty bool   // something written is not synced
 
@@ -45,6 +46,15 @@ func (t *tail) fits(payload int) bool {
 		need += markBytes
 	}
 	return t.end() <= sector || alignUp(t.end()+need, sector)+sector <= t.head.bytes
+}
+
+// encode returns the payload of r, which the next one overwrites.
+func (t *tail) encode(r core.Record) ([]byte, error) {
+	payload, err := encodeRecord(t.room, r)
+	if t.room = payload; cap(t.room) > bufferKeepBytes {
+		t.room = nil
+	}
+	return payload, err
 }
 
 // add buffers one record.
@@ -130,7 +140,7 @@ func (t *tail) seal() error {
 // fill writes the records of a base, however many, as one flush.
 func (t *tail) fill(base []core.Record) error {
 	for _, r := range base {
-		payload, err := encodeRecord(r)
+		payload, err := t.encode(r)
 		if err != nil {
 			return err
 		}
