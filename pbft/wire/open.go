@@ -131,7 +131,8 @@ type Memory struct {
 }
 
 const (
-	// pieceBytes is the first piece of memory for messages: for those of a few votes.
+	// pieceBytes is the least piece of memory for messages after the first: for those of
+	// a few votes.
 	pieceBytes = 1 << 10
 	// pieceBytesMax and checksMax bound what is kept for the next call: what a full
 	// window of short requests needs.
@@ -168,6 +169,7 @@ func (c *collector) forget(frame int) {
 	for n > 0 && c.claims[n-1].frame == frame {
 		n--
 	}
+	clear(c.checks[n:])
 	c.claims, c.checks = c.claims[:n], c.checks[:n]
 }
 
@@ -233,7 +235,10 @@ func (c *collector) add(k crypto.Check, l claim, head, body []byte) {
 // bytes after it.
 func (c *collector) begin(k Kind, bodyBytes int) buf {
 	if need := bodyBytes + crypto.SigningHeaderBytes; cap(c.room) < need {
-		c.piece = make(buf, 0, max(need, pieceBytes, min(2*cap(c.piece), pieceBytesMax)))
+		if c.piece != nil {
+			need = max(need, pieceBytes, min(2*cap(c.piece), pieceBytesMax))
+		}
+		c.piece = make(buf, 0, need)
 		c.room = c.piece
 	}
 	return c.opener.domain.AppendHeader(c.room, byte(k))
