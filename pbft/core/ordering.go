@@ -45,8 +45,10 @@ func (r *Replica) mayPropose() bool {
 // worthwhile tells whether the primary shall open one more batch now, or wait until
 // one that is open is executed: a small batch takes as many votes as a large one, and
 // under load whoever waits a little shares them with more. As many requests must wait
-// as are open, or as fill a batch; but in no case do they wait longer than a tick for
-// that, for in a slow network it takes long until a batch is executed. (Nagle, RFC 896.)
+// as are open, or as fill a batch; but in no case do they wait longer for that than a
+// tick for each open batch, for in a slow network it takes long until one is executed.
+// So a loaded primary opens one in a tick where it has one open, and one in three where
+// it has three. (Nagle, RFC 896.)
 func (r *Replica) worthwhile() bool {
 	open := 0
 	for n := r.executed + 1; n < r.next; n++ {
@@ -55,7 +57,7 @@ func (r *Replica) worthwhile() bool {
 		}
 	}
 	return r.pool.waiting >= min(open, r.cfg.BatchRequestsMax) || r.pool.waitingBytes >= r.cfg.BatchBytesMax ||
-		r.tick > r.proposed
+		r.tick >= r.proposed+uint64(r.next-1-r.executed)
 }
 
 // votable tells whether votes for (view, seq) concern this replica now. Early

@@ -403,7 +403,8 @@ func TestSlowerNetworkLowersTheExpectation(t *testing.T) {
 		tried := k.foundSlow()
 		answered := k.run(4000)
 		t.Logf("%s: primaries found slow %d times, then %d times, and %d operations", name, tried, k.foundSlow()-tried, answered)
-		if tried > 12 || k.foundSlow() > tried+1 || answered < 200 { // where much is lost, one in ten seeds finds one later
+		// The allowance halves again in that time: then its backups, three, may find one more slow.
+		if tried > 12 || k.foundSlow() > tried+3 || answered < 200 {
 			t.Errorf("%s: found slow %d times, then %d times, and %d operations; %q",
 				name, tried, k.foundSlow()-tried, answered, k.left)
 		}
