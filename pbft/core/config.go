@@ -20,7 +20,7 @@ type Config struct {
 	Window wire.Seq
 	// InFlight is W: how many batches the primary has open at once.
 	InFlight int
-	// BatchRequestsMax and BatchBytesMax bound a batch.
+	// BatchRequestsMax and BatchBytesMax bound a batch, but for one of a single request.
 	BatchRequestsMax int
 	BatchBytesMax    int
 

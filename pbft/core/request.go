@@ -415,8 +415,6 @@ func (r *Replica) refuseRequest(sealed *wire.Sealed, req *wire.Request, now wire
 	switch {
 	case known && req.Session < s.Session, !known && req.Session <= r.clients.floor:
 		return wire.RefusalSessionOld
-	case req.Size() > r.cfg.BatchBytesMax:
-		return wire.RefusalInvalid
 	case known && r.clients.settled(req):
 		return 0
 	case r.rejoin != nil || r.transfer != nil || r.wrong:
