@@ -56,9 +56,10 @@ func BenchmarkOpenPrePrepareOf100(b *testing.B) {
 	seen := &seenAll{}
 	for name, o := range map[string]*wire.Opener{"fresh": w.opener(), "seen": w.opener().WithSeen(seen)} {
 		b.Run(name, func(b *testing.B) {
+			var memory wire.Memory
 			b.ReportAllocs()
 			for b.Loop() {
-				if _, err := o.OpenOne(frame); err != nil {
+				if err := o.OpenIn(&memory, [][]byte{frame})[0].Err; err != nil {
 					b.Fatal(err)
 				}
 			}
@@ -73,9 +74,10 @@ func BenchmarkOpen100Requests(b *testing.B) {
 	for _, q := range pp.Batch.Requests {
 		frames = append(frames, wire.Encode(q))
 	}
+	o, memory := w.opener(), wire.Memory{}
 	b.ReportAllocs()
 	for b.Loop() {
-		for _, got := range w.opener().Open(frames) {
+		for _, got := range o.OpenIn(&memory, frames) {
 			if got.Err != nil {
 				b.Fatal(got.Err)
 			}

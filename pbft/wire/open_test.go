@@ -136,6 +136,33 @@ func TestMemoryIsUsedAgain(t *testing.T) {
 	})
 }
 
+// TestSignaturesOfABatchAllocateNothing opens pre-prepares of one request and of a
+// hundred: what each signature needs is there already, and the requests are one piece.
+func TestSignaturesOfABatchAllocateNothing(t *testing.T) {
+	w := newWorld(t)
+	allocations := func(requests int) float64 {
+		pp := message[*wire.PrePrepare](w.samples(t)[wire.KindPrePrepare])
+		batch := &wire.Batch{Time: pp.Batch.Time}
+		for i := range requests {
+			signed := wire.Seal(w.clients[i%2], w.domain, w.sampleRequest(i%2, fmt.Sprintf("operation %d", i)))
+			batch.Requests = append(batch.Requests, message[*wire.Request](signed))
+		}
+		frame := wire.Seal(w.replicas[pp.Sender], w.domain, &wire.PrePrepare{
+			Vote: wire.Vote{View: pp.View, Seq: pp.Seq, Digest: batch.Digest(), Sender: pp.Sender}, Batch: batch,
+		}).Frame()
+		var memory wire.Memory
+		o := w.opener()
+		return testing.AllocsPerRun(20, func() {
+			if err := o.OpenIn(&memory, [][]byte{frame})[0].Err; err != nil {
+				t.Fatal(err)
+			}
+		})
+	}
+	if one, hundred := allocations(1), allocations(100); hundred > one+12 {
+		t.Errorf("one request takes %.0f allocations, a hundred take %.0f", one, hundred)
+	}
+}
+
 // TestSignaturesOfAnotherClusterOrEpochAreRefused also opens with the keys of
 // the replicas in another order.
 func TestSignaturesOfAnotherClusterOrEpochAreRefused(t *testing.T) {
