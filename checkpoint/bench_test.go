@@ -57,8 +57,7 @@ var largeGiB = flag.Int64("gib", 0, "size of the state of BenchmarkLargeState, i
 func BenchmarkLargeState(b *testing.B) {
 	const valueBytes, batch, changed = 32 << 10, 2048, 100
 	values := max(batch, int(*largeGiB<<30/valueBytes))
-	s := open(b, filepath.Join(b.TempDir(), "state"), Options{})
-	defer closed(b, s)
+	s := open(b, filepath.Join(b.TempDir(), "state"), Options{CloseTimeout: time.Hour})
 	rng := rand.New(rand.NewPCG(1, 2)) //nolint:gosec // not for secrets
 	put := func(i int) {
 		value := make([]byte, valueBytes)
@@ -97,12 +96,16 @@ func BenchmarkLargeState(b *testing.B) {
 		s.Collect(seq)
 		rounds++
 	}
+	b.StopTimer()
 	b.ReportMetric(float64(s.PagesWritten()-before)/float64(rounds), "pages/op")
 	b.ReportMetric(built.Seconds(), "s-to-build")
 	b.ReportMetric(longest.Seconds()*1e3, "longest-ms")
 	if now := bytesWritten(); now > 0 {
 		b.ReportMetric(float64(now-wrote)/float64(rounds)/1e6, "MB-written/op")
 	}
+	closing := time.Now()
+	closed(b, s)
+	b.ReportMetric(time.Since(closing).Seconds(), "s-to-close")
 }
 
 // bytesWritten returns how much the process has made the kernel write to disk, or 0

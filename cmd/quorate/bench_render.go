@@ -120,10 +120,14 @@ func levelRows(levels []bench.Level) []string {
 	}
 	a, b := levels[0], levels[len(levels)-1]
 	mib := func(bytes int64) float64 { return float64(bytes) / (1 << 20) }
-	return []string{
+	rows := []string{
 		"replicas hold", fmt.Sprintf("memory %.0f → %.0f MiB, disk %.0f → %.0f MiB, files %d → %d, threads %d → %d, goroutines %d → %d; all together, begin → end",
 			mib(a.Own), mib(b.Own), mib(a.Disk), mib(b.Disk), a.Files, b.Files, a.Threads, b.Threads, a.Goroutines, b.Goroutines),
 	}
+	if b.Own > a.Own+a.Own/4 {
+		rows = append(rows, "", "memory that is new costs time once; a longer --warm-up leaves that out")
+	}
+	return rows
 }
 
 func includedRows(in bench.Included) []string {

@@ -50,6 +50,17 @@ func TestGoroutinesAreAmongWhatReplicasHold(t *testing.T) {
 	}
 }
 
+// TestGrowingMemoryIsSaid: what is measured while memory grows is not what a cluster does
+// that has run for long.
+func TestGrowingMemoryIsSaid(t *testing.T) {
+	for end, want := range map[int64]bool{1000: false, 1250: false, 1251: true, 400: false} {
+		rows := levelRows([]bench.Level{{Own: 1000}, {Own: 3000}, {Own: end}})
+		if said := strings.Contains(strings.Join(rows, " "), "--warm-up"); said != want {
+			t.Errorf("from 1000 to %d: got %q, want a note: %v", end, rows, want)
+		}
+	}
+}
+
 // TestProfilesNeedADirectory starts nothing.
 func TestProfilesNeedADirectory(t *testing.T) {
 	code, _, errs := command(t, "bench", "--cpu-profile", "/does/not/exist")
