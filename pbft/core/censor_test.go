@@ -153,6 +153,38 @@ func TestOldSessionIsNoProgressOfANewOne(t *testing.T) {
 	}
 }
 
+// TestSessionOfTheFutureIsNoProgressOfTheOneThatWaits has a primary leave out what a client
+// asks, and order again and again what it asked when its clock was an hour ahead.
+func TestSessionOfTheFutureIsNoProgressOfTheOneThatWaits(t *testing.T) {
+	k := newTrack(t, nil)
+	k.ask(4, 1)
+	k.sound(50)
+	id := wire.ClientID{200}
+	ask := func(session wire.Session) *wire.Sealed {
+		return wire.Seal(tallySigner{100}, crypto.Domain{}, &wire.Request{
+			Client: id, Session: session, Number: 1, Ops: [][]byte{{1}},
+		})
+	}
+	far, anew := ask(wire.Session(k.now())+3600e9), ask(wire.Session(k.now()))
+	for to := range wire.ReplicaID(4) {
+		k.due[k.tick+1] = append(k.due[k.tick+1], parcel{to: to, sealed: anew, client: true})
+	}
+	k.tamper = func(r *Replica) {
+		if one := r.pool.byDigest[anew.Digest()]; one != nil && r.id == 0 && r.view == 0 {
+			one.proposed = true
+		}
+	}
+	for n := 0; n < 10*k.cfg.RequestTicks && k.executed[id][1] < 3; n++ {
+		if r0 := k.runners[0].r; n%5 == 2 && r0.pool.byDigest[far.Digest()] == nil {
+			r0.pool.add(far, far.Message().(*wire.Request), r0.tick) //nolint:errcheck,forcetypeassert // made so
+		}
+		k.run(1)
+	}
+	if k.executed[id][1] < 3 {
+		t.Errorf("the session still waits in tick %d; views left: %q", k.tick, k.left)
+	}
+}
+
 // TestFullWindowsHideNoCensor has checkpoints come late, so that the window is full now and
 // then, and the primary serve nobody but clients that ask once: they are passed over by
 // none of them, and each full batch excuses it from being slow.

@@ -257,10 +257,11 @@ func (r *Replica) keepPace(s *slot, orders []Order) {
 
 // serves tells whether what happened to an operation is progress for what waits in the
 // line of its client, which a primary could not repeat to hold off a correct one: that
-// has nothing beyond its window; and whom the full table refused once it refuses all that
-// is of that session, or of an earlier one.
+// has nothing beyond its window, but perhaps a session of the future, from when its clock
+// was wrong; and whom the full table refused once it refuses all that is of that session,
+// or of an earlier one.
 func (l *line) serves(o Order) bool {
-	return o.Run || o.Outcome == wire.OutcomeWindow ||
+	return o.Run || o.Outcome == wire.OutcomeWindow && o.Request.Session == l.session ||
 		o.Outcome == wire.OutcomeNoRoom && o.Request.Session >= l.session
 }
 
