@@ -29,7 +29,7 @@ type peer struct {
 	linked   uint64   // one more than the tick at which it came up last, or 0
 	// lostPrimary says that it says that it lost the primary of view.
 	lostPrimary bool
-	heard       uint64 // the tick of its last status, 0 before the first
+	heard       uint64 // one more than the tick of its last status, 0 before the first
 	answered    answered
 	disputed    wire.Seq // the next number whose certificate it gets while its state is another one
 }
@@ -103,7 +103,7 @@ func (r *Replica) onStatus(st *wire.Status, fx *Effects) {
 		return
 	}
 	p := &r.peers[st.Sender]
-	p.executed, p.heard = st.Executed, r.tick
+	p.executed, p.heard = st.Executed, r.tick+1
 	p.hearAbstaining(st)
 	p.lostPrimary = st.LostPrimary
 	r.hearStatus(st, fx)
@@ -241,7 +241,7 @@ func (r *Replica) maybeRetarget(fx *Effects) {
 // the others would lead for ever, whomever it leaves out.
 func (r *Replica) overlooks() bool {
 	c := &r.catchUp
-	line, since := r.pool.longest(&r.clients, r.change.since)
+	line, since := r.pool.longest(&r.clients, r.change.began())
 	if line == nil || r.tick-since < 2*r.patience(r.cfg.RequestTicks) {
 		c.reach = 0
 		return false

@@ -99,7 +99,7 @@ func (r *Replica) judge(fx *Effects) {
 	worked := p.worked
 	p.worked = false
 	allowed, less := r.allowance()
-	line, since := r.pool.longest(&r.clients, r.change.since)
+	line, since := r.pool.longest(&r.clients, r.change.began())
 	if line == nil {
 		p.turns = nil
 		if worked || r.tick%idleForgets == 0 {

@@ -14,6 +14,9 @@ func (r *Replica) onTick(ev Tick, fx *Effects) {
 	if r.executed >= r.high() {
 		r.change.pause(r.tick)
 	}
+	if !r.inCompany() {
+		r.change.alone = r.tick
+	}
 	if r.tick%uint64(r.cfg.StatusTicks) == 0 { //nolint:gosec // Validate: positive
 		r.sendStatus(Everyone, fx)
 	}
@@ -61,7 +64,7 @@ func (r *Replica) watch(fx *Effects) {
 	if s := r.slots.at(r.executed + 1); s != nil && s.committed != nil {
 		return // what is next has its certificate: it waits for this replica's own snapshots
 	}
-	if !r.inCompany() {
+	if c.alone == r.tick {
 		return // alone it could not change the view, and would only cease to vote in this one
 	}
 	if r.deserted() {
@@ -69,15 +72,27 @@ func (r *Replica) watch(fx *Effects) {
 		return
 	}
 	since, what, waits := r.oldest()
-	since = max(since, c.since)
+	since = max(since, c.began())
 	switch {
 	case waits && r.tick-since-c.paused(since) >= r.patience(r.cfg.RequestTicks):
 		r.leave(r.view+1, what, fx)
-	case !waits && r.tick-max(c.heard, c.since) >= r.patience(r.cfg.HeartbeatTicks):
+	case !waits && r.silent():
 		r.leave(r.view+1, "the primary is silent", fx)
 	default:
 		r.judge(fx)
 	}
+}
+
+// began returns since when this replica is able to judge: since it entered its view, and
+// hears from a quorum. Who comes back after it was cut off has everything waiting that the
+// others have executed meanwhile, and does not know of that at once.
+func (c *changing) began() uint64 { return max(c.since, c.alone) }
+
+// silent tells whether the primary shows no sign of life while others do: where they are
+// as silent, it is this replica that was just cut off.
+func (r *Replica) silent() bool {
+	silence := r.tick - max(r.change.heard, r.change.began())
+	return silence >= r.patience(r.cfg.HeartbeatTicks) && r.hears(r.cfg.HeartbeatTicks/2)
 }
 
 // pause is a row of ticks.
@@ -110,10 +125,13 @@ func (c *changing) paused(since uint64) (ticks uint64) {
 }
 
 // inCompany tells whether a quorum, this replica included, is within hearing.
-func (r *Replica) inCompany() bool {
+func (r *Replica) inCompany() bool { return r.hears(r.cfg.HeartbeatTicks) }
+
+// hears tells whether a quorum, this replica included, was heard in the last ticks.
+func (r *Replica) hears(ticks int) bool {
 	n := 1
 	for i, p := range r.peers {
-		if wire.ReplicaID(i) != r.id && p.heard != 0 && r.tick-p.heard <= uint64(r.cfg.HeartbeatTicks) { //nolint:gosec // positive
+		if wire.ReplicaID(i) != r.id && p.heard != 0 && r.tick+1-p.heard <= uint64(ticks) { //nolint:gosec // positive
 			n++
 		}
 	}

@@ -20,6 +20,7 @@ type changing struct {
 	bodiesMissing int           // batches of its choices that are not here
 
 	since   uint64 // the tick at which the view was entered or left
+	alone   uint64 // the last tick in which no quorum was within hearing
 	ran     uint64 // the tick of the last execution
 	heard   uint64 // the tick of the primary's last sign of life
 	quorum  uint64 // the tick since which q replicas ask for the view; 0 before
