@@ -55,8 +55,8 @@ type catchingUp struct {
 	until   wire.Seq // the last number asked for
 	active  bool     // others are provably ahead, and nothing comes by itself
 
-	waits uint64   // since when the client waits that was overdue then
-	reach wire.Seq // what others had executed when it was
+	noted uint64   // the tick in which reach was noted, or 0
+	reach wire.Seq // what others had executed then
 }
 
 // sendStatus tells where this replica stands.
@@ -238,16 +238,19 @@ func (r *Replica) maybeRetarget(fx *Effects) {
 // overlooks tells whether a client waits although this replica, which is behind, has
 // executed all that others had when it had waited for twice as long as it may. Being
 // behind excuses the primary only until then: or one that keeps backups a little behind
-// the others would lead for ever, whomever it leaves out.
+// the others would lead for ever, whomever it leaves out. What was noted holds for all who
+// had waited for so long by then: or a row of clients that are served one after the other,
+// each too late, would have it noted anew for ever.
 func (r *Replica) overlooks() bool {
 	c := &r.catchUp
 	line, since := r.pool.longest(&r.clients, r.change.began())
-	if line == nil || r.tick-since < 2*r.patience(r.cfg.RequestTicks) {
-		c.reach = 0
+	late := since + 2*r.patience(r.cfg.RequestTicks)
+	if line == nil || r.tick < late {
+		c.noted = 0
 		return false
 	}
-	if c.reach == 0 || c.waits != since {
-		c.waits, c.reach = since, r.known()
+	if c.noted < late {
+		c.noted, c.reach = r.tick, r.known()
 	}
 	return r.executed >= c.reach
 }

@@ -40,6 +40,49 @@ func TestBackupsThatAreKeptBehindSuspectACensor(t *testing.T) {
 	}
 }
 
+// TestNoRowOfClientsHidesACensor does so with a row of clients that ask one after the other,
+// of which the primary serves one now and then: another one is it each time that has waited
+// longest, and all of them for too long.
+func TestNoRowOfClientsHidesACensor(t *testing.T) {
+	const clients = 150
+	k := newTrack(t, func(c *Config) { c.Interval, c.Window = 512, 1024 })
+	k.ask(8, 2, 0)
+	k.run(50)
+	alone := Effects{}
+	k.runners[3].r.leave(1, "the primary made it leave", &alone)
+	for _, send := range alone.Send {
+		k.send(3, send)
+	}
+	asked := map[wire.ReplicaID]bool{}
+	k.delay = func(from, to wire.ReplicaID, m wire.Message) int {
+		withheld := m.Kind() == wire.KindCommit || m.Kind() == wire.KindCommitted
+		asked[from] = asked[from] || to == 0 && m.Kind() == wire.KindFetchCommitted
+		if m.Kind() == wire.KindRequest && to == 0 || withheld && from == 0 && to < 3 {
+			return -1
+		}
+		return 1
+	}
+	var row []*wire.Sealed
+	for n := 0; n < 6*k.cfg.RequestTicks && k.runners[1].r.view == 0 && k.runners[2].r.view == 0; n++ {
+		if n < clients {
+			row = append(row, wire.Seal(tallySigner{100}, crypto.Domain{}, &wire.Request{
+				Client: wire.ClientID{200, byte(n)}, Session: 1, Number: 1, Ops: [][]byte{{1}},
+			}))
+			for to := wire.ReplicaID(1); to < 3; to++ {
+				k.due[k.tick+1] = append(k.due[k.tick+1], parcel{to: to, sealed: row[n], client: true})
+			}
+		}
+		if i := (n - clients) / 3; n >= clients && n%3 == 0 && i < len(row) {
+			k.runners[0].r.pool.add(row[i], row[i].Message().(*wire.Request), k.runners[0].r.tick) //nolint:errcheck,forcetypeassert // made so
+		}
+		k.feed(asked[1] && asked[2])
+		k.run(1)
+	}
+	if most := 50 + 3*k.cfg.RequestTicks; k.tick > most {
+		t.Errorf("the view was left in tick %d, want %d at most: %q", k.tick, most, k.left)
+	}
+}
+
 // feed tells replica 3 what has committed; and, if the others shall go on, those as much as
 // keeps them behind what replica 3 is known to have executed.
 func (k *track) feed(goOn bool) {
