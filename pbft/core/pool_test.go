@@ -230,6 +230,9 @@ func TestPoolCountsWhatItHolds(t *testing.T) {
 		cfg := &Config{BatchRequestsMax: 3, BatchBytesMax: 1 << 20, QueueRequestsMax: 5, QueueBytesMax: 1500}
 		table := newClientTable(10, nil)
 		p := newPool()
+		if rapid.Bool().Draw(t, "crowded") {
+			p.most = load{rapid.IntRange(3, 12).Draw(t, "requests"), rapid.IntRange(600, 3000).Draw(t, "bytes")}
+		}
 		held := map[crypto.Digest]*wire.Request{}
 		var all []crypto.Digest
 		for i := range rapid.IntRange(1, 120).Draw(t, "steps") {
@@ -241,6 +244,7 @@ func TestPoolCountsWhatItHolds(t *testing.T) {
 				one := sizedRequest(client, number, rapid.IntRange(0, 300).Draw(t, "size"))
 				req := one.Message().(*wire.Request) //nolint:errcheck // made above
 				checkYielding(t, &p, req, cfg)
+				checkShare(t, &p, req, cfg)
 				if held[one.Digest()] == nil && !p.full(req, cfg) {
 					for _, gone := range p.admit(one, req, cfg, uint64(i)) {
 						delete(held, gone.digest)
@@ -294,8 +298,44 @@ func TestPoolCountsWhatItHolds(t *testing.T) {
 	})
 }
 
+// checkShare holds room for req against an equal share: who has less finds room, unless
+// others have that in batches; and nobody loses what is within it.
+func checkShare(t *rapid.T, p *pool, req *wire.Request, cfg *Config) {
+	own, ok := p.yielding(req, cfg)
+	yield, room := p.crowding(req, own)
+	again, _ := p.crowding(req, own)
+	if !slices.Equal(yield, again) {
+		t.Fatal("others must go when it is looked again")
+	}
+	clients, held := len(p.lines), load{}
+	if l := p.lines[req.Client]; l != nil {
+		held = load{len(l.requests), l.bytes}
+	} else {
+		clients++
+	}
+	held = held.plus(req)
+	within := held.requests*clients <= p.most.requests && held.bytes*clients <= p.most.bytes
+	if ok && within && !room && p.waiting == len(p.byDigest) {
+		t.Fatalf("no room for %+v of %d clients, where all may have %+v", held, clients, p.most)
+	}
+	left := map[wire.ClientID]load{}
+	for _, one := range yield {
+		l := p.lines[one.req.Client]
+		if _, known := left[l.client]; !known {
+			left[l.client] = load{len(l.requests), l.bytes}
+		}
+		if had := left[l.client]; one.proposed || had.requests*clients <= p.most.requests && had.bytes*clients <= p.most.bytes {
+			t.Fatalf("a request of %+v must go, in a batch: %v, where each of %d may have of %+v", had, one.proposed, clients, p.most)
+		}
+		left[l.client] = left[l.client].minus(one.req)
+	}
+}
+
 func checkPool(t *rapid.T, p *pool, held map[crypto.Digest]*wire.Request, cfg *Config) {
 	bytes := 0
+	if len(p.byDigest) > p.most.requests || p.bytes > p.most.bytes {
+		t.Fatalf("%d requests of %d bytes wait, want %+v at most", len(p.byDigest), p.bytes, p.most)
+	}
 	for d, req := range held {
 		bytes += req.Size()
 		if p.byDigest[d] == nil {
