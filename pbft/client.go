@@ -172,13 +172,14 @@ func (c *Client) Counts() ClientCounts {
 //   - *OutcomeError: the cluster decided that op has no result of the
 //     application (ErrPanicked, ErrSessionOld and so on); it carries the proof.
 //   - *RefusedError: f+1 replicas will not order op, and say why.
-//   - *UnfinishedError: ctx ended first. op may still be executed. To learn its
-//     result, call SubmitWith with the identity in the error.
+//   - *UnfinishedError: ctx ended first, or the client was closed (the Err in it is
+//     ErrClosed then). op may still be executed. To learn its result, call SubmitWith
+//     with the identity in the error, unless its Number is 0: then nothing was sent.
 //   - ErrOverload, of a client that does not wait (DialConfig.NoWait): there was no
 //     room, and nothing was sent; or, as the Err of an *UnfinishedError, the
 //     replicas had none.
 //   - ErrOperation: op is larger than the cluster takes; nothing was sent.
-//   - ErrClosed: the client is closed.
+//   - ErrClosed: the client was closed before, and nothing was sent.
 //
 // op may not be changed until Submit returns, nor after an UnfinishedError.
 func (c *Client) Submit(ctx context.Context, op []byte) (Result, error) {
@@ -223,8 +224,9 @@ func (c *Client) SubmitWith(ctx context.Context, id Identity, op []byte) (Result
 }
 
 // Close ends the client and waits until all that it started has ended. Calls
-// that wait return ErrClosed. It may be called again, and returns why the
-// client ended by itself, if it did.
+// that wait end, too: what they asked for may still be executed, so their errors are
+// *UnfinishedErrors, and ErrClosed. It may be called again, and returns why the client
+// ended by itself, if it did.
 func (c *Client) Close() error {
 	c.once.Do(c.cancel)
 	<-c.ended
@@ -239,7 +241,7 @@ func (c *Client) do(ctx context.Context, queue chan<- *call, w *call) (Result, e
 	select {
 	case queue <- w:
 	case <-ctx.Done():
-		return Result{}, &UnfinishedError{Identity: Identity{Session: c.cfg.session}, Err: ctx.Err()}
+		return Result{}, &UnfinishedError{Identity: Identity{c.cfg.session, w.number}, Err: ctx.Err()}
 	case <-c.ended:
 		return Result{}, c.closed()
 	}

@@ -152,8 +152,8 @@ func (l *clientLoop) loop(ctx context.Context) {
 func (l *clientLoop) end(cause error) {
 	l.cause = cause
 	for _, o := range l.window.table {
-		for _, w := range o.calls {
-			w.done <- answer{err: l.closed()}
+		for _, w := range slices.Clone(o.calls) {
+			l.release(o, w, l.closed())
 		}
 	}
 }

@@ -46,7 +46,8 @@ var (
 	ErrOperation = errors.New("bad operation")
 	// ErrIdentity says that an identity was misused.
 	ErrIdentity = errors.New("bad identity")
-	// ErrClosed says that the client is closed.
+	// ErrClosed says that the client is closed. In an *UnfinishedError it was not yet
+	// when the operation was sent, which may still be executed.
 	ErrClosed = errors.New("the client is closed")
 	// ErrProof says that a certificate proves nothing.
 	ErrProof = errors.New("no proof")
@@ -185,16 +186,17 @@ func (e *RefusedError) Is(target error) bool {
 	return target == ErrRefused || target == ErrSessionOld && e.Reason == wire.RefusalSessionOld
 }
 
-// UnfinishedError says that the context ended before there was a result, or that
-// the cluster has no room for the operation now and the client does not wait.
+// UnfinishedError says that the context ended before there was a result, or the client
+// did, or that the cluster has no room for the operation now and the client does not
+// wait.
 type UnfinishedError struct {
-	// Identity is what to retry with; its Number is 0 if nothing was sent.
+	// Identity is what to retry with; its Number is 0 if nothing was ever sent.
 	Identity Identity
 	// Replies is how many replicas replied to the operation.
 	Replies int
 	// Links tells, for replicas that could not be reached, why.
 	Links []LinkError
-	// Err is the context's error, or ErrOverload.
+	// Err is the context's error, ErrOverload, or ErrClosed, perhaps with a reason.
 	Err error
 }
 
@@ -223,5 +225,5 @@ func (e *UnfinishedError) Error() string {
 	return b.String()
 }
 
-// Unwrap returns the context's error.
+// Unwrap returns Err.
 func (e *UnfinishedError) Unwrap() error { return e.Err }

@@ -52,6 +52,27 @@ func TestRetryWithTheIdentityGetsTheOneResult(t *testing.T) {
 	})
 }
 
+// TestRetryWithoutTimeKeepsTheIdentity: who retries in a loop, with a context that has
+// ended by then, is not told that nothing was ever sent.
+func TestRetryWithoutTimeKeepsTheIdentity(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFakeCluster(t, 4)
+		f.answer = silent
+		c := f.client()
+		defer closeClient(t, c)
+		id := unfinished(t, c, "x")
+		ended, cancel := context.WithCancel(t.Context())
+		cancel()
+		for range 50 { // either of two ways, by chance
+			_, err := c.SubmitWith(ended, id, []byte("x"))
+			var u *UnfinishedError
+			if !errors.As(err, &u) || u.Identity != id {
+				t.Fatalf("error = %v of %v, want an UnfinishedError of %v", err, u.Identity, id)
+			}
+		}
+	})
+}
+
 // TestAnsweredNumberIsAnsweredAgain: the replies to what is done are not looked at,
 // until it is asked again.
 func TestAnsweredNumberIsAnsweredAgain(t *testing.T) {

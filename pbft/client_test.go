@@ -411,6 +411,25 @@ func TestCloseEndsWhoWaits(t *testing.T) {
 	})
 }
 
+// TestCloseSaysWhatMayStillBeExecuted: what was sent is not undone by closing the client,
+// and a later process can ask for its result.
+func TestCloseSaysWhatMayStillBeExecuted(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFakeCluster(t, 4)
+		f.answer = silent
+		c := f.client()
+		end := make(chan error, 1)
+		go func() { _, err := c.Submit(t.Context(), []byte("x")); end <- err }()
+		synctest.Wait()
+		closeClient(t, c)
+		err := <-end
+		var u *UnfinishedError
+		if want := (Identity{7, 1}); !errors.As(err, &u) || u.Identity != want || !errors.Is(err, ErrClosed) {
+			t.Errorf("error = %v, want an UnfinishedError of %v that is ErrClosed", err, want)
+		}
+	})
+}
+
 func TestClientEndsWithItsTransport(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newFakeCluster(t, 4)
