@@ -216,9 +216,12 @@ func (c *Client) enter(ctx context.Context, w *call) (Result, error) {
 // core.ClientWindowMax later results, the identity is given up: the error is
 // ErrForgotten.
 func (c *Client) SubmitWith(ctx context.Context, id Identity, op []byte) (Result, error) {
-	if id.Session != c.cfg.session || id.Number == 0 || id.Number > numberMax {
+	switch {
+	case id.Session != c.cfg.session:
 		return Result{}, fmt.Errorf("%w: %s is not of session %d: dial with the session of the identity",
 			ErrIdentity, id, c.cfg.session)
+	case id.Number == 0 || id.Number > numberMax:
+		return Result{}, fmt.Errorf("%w: %s is that of no operation: if nothing was sent, Submit it", ErrIdentity, id)
 	}
 	return c.do(ctx, c.retries, &call{op: op, number: id.Number})
 }
@@ -243,6 +246,9 @@ func (c *Client) do(ctx context.Context, queue chan<- *call, w *call) (Result, e
 	case <-ctx.Done():
 		return Result{}, &UnfinishedError{Identity: Identity{c.cfg.session, w.number}, Err: ctx.Err()}
 	case <-c.ended:
+		if w.number != 0 { // it may have been sent before
+			return Result{}, &UnfinishedError{Identity: Identity{c.cfg.session, w.number}, Err: c.closed()}
+		}
 		return Result{}, c.closed()
 	}
 	select {

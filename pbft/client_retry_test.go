@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -42,6 +43,12 @@ func TestRetryWithTheIdentityGetsTheOneResult(t *testing.T) {
 			t.Errorf("another operation with the identity: %v, want ErrIdentity", err)
 		}
 		f.setAnswer(f.honest)
+		for _, id := range []Identity{{Session: id.Session}, {Session: id.Session + 1, Number: 1}} {
+			_, err := c.SubmitWith(t.Context(), id, []byte("x"))
+			if other := id.Number > 0; !errors.Is(err, ErrIdentity) || strings.Contains(err.Error(), "dial") != other {
+				t.Errorf("an identity that is not of this client, %v: %v", id, err)
+			}
+		}
 		got, err := c.SubmitWith(t.Context(), id, []byte("x"))
 		if err != nil || got.Identity != id || string(got.Value) != "did x" {
 			t.Errorf("retry = %q for %v, %v, want %q for %v", got.Value, got.Identity, err, "did x", id)

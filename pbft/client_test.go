@@ -424,8 +424,14 @@ func TestCloseSaysWhatMayStillBeExecuted(t *testing.T) {
 		closeClient(t, c)
 		err := <-end
 		var u *UnfinishedError
-		if want := (Identity{7, 1}); !errors.As(err, &u) || u.Identity != want || !errors.Is(err, ErrClosed) {
+		want := Identity{7, 1}
+		if !errors.As(err, &u) || u.Identity != want || !errors.Is(err, ErrClosed) {
 			t.Errorf("error = %v, want an UnfinishedError of %v that is ErrClosed", err, want)
+		}
+		u = nil
+		_, err = c.SubmitWith(t.Context(), want, []byte("x"))
+		if !errors.As(err, &u) || u.Identity != want || !errors.Is(err, ErrClosed) {
+			t.Errorf("retry after Close: %v, want an UnfinishedError of %v that is ErrClosed", err, want)
 		}
 	})
 }
