@@ -120,8 +120,9 @@ func (tx *Tx) PutUint64(key string, n uint64) {
 }
 
 // Emit adds one output to the outside world, up to ValueBytesMax bytes. Outputs
-// are numbered in the order of execution, and released once enough replicas
-// emitted the same. Those of an operation that is rolled back are not emitted.
+// are numbered in the order of execution, and every replica hands its own to its
+// embedder (pbft.Config.Output), who waits until enough replicas emitted the same.
+// Those of an operation that is rolled back are not emitted.
 func (tx *Tx) Emit(payload []byte) {
 	if len(payload) > ValueBytesMax {
 		tx.refuse("an output has %d bytes, at most %d are possible", len(payload), ValueBytesMax)

@@ -24,7 +24,10 @@ type DialConfig struct {
 	// Session numbers the lives of the key. It must grow from one to the next:
 	// the cluster refuses an older session once it has seen a newer. Zero means
 	// the wall clock in nanoseconds, which does that as long as the clock is not
-	// set back and no two clients share a key.
+	// set back and no two clients share a key. Sessions are points of time: what is of
+	// one in the future, of a minute or more by the replicas' clocks, finds no room,
+	// as if the cluster were overloaded, until that time has come; and a cluster that
+	// knows as many clients as it can takes no new ones with old sessions.
 	Session wire.Session
 	// Next takes over the Session of an earlier process: it is the first number
 	// which that one had not used yet, or any number above. Operations that have

@@ -14,7 +14,8 @@ import (
 // are outcomes that the cluster agreed on: errors.Is finds them in an
 // *OutcomeError, which carries the proof.
 var (
-	// ErrPanicked says that the operation panicked and was rolled back whole.
+	// ErrPanicked says that the operation panicked, or exceeded a bound of package app,
+	// and was rolled back whole. The error's words say which bound.
 	ErrPanicked = errors.New("the operation panicked and was rolled back")
 	// ErrSessionOld says that the client's key is used in a newer session. It is
 	// an outcome, and the reason of some refusals. What was sent before the newer
@@ -122,9 +123,14 @@ func (r *Result) signedBy(id wire.ReplicaID, v wire.View) {
 // of the application.
 type OutcomeError struct{ Result Result }
 
-// Error says what the outcome was.
+// Error says what the outcome was, and, where replicas said more of it than that, what:
+// such as which bound of package app the operation exceeded.
 func (e *OutcomeError) Error() string {
-	return fmt.Sprintf("operation %s: %v", e.Result.Identity, e.Unwrap())
+	text := fmt.Sprintf("operation %s: %v", e.Result.Identity, e.Unwrap())
+	if more := string(e.Result.Value); more != "" && e.Result.Outcome != wire.OutcomeOK && !strings.HasSuffix(text, more) {
+		text += fmt.Sprintf(": %q", more)
+	}
+	return text
 }
 
 // Unwrap returns the sentinel of the outcome.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -123,7 +124,7 @@ func TestOutcomesAreErrorsWithProof(t *testing.T) {
 				f := newFakeCluster(t, 4)
 				f.answer = func(to wire.ReplicaID, m wire.Message) []wire.Message {
 					r := f.honest(to, m)[0].(*wire.Replies) //nolint:errcheck,forcetypeassert // it is one
-					r.Answers[0].Outcome, r.Answers[0].Result = outcome, nil
+					r.Answers[0].Outcome, r.Answers[0].Result = outcome, []byte("because")
 					return []wire.Message{r}
 				}
 				c := f.client()
@@ -132,6 +133,9 @@ func TestOutcomesAreErrorsWithProof(t *testing.T) {
 				var agreed *OutcomeError
 				if !errors.Is(err, want) || !errors.As(err, &agreed) {
 					t.Fatalf("error = %v, want an OutcomeError that is %v", err, want)
+				}
+				if text := err.Error(); !strings.HasSuffix(text, want.Error()+`: "because"`) {
+					t.Errorf("error %q does not say what replicas said", text)
 				}
 				proven, err := verifyCertificate(openerFor(f.domain, c.cfg.keys, f.limits), 2, agreed.Result.Certificate())
 				if err != nil || proven.Outcome != outcome {

@@ -96,7 +96,8 @@ type Config struct {
 	// Output, if set, takes what executed operations emit (app.Tx.Emit), in order
 	// and numbered alike on all replicas. It is this replica's word alone: who acts
 	// on it in the outside world waits until f+1 replicas say the same. Nothing
-	// executes while it runs. After a restart a replica may deliver again what it
+	// executes while it runs, so it may neither wait for a result of the cluster nor
+	// close the replica. After a restart a replica may deliver again what it
 	// delivered since its last checkpoint; after a state transfer it may skip some.
 	Output func(Output)
 	// Interpose, if set, returns the transport that the node of its argument uses
@@ -110,7 +111,8 @@ type Config struct {
 	// Observe, if set, takes what the replica observes, in order, from one
 	// goroutine: among it every message that it refused, and every proof that
 	// another replica lied. It should not block: when it is slow, observations are
-	// dropped, those of single messages first.
+	// dropped, those of single messages first. It may not close the replica, for Close
+	// waits for it.
 	Observe func(core.Observation)
 	// App names the application for commands that offer several. Start ignores
 	// it.

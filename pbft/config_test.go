@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/quorate/quorate/crypto"
 )
 
 func TestLoadConfigResolvesPathsAgainstItsFile(t *testing.T) {
@@ -167,5 +169,26 @@ func TestAReplicaThatForgotDoesNotStart(t *testing.T) {
 	}
 	if fresh, err := c.checkData(); err != nil || fresh {
 		t.Errorf("used: fresh = %v, %v, want false", fresh, err)
+	}
+}
+
+// TestKeyFilesOfTheOtherKindSayWhatToSet: the words are those of the configuration, not
+// of package crypto alone.
+func TestKeyFilesOfTheOtherKindSayWhatToSet(t *testing.T) {
+	key, err := crypto.GenerateKey(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := Config{Dir: t.TempDir(), Passphrase: []byte("secret")}
+	sealed := filepath.Join(c.Dir, "sealed")
+	if err := errors.Join(crypto.SavePlainKey(c.KeyPath(), key), crypto.SaveKey(sealed, key, c.Passphrase)); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := c.loadKey(); !errors.Is(err, crypto.ErrKeyPlain) || !strings.Contains(err.Error(), "set plain_key = true") {
+		t.Errorf("a plain key with a passphrase: %v", err)
+	}
+	c.PlainKey, c.Key = true, sealed
+	if _, err := c.loadKey(); !errors.Is(err, crypto.ErrKeyEncrypted) || !strings.Contains(err.Error(), "drop plain_key") {
+		t.Errorf("an encrypted key without one: %v", err)
 	}
 }

@@ -100,6 +100,7 @@ func TestLocalClustersReportBadSettings(t *testing.T) {
 		{Replicas: 4, RequestTimeout: time.Nanosecond},
 		{Replicas: 4, Limits: GenesisLimits{Clients: 1}},
 		{Replicas: 4, Dir: "/does/not/exist"},
+		{Replicas: 1 << 40}, // and takes no memory for their keys
 	} {
 		if l, err := StartLocalWith(t.Context(), cfg, echo{}); err == nil {
 			t.Errorf("%+v: got nil, want an error", cfg)

@@ -59,7 +59,7 @@ func (g *Genesis) problems(parsed bool) problemList {
 	n := g.Replicas()
 	p.need(n >= replicasMin, "there are %d replicas, want at least %d: fewer cannot tolerate a faulty one", n, replicasMin)
 	p.need(n <= replicasMax, "there are %d replicas, want at most %d", n, replicasMax)
-	p.need(g.Faults >= 0 && g.Faults <= n && n >= 3*g.Faults+1,
+	p.need(g.Faults == 0 || g.Faults > 0 && g.Faults <= n && n >= 3*g.Faults+1,
 		"faults is %d, but %d replicas tolerate at most %d (n ≥ 3f+1): lower it or add replicas",
 		g.Faults, n, max(0, (n-1)/3))
 	g.Limits.check(&p)

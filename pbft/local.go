@@ -63,6 +63,9 @@ func StartLocalWith(ctx context.Context, cfg LocalConfig, machine app.StateMachi
 	if err := (Config{Dir: ".", RequestTimeout: cfg.RequestTimeout}).Validate(); err != nil {
 		return nil, fmt.Errorf("local cluster: %w", err)
 	}
+	if cfg.Replicas > replicasMax { // before they all have keys
+		return nil, fmt.Errorf("local cluster: %w: %d replicas, want at most %d", ErrConfig, cfg.Replicas, replicasMax)
+	}
 	dir, err := os.MkdirTemp(cfg.Dir, "quorate-local-")
 	if err != nil {
 		return nil, fmt.Errorf("local cluster: %w", err)

@@ -113,9 +113,17 @@ func Start(ctx context.Context, cfg Config, machine app.StateMachine) (*Replica,
 
 func (c Config) loadKey() (crypto.PrivateKey, error) {
 	if c.PlainKey {
-		return crypto.LoadPlainKey(c.KeyPath())
+		key, err := crypto.LoadPlainKey(c.KeyPath())
+		if errors.Is(err, crypto.ErrKeyEncrypted) {
+			err = fmt.Errorf("%w: drop plain_key (Config.PlainKey) and give the passphrase (Config.Passphrase)", err)
+		}
+		return key, err
 	}
-	return crypto.LoadKey(c.KeyPath(), c.Passphrase)
+	key, err := crypto.LoadKey(c.KeyPath(), c.Passphrase)
+	if errors.Is(err, crypto.ErrKeyPlain) {
+		err = fmt.Errorf("%w: set plain_key = true (Config.PlainKey)", err)
+	}
+	return key, err
 }
 
 // parts is what a replica is launched with.
