@@ -18,6 +18,7 @@ type Play struct {
 	// clients.
 	Options sim.Options
 
+	store  bool // the run is about the key-value store, also where it names no machine
 	roles  map[wire.ReplicaID]string
 	chains [][]*act
 	nevers []*never

@@ -133,6 +133,7 @@ func oneWayLinks(p *Play) {
 }
 
 func slowLink(p *Play) {
+	p.store = true // operations must be long for the link to be slow
 	p.bigState()
 	p.Options.Operations, p.Options.LinkMax = 120, 64 // messages under way; a full link drops more
 	fair := p.Options

@@ -73,6 +73,7 @@ func poisonedTransfer(p *Play) {
 }
 
 func endlessTransfer(p *Play) {
+	p.store = true // what the line carries in time depends on the length of what is written
 	p.bigState()
 	p.Options.Operations, p.Options.Clients = 250, 3
 	var at wire.Seq

@@ -30,8 +30,9 @@ type Options struct {
 	Real        bool
 	Binary, Dir string
 	// Machine, Operation and Query are those of sim.Options: the application to
-	// play with. Scenarios that are about the key-value store's own operations
-	// keep it; real runs do.
+	// play with, what its clients do and, if it has reads, what they read. Scenarios
+	// that are about the key-value store's own operations, or their length, keep it;
+	// real runs do.
 	Machine   func() app.StateMachine
 	Operation func(rng *rand.Rand, client, i int) []byte
 	Query     func(rng *rand.Rand, client, i int) []byte
@@ -52,8 +53,22 @@ func Run(ctx context.Context, name string, o Options) (Report, error) {
 	return s.Run(ctx, o)
 }
 
+// validate tells what is missing of an application.
+func (o Options) validate() error {
+	switch {
+	case o.Machine != nil && o.Operation == nil:
+		return errors.New("scenario: Options.Machine is set and Options.Operation is not: say what its clients do")
+	case o.Machine == nil && (o.Operation != nil || o.Query != nil):
+		return errors.New("scenario: Options.Operation or Query is set and Options.Machine is not: say what executes them")
+	}
+	return nil
+}
+
 // Run plays s.
 func (s Scenario) Run(ctx context.Context, o Options) (Report, error) {
+	if err := o.validate(); err != nil {
+		return s.report(modeSim, o.Seed), err
+	}
 	switch {
 	case o.Real && s.Real == nil:
 		return s.report(modeReal, o.Seed), fmt.Errorf("%w: %s: %s", ErrNotReal, s.Name, s.WhyNotReal)
@@ -67,7 +82,7 @@ func (s Scenario) Run(ctx context.Context, o Options) (Report, error) {
 func (s Scenario) simulate(o Options) Report {
 	p := newPlay(o.Seed)
 	s.Sim(p)
-	if o.Machine != nil && p.Options.Machine == nil && p.Options.Operation == nil && p.Options.Query == nil {
+	if o.Machine != nil && !p.store && p.Options.Machine == nil {
 		p.Options.Machine, p.Options.Operation, p.Options.Query = o.Machine, o.Operation, o.Query
 	}
 	p.log = newRunLog(p.Options.Clients)

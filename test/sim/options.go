@@ -34,7 +34,8 @@ type Options struct {
 	Sessions int
 	// Reads is the share of the requests that are read-only.
 	Reads float64
-	// Machine returns the application of one replica, the key-value store if nil.
+	// Machine returns the application of one replica, the key-value store if nil. It is
+	// not asked to validate: a faulty primary can have anything executed.
 	Machine func() app.StateMachine
 	// Operation returns the i-th operation of a client, counted from 1. It may
 	// depend on nothing but its arguments. It must be set if Machine is.
