@@ -188,7 +188,8 @@ func (c *Client) Submit(ctx context.Context, op []byte) (Result, error) {
 
 // Read has the cluster answer op by app.Querier, without changing anything. It
 // goes through the order as Submit does, so it sees every operation that any
-// client had the result of before: reads are linearizable.
+// client had the result of before: reads are linearizable. What is not answered in time
+// is asked anew: the UnfinishedError of a Read has no identity to retry with.
 func (c *Client) Read(ctx context.Context, op []byte) (Result, error) {
 	return c.enter(ctx, &call{op: op, readOnly: true})
 }
@@ -211,10 +212,9 @@ func (c *Client) enter(ctx context.Context, w *call) (Result, error) {
 // ended with an UnfinishedError, also of an earlier process with the same key
 // and session (see DialConfig). It executes op only if that identity was never
 // executed, and returns the one result in any case. op must be the one that the
-// identity was used for first, and not that of a Read, which is asked anew: it
-// would be executed as what Submit takes. Once the client had more than
-// core.ClientWindowMax later results, the identity is given up: the error is
-// ErrForgotten.
+// identity was used for first, and not that of a Read, which would be executed as what
+// Submit takes. Once the client had more than core.ClientWindowMax later results, the
+// identity is given up: the error is ErrForgotten.
 func (c *Client) SubmitWith(ctx context.Context, id Identity, op []byte) (Result, error) {
 	switch {
 	case id.Session != c.cfg.session:

@@ -240,9 +240,11 @@ func (l *clientLoop) onLeave(w *call) {
 // release ends a call of an operation that goes on.
 func (l *clientLoop) release(o *operation, w *call, why error) {
 	o.calls = slices.DeleteFunc(o.calls, func(other *call) bool { return other == w })
-	w.done <- answer{err: &UnfinishedError{
-		Identity: Identity{l.cfg.session, o.number}, Replies: o.replied(), Links: l.broken(), Err: why,
-	}}
+	id := Identity{l.cfg.session, o.number}
+	if o.readOnly {
+		id.Number = 0 // SubmitWith would execute it as what Submit takes
+	}
+	w.done <- answer{err: &UnfinishedError{Identity: id, Replies: o.replied(), Links: l.broken(), Err: why}}
 }
 
 // broken returns the links that are down, and why.

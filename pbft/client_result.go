@@ -196,7 +196,8 @@ func (e *RefusedError) Is(target error) bool {
 // did, or that the cluster has no room for the operation now and the client does not
 // wait.
 type UnfinishedError struct {
-	// Identity is what to retry with; its Number is 0 if nothing was ever sent.
+	// Identity is what to retry with; its Number is 0 if nothing was ever sent, or of a
+	// Read.
 	Identity Identity
 	// Replies is how many replicas replied to the operation.
 	Replies int

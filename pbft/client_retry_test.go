@@ -59,6 +59,24 @@ func TestRetryWithTheIdentityGetsTheOneResult(t *testing.T) {
 	})
 }
 
+// TestUnfinishedReadHasNoIdentity: whoever retried it by SubmitWith would have it executed
+// as what Submit takes.
+func TestUnfinishedReadHasNoIdentity(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFakeCluster(t, 4)
+		f.answer = func(to wire.ReplicaID, m wire.Message) []wire.Message { return f.honest(to, m)[:1-min(to, 1)] }
+		c := f.client()
+		defer closeClient(t, c)
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		_, err := c.Read(ctx, []byte("x"))
+		var u *UnfinishedError
+		if !errors.As(err, &u) || u.Identity.Number != 0 || u.Replies != 1 {
+			t.Errorf("error = %v of %v, want an UnfinishedError without a number, and with one reply", err, u.Identity)
+		}
+	})
+}
+
 // TestRetryWithoutTimeKeepsTheIdentity: who retries in a loop, with a context that has
 // ended by then, is not told that nothing was ever sent.
 func TestRetryWithoutTimeKeepsTheIdentity(t *testing.T) {

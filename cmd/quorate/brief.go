@@ -41,6 +41,8 @@ func brief(err error) string {
 			ways = append(ways, endpoint(d.Address)+": "+rootCause(d.Cause))
 		}
 		return strings.Join(ways, "; ")
+	case errors.Is(err, syscall.ECONNRESET):
+		return "it ended the connection: perhaps it has as many clients as it may (clients_max); its log says so"
 	default:
 		return oneLine(err)
 	}
@@ -100,8 +102,9 @@ func advise(err error, genesis *pbft.Genesis, timeout time.Duration) error {
 	if errors.Is(unfinished.Err, context.Canceled) {
 		words = "no result yet, and interrupted"
 	}
+	words += fmt.Sprintf(": %d replicas replied", unfinished.Replies)
 	if unfinished.Identity.Number != 0 {
-		words += fmt.Sprintf(": %d replicas replied; the operation may still be executed", unfinished.Replies)
+		words += "; the operation may still be executed"
 	}
 	foreign := false
 	for _, l := range unfinished.Links {

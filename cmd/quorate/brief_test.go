@@ -29,10 +29,14 @@ func TestBriefSaysWhereAndWhatAndNoMore(t *testing.T) {
 		err  error
 		want string
 	}{
-		"refused":  {failed("/ip4/127.0.0.1/tcp/7", refused), "127.0.0.1:7: connection refused"},
-		"ip6":      {failed("/ip6/::1/tcp/7", refused), "[::1]:7: connection refused"},
-		"by name":  {failed("/dns/r0.example/tcp/7", context.DeadlineExceeded), "r0.example:7: no answer"},
-		"no port":  {failed("/ip4/127.0.0.1", errors.New("odd\nthing")), "/ip4/127.0.0.1: odd thing"},
+		"refused": {failed("/ip4/127.0.0.1/tcp/7", refused), "127.0.0.1:7: connection refused"},
+		"ip6":     {failed("/ip6/::1/tcp/7", refused), "[::1]:7: connection refused"},
+		"by name": {failed("/dns/r0.example/tcp/7", context.DeadlineExceeded), "r0.example:7: no answer"},
+		"no port": {failed("/ip4/127.0.0.1", errors.New("odd\nthing")), "/ip4/127.0.0.1: odd thing"},
+		"crowd": {
+			fmt.Errorf("open a stream: %w", &net.OpError{Op: "read", Err: os.NewSyscallError("read", syscall.ECONNRESET)}),
+			"it ended the connection: perhaps it has as many clients as it may (clients_max); its log says so",
+		},
 		"stranger": {fmt.Errorf("connect: %w", sec.ErrPeerIDMismatch{}), "another key answers there"},
 		"genesis": {
 			&network.GenesisError{Ours: crypto.Digest{1}, Theirs: crypto.Digest{2}},
@@ -60,6 +64,13 @@ func TestAdviceKeepsTheErrorAndItsExitCode(t *testing.T) {
 		if !strings.Contains(err.Error(), want) {
 			t.Errorf("%q lacks %q", err, want)
 		}
+	}
+	if !strings.Contains(err.Error(), "may still be executed") {
+		t.Errorf("%q does not say that the operation may be executed", err)
+	}
+	unfinished.Identity.Number = 0 // as of a read
+	if err := advise(unfinished, genesis, time.Second); strings.Contains(err.Error(), "executed") {
+		t.Errorf("%q says that a read may be executed", err)
 	}
 	unfinished.Err = context.Canceled
 	if err := advise(unfinished, genesis, time.Second); !strings.Contains(err.Error(), "interrupted") {
