@@ -32,8 +32,7 @@ const (
 	FaultFrameSize
 	// FaultFrameSlow means that it did not complete a frame in time.
 	FaultFrameSlow
-	// FaultNotReading means that it did not read in time, or that a client let
-	// answers pile up.
+	// FaultNotReading means that it did not read in time.
 	FaultNotReading
 	// FaultReplaced means that a newer stream took the place of a live one. One
 	// after a broken connection is usual; many tell of two processes with one key.

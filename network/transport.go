@@ -204,7 +204,9 @@ func (t *Transport) Send(to wire.ReplicaID, frame []byte) bool {
 }
 
 // Answer queues frame for the client connection conn, and returns whether it
-// did. A client whose queue is full does not read, and is disconnected.
+// did. A client whose queue is full may have asked for more than it can read at once,
+// and asks again for what it lacks; one that does not read is disconnected when
+// Timeouts.Write has passed.
 func (t *Transport) Answer(conn uint64, frame []byte) bool {
 	if len(frame) == 0 || len(frame) > t.cfg.FrameBytesMax {
 		return false
@@ -213,12 +215,7 @@ func (t *Transport) Answer(conn uint64, frame []byte) bool {
 	if c == nil {
 		return false
 	}
-	if c.queue.Push(frame) {
-		return true
-	}
-	t.faults.add(outsider, FaultNotReading, "answers pile up")
-	_ = c.stream.Reset()
-	return false
+	return c.queue.Push(frame)
 }
 
 // Faults returns what went wrong with whom so far.

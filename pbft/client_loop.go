@@ -278,9 +278,12 @@ func (l *clientLoop) answer(o *operation, a answer) {
 }
 
 // sendNew signs and sends a request for operations of consecutive numbers.
-func (l *clientLoop) sendNew(ops []*operation) {
+func (l *clientLoop) sendNew(ops []*operation) { l.sendRequest(l.seal(ops, false)) }
+
+// seal makes a request for operations of consecutive numbers, for everyone or the primary.
+func (l *clientLoop) seal(ops []*operation, everyone bool) *request {
 	r := &request{
-		first: ops[0].number, ops: ops, open: len(ops),
+		first: ops[0].number, ops: ops, open: len(ops), everyone: everyone,
 		sent: make([]bool, len(l.links)), before: l.underway.left(ops[0].number), began: time.Now(),
 	}
 	m := &wire.Request{
@@ -295,7 +298,7 @@ func (l *clientLoop) sendNew(ops []*operation) {
 	l.signed.Add(1)
 	l.operations.Add(int64(len(ops)))
 	l.requests = append(l.requests, r)
-	l.sendRequest(r)
+	return r
 }
 
 // sendRequest sends r to the primary or, if that was in vain, to all, and sets
@@ -391,11 +394,34 @@ func (l *clientLoop) onDeadline(now time.Time) {
 			if i == 0 {
 				l.alarmed = now
 			}
-			r.attempt++
-			r.everyone = true
-			l.sendRequest(r)
+			l.sendAgain(r)
 		}
-		l.expect(l.dueAt(i))
+		if r.open > 0 {
+			l.expect(l.dueAt(i))
+		}
 	}
 	l.onAskDeadline(now)
+}
+
+// sendAgain asks everyone for what r lacks: for all of it, or, where some is answered, for
+// the rest alone. A connection has room for so many long answers at once, and who asks for
+// the first of them again is told those again.
+func (l *clientLoop) sendAgain(r *request) {
+	if r.open == len(r.ops) {
+		r.attempt++
+		r.everyone = true
+		l.sendRequest(r)
+		return
+	}
+	r.open = 0
+	var run []*operation
+	for i, o := range r.ops {
+		if l.window.table[o.number] == o && o.answer == nil {
+			run = append(run, o)
+		}
+		if last := i == len(r.ops)-1; len(run) > 0 && (last || run[len(run)-1] != o) {
+			l.sendRequest(l.seal(run, true))
+			run = nil
+		}
+	}
 }

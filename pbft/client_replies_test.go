@@ -202,3 +202,36 @@ func TestOperationsOfOneFrameHaveTheirOwnProofs(t *testing.T) {
 		}
 	})
 }
+
+// TestOnlyWhatIsMissingIsAskedAgain: a connection has room for so many long answers at
+// once. Whoever asks for all of them again is told the first of them again.
+func TestOnlyWhatIsMissingIsAskedAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFakeCluster(t, 4)
+		c := f.acquainted()
+		defer closeClient(t, c)
+		const operations, room = 20, 3
+		f.setAnswer(func(to wire.ReplicaID, m wire.Message) []wire.Message {
+			all := f.honest(to, m)
+			r := all[0].(*wire.Replies) //nolint:errcheck,forcetypeassert // it is one
+			r.Answers = r.Answers[:min(len(r.Answers), room)]
+			return all
+		})
+		began := time.Now()
+		var wg sync.WaitGroup
+		for i := range operations {
+			wg.Go(func() {
+				ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+				defer cancel()
+				got, err := c.Submit(ctx, fmt.Append(nil, i))
+				if want := fmt.Sprint("did ", i); err != nil || string(got.Value) != want {
+					t.Errorf("got %q, %v, want %q", got.Value, err, want)
+				}
+			})
+		}
+		wg.Wait()
+		if took, most := time.Since(began), (operations/room+1)*testRetransmit*3/2; took > most {
+			t.Errorf("it took %v, want each retransmission to bring the next %d: at most %v", took, room, most)
+		}
+	})
+}

@@ -125,7 +125,7 @@ func (t *Transport) Send(to wire.ReplicaID, frame []byte) bool {
 }
 
 // Answer queues frame for the client connection conn, and returns whether it
-// did. A client whose queue is full does not read, and is disconnected.
+// did: there is such a client, and room.
 func (t *Transport) Answer(conn uint64, frame []byte) bool {
 	if !t.network.fits(frame) {
 		return false
@@ -136,11 +136,7 @@ func (t *Transport) Answer(conn uint64, frame []byte) bool {
 	if s == nil {
 		return false
 	}
-	if s.answers.Push(frame) {
-		return true
-	}
-	s.end()
-	return false
+	return s.answers.Push(frame)
 }
 
 // pull takes the frames of one class that from sends here, while the link is up.

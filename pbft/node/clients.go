@@ -104,8 +104,8 @@ func (c *clients) conns(id wire.ClientID) []uint64 {
 	return slices.Clone(e.Value.(*client).conns) //nolint:errcheck,forcetypeassert // the list holds nothing else
 }
 
-// send sends frame over every connection of id, and forgets those that take
-// nothing: they are gone, or their client does not read.
+// send sends frame over every connection of id, and forgets those that take nothing
+// until they are asked over again: they are gone, or have no room for more.
 func (c *clients) send(id wire.ClientID, frame []byte) {
 	for _, conn := range c.conns(id) {
 		if !c.answer(conn, frame) {

@@ -1,0 +1,52 @@
+package pbft
+
+import (
+	"context"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/quorate/quorate/app"
+)
+
+// longAnswers answers everything at length.
+type longAnswers struct{}
+
+// Execute answers.
+func (longAnswers) Execute(*app.Tx, []byte) []byte { return make([]byte, 250<<10) }
+
+// TestLongAnswersAllArrive over real sockets: they are more than a connection has room for
+// at once, and the client reads them all. It is neither cut off, nor told the first of
+// them again and again.
+func TestLongAnswersAllArrive(t *testing.T) {
+	l, err := StartLocalWith(t.Context(), LocalConfig{Replicas: 4, Dir: t.TempDir()}, longAnswers{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		if err := l.Close(); err != nil {
+			t.Error(err)
+		}
+	}()
+	c, err := l.Client(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer closeClient(t, c)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	var wg sync.WaitGroup
+	for range 40 {
+		wg.Go(func() {
+			if r, err := c.Submit(ctx, []byte("x")); err != nil || len(r.Value) != 250<<10 {
+				t.Errorf("got %d bytes, %v", len(r.Value), err)
+			}
+		})
+	}
+	wg.Wait()
+	for _, r := range l.Replicas() {
+		if faults := r.Faults(); len(faults) > 0 {
+			t.Errorf("replica %d counts %v", r.ID(), faults)
+		}
+	}
+}
