@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"math/rand/v2"
+	"syscall"
 	"time"
 
 	"github.com/libp2p/go-libp2p/core/host"
@@ -89,7 +90,11 @@ func (c *courier) open(ctx context.Context) (network.Stream, error) {
 		// attempt shall not use it again.
 		_ = s.Conn().Close()
 	}
-	return nil, fmt.Errorf("open a stream to replica %d: %w", c.who, err)
+	err = fmt.Errorf("open a stream to replica %d: %w", c.who, err)
+	if c.hello.class == wire.ClassClients && errors.Is(err, syscall.ECONNRESET) {
+		err = fmt.Errorf("%w (perhaps it has as many clients as it may, of this address or in all: its log says so)", err)
+	}
+	return nil, err
 }
 
 func (c *courier) greet(s network.Stream) error {

@@ -9,6 +9,36 @@ import (
 	"github.com/quorate/quorate/app"
 )
 
+// TestLocalClusterServesManyClients: all of them come from one address.
+func TestLocalClusterServesManyClients(t *testing.T) {
+	l, err := StartLocalWith(t.Context(), LocalConfig{Replicas: 4, Dir: t.TempDir()}, echo{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		if err := l.Close(); err != nil {
+			t.Error(err)
+		}
+	}()
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	var wg sync.WaitGroup
+	defer wg.Wait()
+	for range 66 {
+		c, err := l.Client(ctx)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer closeClient(t, c)
+		wg.Go(func() {
+			if _, err := c.Submit(ctx, []byte("x")); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	wg.Wait()
+}
+
 // longAnswers answers everything at length.
 type longAnswers struct{}
 

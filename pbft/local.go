@@ -20,6 +20,10 @@ import (
 // localName is the name of the clusters that StartLocal makes.
 const localName = "local"
 
+// localClientsMax is how many clients a replica of such a cluster serves: all of them are
+// of this process, and so of one address.
+const localClientsMax = 1024
+
 // Local is a whole cluster in this process: real replicas over libp2p on
 // loopback, or over a network in memory, with their data in a temporary directory.
 type Local struct {
@@ -164,6 +168,7 @@ func (l *Local) listen(keys []crypto.PrivateKey) ([]transport, error) {
 	var bound []*network.Transport
 	for i, key := range keys {
 		cfg := l.genesis.networkConfig(wire.ReplicaID(i), key, []string{"/ip4/127.0.0.1/tcp/0"}) //nolint:gosec // i < n
+		cfg.ClientsMax, cfg.ClientsPerIPMax = localClientsMax, localClientsMax
 		t, err := network.New(cfg)
 		if err != nil {
 			return nil, errors.Join(err, closeAll(transports))

@@ -45,7 +45,7 @@ type Config struct {
 	Clock func() time.Time
 	// Observe, if set, is told what happened, in order, by one goroutine. What
 	// it cannot keep up with is dropped, except for misbehaviour and changes of
-	// view (see observe.go).
+	// view (see watch.go).
 	Observe func(core.Observation)
 	// Output, if set, takes what executed batches emit, in order, on the
 	// goroutine that executes: while it runs, nothing executes.
