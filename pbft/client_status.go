@@ -40,8 +40,8 @@ type asking struct {
 
 // Status asks every replica where it stands, and returns what each says, in the
 // order of the genesis. It returns when every replica has answered or is known
-// to be out of reach, when ctx ends, or after a few seconds; replicas that did
-// not answer have an Err. The error is ErrClosed or nil.
+// to be out of reach, when ctx ends, or after twice the request timeout; replicas that
+// did not answer have an Err. The error is ErrClosed or nil.
 func (c *Client) Status(ctx context.Context) ([]ReplicaStatus, error) {
 	a := &asking{nonce: rand.Uint64(), done: make(chan []ReplicaStatus, 1)}
 	a.frame = wire.Encode(&wire.Ask{Nonce: a.nonce})

@@ -154,8 +154,12 @@ func runInit(c *console, o initOptions, dir string) error {
 	return showInit(c, o, dir, genesis)
 }
 
-// mustBeNew refuses a directory with anything in it.
+// mustBeNew refuses a directory with anything in it, and the one that the command runs
+// in: another would take its place under the shell.
 func mustBeNew(dir string) error {
+	if filepath.Clean(dir) == "." {
+		return usagef("%q is where this command runs: give the name of a new directory", dir)
+	}
 	entries, err := os.ReadDir(dir)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
