@@ -32,6 +32,8 @@ type peer struct {
 	heard       uint64 // one more than the tick of its last status, 0 before the first
 	answered    answered
 	disputed    wire.Seq // the next number whose certificate it gets while its state is another one
+	// mute says that it did not answer when it was asked for batches last.
+	mute bool
 }
 
 // answered counts the answers given to a peer in the current status interval:
@@ -52,7 +54,9 @@ type catchingUp struct {
 	tries   int    // questions without progress
 	at      wire.Seq
 	asked   wire.ReplicaID
-	until   wire.Seq // the last number asked for
+	from    wire.Seq // the first number asked for
+	until   wire.Seq // the last one
+	came    bool     // some of that
 	active  bool     // others are provably ahead, and nothing comes by itself
 
 	noted uint64   // the tick in which reach was noted, or 0
@@ -220,11 +224,14 @@ func (r *Replica) maybeCatchUp(fx *Effects) {
 	if r.claimed() <= r.executed {
 		return
 	}
-	if r.tick-c.movedAt < uint64(r.cfg.CatchUpTicks) { //nolint:gosec // Validate: positive
-		return
+	switch waited := r.tick - c.movedAt; {
+	case waited >= uint64(r.cfg.CatchUpTicks): //nolint:gosec // Validate: positive
+		c.active = r.known() > r.executed
+		r.peers[c.asked].mute = r.executed < c.from
+		r.askBatches(fx)
+	case waited > 0 && c.active && c.came: // of what is large, an answer has a part
+		r.askBatches(fx)
 	}
-	c.active = r.known() > r.executed
-	r.askBatches(fx)
 }
 
 // maybeRetarget follows a cluster that has moved on by a window while this
@@ -264,17 +271,32 @@ func (r *Replica) askBatches(fx *Effects) {
 		return
 	}
 	c.tries++
-	c.until = max(min(r.claimed(), r.executed+fetchedBatchesMax), r.executed+1)
-	for range r.peers {
-		c.asked = (c.asked + 1) % wire.ReplicaID(len(r.peers)) //nolint:gosec // n is small
-		ahead := r.peers[c.asked].executed > r.executed || r.ahead != nil
-		if c.asked != r.id && ahead {
-			fx.Send = append(fx.Send, Send{To: c.asked, Message: &wire.FetchCommitted{
-				First: r.executed + 1, Last: c.until, Sender: r.id,
-			}})
-			return
+	c.from, c.until = r.executed+1, max(min(r.claimed(), r.executed+fetchedBatchesMax), r.executed+1)
+	c.came = false
+	if r.nextSource() {
+		fx.Send = append(fx.Send, Send{To: c.asked, Message: &wire.FetchCommitted{
+			First: c.from, Last: c.until, Sender: r.id,
+		}})
+	}
+}
+
+// nextSource chooses whom to ask for batches: one after the other of those who are ahead,
+// but for those who did not answer, as long as there are others. Or one that only claims to
+// have them would cost so much time again and again.
+func (r *Replica) nextSource() bool {
+	for range 2 {
+		for i := range r.peers {
+			id := (r.catchUp.asked + 1 + wire.ReplicaID(i)) % wire.ReplicaID(len(r.peers)) //nolint:gosec // n is small
+			if p := &r.peers[id]; id != r.id && !p.mute && (p.executed > r.executed || r.ahead != nil) {
+				r.catchUp.asked = id
+				return true
+			}
+		}
+		for i := range r.peers {
+			r.peers[i].mute = false
 		}
 	}
+	return false
 }
 
 func (r *Replica) onFetchCommitted(m *wire.FetchCommitted, fx *Effects) {
@@ -338,6 +360,7 @@ func (r *Replica) onCommitted(from wire.ReplicaID, m *wire.Committed, fx *Effect
 	s.committed = nil
 	r.commit(s, &m.Cert, fx)
 	r.fillBody(s, fx)
+	r.catchUp.came = r.catchUp.came || r.executed >= seq
 	if r.catchUp.active && r.executed >= r.catchUp.until && r.claimed() > r.executed {
 		r.askBatches(fx)
 	}
