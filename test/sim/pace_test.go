@@ -20,7 +20,7 @@ func paced(operations int) Options {
 // for there is no room in the window, are not held against the primary: only a few
 // find one whose own disk is slower than the others' at a loss.
 func TestSlowDisksDeposeNoRow(t *testing.T) {
-	const runs, few = 10, 5 // of the sixty timeouts that a run takes
+	const runs, few = 10, 4 // of the sixty timeouts that a run takes
 	o := paced(20)
 	o.Interval, o.Window, o.BatchRequests, o.Outstanding, o.OpsMax = 1, 2, 1, 4, 1
 	o.SnapshotMax = 3 * requestTimeout
