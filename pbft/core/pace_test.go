@@ -403,8 +403,11 @@ func TestSlowerNetworkLowersTheExpectation(t *testing.T) {
 		tried := k.foundSlow()
 		answered := k.run(4000)
 		t.Logf("%s: primaries found slow %d times, then %d times, and %d operations", name, tried, k.foundSlow()-tried, answered)
-		// The allowance halves again in that time: then its backups, three, may find one more slow.
-		if tried > 12 || k.foundSlow() > tried+3 || answered < 200 {
+		later := 1 // where much is lost, one in ten seeds finds one later
+		if name == "twelve ticks" {
+			later = 3 // the allowance has halved again: its three backups find one primary more
+		}
+		if tried > 12 || k.foundSlow() > tried+later || answered < 200 {
 			t.Errorf("%s: found slow %d times, then %d times, and %d operations; %q",
 				name, tried, k.foundSlow()-tried, answered, k.left)
 		}
