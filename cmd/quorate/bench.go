@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -32,13 +33,29 @@ type benchOptions struct {
 	runs           int
 	stateMiB       int64
 	killPrimary    time.Duration
+	loseDisk       time.Duration
 	archiveMiB     int64
 	slow           *slowBackup // nil if there is none
+	lost           *lostDisk   // nil if there is none
 	save, html     string
 	cpuProfile     string // directory
 	load           bench.Options
 	want           bench.Thresholds
 }
+
+const benchExamples = `  quorate bench
+  quorate bench --clients 1 --outstanding 1
+  quorate bench --rate 2000 --duration 30s -o json
+  quorate bench --rate 20000 --no-wait
+  quorate bench --rate 2000 --kill-primary 3s
+  quorate bench --rate 2000 --slow-backup 0.9
+  quorate bench --rate 2000 --state-mib 1024 --duration 1m
+  quorate bench --rate 2000 --state-mib 1024 --duration 1m --lose-disk 5s
+  quorate bench --ops-per-signature 1 --runs 5 --save before.json
+  quorate bench --html bench.html
+  quorate bench --cpu-profile . && go tool pprof -top r0.pprof
+  quorate bench --min-throughput 5000 --max-p99 200ms
+  quorate bench --genesis cluster/genesis.toml --read-share 0.9`
 
 func newBench(c *console) *cobra.Command {
 	o := benchOptions{load: bench.Options{Seed: 1}}
@@ -68,28 +85,21 @@ With --slow-backup the process of one backup is stopped for that share of each t
 of a second: what a slow replica costs the others, and how long it takes to catch
 up.
 
+With --lose-disk the process of one backup is killed in the measured time, its data
+deleted, and it is started again: what it costs that a replica fetches the whole
+state from the others, and how long it takes.
+
 With a threshold, the exit code is 5 if it is missed: of several runs by the
 median.`,
-		Example: `  quorate bench
-  quorate bench --clients 1 --outstanding 1
-  quorate bench --rate 2000 --duration 30s -o json
-  quorate bench --rate 20000 --no-wait
-  quorate bench --rate 2000 --kill-primary 3s
-  quorate bench --rate 2000 --slow-backup 0.9
-  quorate bench --rate 2000 --state-mib 1024 --duration 1m
-  quorate bench --ops-per-signature 1 --runs 5 --save before.json
-  quorate bench --html bench.html
-  quorate bench --cpu-profile . && go tool pprof -top r0.pprof
-  quorate bench --min-throughput 5000 --max-p99 200ms
-  quorate bench --genesis cluster/genesis.toml --read-share 0.9`,
-		Args: cobra.NoArgs,
+		Example: benchExamples,
+		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			for _, own := range []string{"replicas", "checkpoint-interval", "archive-mib", "data", "kill-primary", "slow-backup"} {
+			for _, own := range []string{"replicas", "checkpoint-interval", "archive-mib", "data", "kill-primary", "slow-backup", "lose-disk"} {
 				if o.genesis != "" && cmd.Flags().Changed(own) {
 					return usagef("--%s is of a cluster to start: drop it or --genesis", own)
 				}
 			}
-			o.load.Fill, o.load.StrikeAfter = o.stateMiB<<20, o.killPrimary
+			o.load.Fill, o.load.StrikeAfter, o.load.StrikeLosesDisk = o.stateMiB<<20, o.killPrimary+o.loseDisk, o.loseDisk > 0
 			c.relaxCollector()
 			return c.bench(cmd.Context(), o)
 		},
@@ -124,6 +134,7 @@ func (o *benchOptions) flags(cmd *cobra.Command) {
 	f.Int64Var(&o.stateMiB, "state-mib", 0, "MiB of other values that the state holds before the load begins")
 	f.DurationVar(&o.killPrimary, "kill-primary", 0, "kill the primary's process so long after the measuring began (default: never)")
 	f.Float64Var(&l.SlowShare, "slow-backup", 0, "share of the measured time that one backup's process is stopped for, 0 to 1")
+	f.DurationVar(&o.loseDisk, "lose-disk", 0, "have one backup lose its data so long after the measuring began (default: never)")
 	f.IntVar(&o.runs, "runs", 1, "how often to measure")
 
 	f.StringVar(&o.save, "save", "", "also write the result to this file, as JSON")
@@ -151,18 +162,38 @@ func (o benchOptions) validate() error {
 		errs = append(errs, fmt.Errorf("the archive is to hold %d MiB, want %d to %d", o.archiveMiB,
 			forensics.ArchiveBytesMin>>20, archiveMiBMax))
 	}
-	if o.load.SlowShare > 0 && o.replicas < 4 {
-		errs = append(errs, fmt.Errorf("%d replicas tolerate no slow one, want 4 or more", o.replicas))
-	}
-	if o.load.SlowShare > 0 && o.killPrimary > 0 {
-		errs = append(errs, errors.New("one replica at a time: drop --slow-backup or --kill-primary"))
-	}
+	errs = append(errs, o.validateFaults()...)
 	errs = append(errs, isDir("--data", o.data), isDir("--save", dirOf(o.save)), isDir("--html", dirOf(o.html)),
 		isDir("--cpu-profile", o.cpuProfile))
 	if err := errors.Join(errs...); err != nil {
 		return usageError{err}
 	}
 	return nil
+}
+
+// validateFaults reports what is wrong with what is to happen to the replicas.
+func (o benchOptions) validateFaults() (errs []error) {
+	var given []string
+	for _, f := range []struct {
+		flag, one string
+		given     bool
+	}{
+		{"--kill-primary", "dead", o.killPrimary != 0},
+		{"--slow-backup", "slow", o.load.SlowShare != 0},
+		{"--lose-disk", "rejoining", o.loseDisk != 0},
+	} {
+		if !f.given {
+			continue
+		}
+		given = append(given, f.flag)
+		if o.replicas < 4 {
+			errs = append(errs, fmt.Errorf("%d replicas tolerate no %s one, want 4 or more", o.replicas, f.one))
+		}
+	}
+	if len(given) > 1 {
+		errs = append(errs, fmt.Errorf("one replica at a time: keep one of %s", strings.Join(given, ", ")))
+	}
+	return errs
 }
 
 // dirOf is the directory that a file shall be written into, if it has a name.

@@ -56,6 +56,9 @@ func loadLine(l bench.Load) string {
 	if l.KillAfter > 0 {
 		loop += fmt.Sprintf(", primary killed after %v", l.KillAfter)
 	}
+	if l.LoseDiskAfter > 0 {
+		loop += fmt.Sprintf(", one backup lost its data after %v", l.LoseDiskAfter)
+	}
 	if l.SlowShare > 0 {
 		loop += fmt.Sprintf(", one backup stopped for %.0f %% of the time", 100*l.SlowShare)
 	}
@@ -100,6 +103,10 @@ func runRows(run bench.Run) []string {
 		rows = append(rows, "slow backup", fmt.Sprintf("replica %d was %d numbers behind at the end, and had caught up %s later",
 			s.Replica, s.Behind, milli(s.CaughtUp)))
 	}
+	if l := run.Lost; l != nil {
+		rows = append(rows, "lost disk", fmt.Sprintf("replica %d held what the others did %s after it lost its data; %s", l.Replica, milli(l.Held),
+			votedAgain(l.Voted)))
+	}
 	if u := run.Usage; u.Known && u.Replicas == 0 {
 		rows = append(rows, "processor", micro(u.Load)+" per operation at the load; the replicas' is unknown")
 	} else if u.Known {
@@ -111,6 +118,13 @@ func runRows(run bench.Run) []string {
 		}
 	}
 	return append(rows, levelRows(run.Levels)...)
+}
+
+func votedAgain(after time.Duration) string {
+	if after == 0 {
+		return "it did not vote yet at the end"
+	}
+	return "it voted after " + milli(after)
 }
 
 // levelRows tells what the replicas held when the measuring began and at its end.

@@ -77,7 +77,7 @@ func (o benchOptions) once(ctx context.Context) (run bench.Run, in bench.Include
 	if run.View, err = viewOf(ctx, o.load.Genesis); err != nil {
 		return run, in, err
 	}
-	run.Slow = o.slow.outcome()
+	run.Slow, run.Lost = o.slow.outcome(), o.lost.outcome()
 	in, err = o.included()
 	return run, in, err
 }
@@ -111,8 +111,12 @@ func (o *benchOptions) start(ctx context.Context) (stop func() error, err error)
 		o.load.Goroutines = func(ctx context.Context) int64 { return goroutinesOf(ctx, running) }
 	}
 	o.observe(running)
-	if o.killPrimary > 0 {
+	switch {
+	case o.killPrimary > 0:
 		o.load.Strike = func(ctx context.Context) error { return killPrimary(ctx, running) }
+	case o.loseDisk > 0:
+		o.lost = &lostDisk{cluster: running, voteBy: o.load.Duration - o.loseDisk}
+		o.load.Strike = o.lost.strike
 	}
 	for i := range o.replicas {
 		o.load.Processes = append(o.load.Processes, running.PID(i))

@@ -38,12 +38,10 @@ type slowBackup struct {
 
 // begin chooses the backup that would lead last, and begins to stop it. end must follow.
 func (s *slowBackup) begin(ctx context.Context) error {
-	_, view, err := s.cluster.Primary(ctx)
-	if err != nil {
-		return fmt.Errorf("choose a backup: %w", err)
+	var err error
+	if s.replica, err = lastToLead(ctx, s.cluster); err != nil {
+		return err
 	}
-	n := s.cluster.Genesis().Replicas()
-	s.replica = int((uint64(view) + uint64(n) - 1) % uint64(n)) //nolint:gosec // below n
 	ctx, s.stop = context.WithCancel(ctx)
 	s.wg.Go(func() { s.failed = s.turns(ctx) })
 	return nil

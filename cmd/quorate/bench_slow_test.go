@@ -16,7 +16,12 @@ func TestSlowBackupsAreOfClustersToStart(t *testing.T) {
 		"--slow-backup 1.5":                    "share of 1.5",
 		"--slow-backup -1":                     "share of -1",
 		"--slow-backup 0.5 --replicas 3":       "tolerate no slow one",
-		"--slow-backup 0.5 --kill-primary 1s":  "one replica at a time",
+		"--slow-backup 0.5 --kill-primary 1s":  "keep one of --kill-primary, --slow-backup",
+		"--slow-backup 0.5 --lose-disk 1s":     "keep one of --slow-backup, --lose-disk",
+		"--lose-disk 1s --replicas 3":          "tolerate no rejoining one",
+		"--lose-disk 11s":                      "strike is to come after 11s",
+		"--lose-disk -1s":                      "strike is to come after -1s",
+		"--lose-disk 1s --genesis none":        "--lose-disk is of a cluster to start",
 		"--slow-backup 0.5 --genesis none":     "--slow-backup is of a cluster to start",
 		"--archive-mib 8 --genesis none":       "--archive-mib is of a cluster to start",
 		"--archive-mib 0":                      "archive is to hold 0 MiB",
@@ -38,6 +43,22 @@ func TestSlowBackupIsComparedWithTheMostThatOneExecuted(t *testing.T) {
 	}
 	if _, _, ok := executed([]pbft.ReplicaStatus{at(7), {}, at(9), at(3)}, 1); ok {
 		t.Error("a replica that does not answer has executed something")
+	}
+}
+
+// TestTableTellsOfTheLostDisk looks at its lines, with and without a vote.
+func TestTableTellsOfTheLostDisk(t *testing.T) {
+	for voted, want := range map[time.Duration]string{
+		4 * time.Second: "replica 2 held what the others did 1500.00 ms after it lost its data; it voted after 4000.00 ms",
+		0:               "after it lost its data; it did not vote yet at the end",
+	} {
+		run := bench.Run{Lost: &bench.LostDisk{Replica: 2, Held: 1500 * time.Millisecond, Voted: voted}}
+		if text := strings.Join(runRows(run), "\n"); !strings.Contains(text, want) {
+			t.Errorf("got\n%s\nwant %q", text, want)
+		}
+	}
+	if text := loadLine(bench.Load{LoseDiskAfter: time.Second}); !strings.Contains(text, "one backup lost its data after 1s") {
+		t.Error(text)
 	}
 }
 

@@ -211,6 +211,7 @@ func notes(a, b Report) []string {
 	differs("measured", a.Load.WarmUp.String()+" + "+a.Load.Duration.String(), b.Load.WarmUp.String()+" + "+b.Load.Duration.String())
 	differs("other values in the state", fmt.Sprintf("%d MiB", a.Load.Fill>>20), fmt.Sprintf("%d MiB", b.Load.Fill>>20))
 	differs("primary killed after", a.Load.KillAfter.String(), b.Load.KillAfter.String())
+	differs("a disk was lost after", a.Load.LoseDiskAfter.String(), b.Load.LoseDiskAfter.String())
 	differs("a backup was stopped", fmt.Sprintf("%.0f %% of the time", 100*a.Load.SlowShare), fmt.Sprintf("%.0f %% of the time", 100*b.Load.SlowShare))
 	differs("checkpoint interval", fmt.Sprint(a.Included.CheckpointInterval), fmt.Sprint(b.Included.CheckpointInterval))
 	differs("request timeout", a.Included.RequestTimeout.String(), b.Included.RequestTimeout.String())

@@ -154,7 +154,7 @@ func TestComparisonsSayWhatCastsDoubt(t *testing.T) {
 	b.Machine = &roofline.Constants{Base: roofline.Base{SignStdlib: 20, OneStdlib: 40, Hash: 2}}
 	b.Included.Commit = "other"
 	b.Load.Duration *= 2
-	b.Load.Fill, b.Load.KillAfter, b.Load.SlowShare = 1<<30, time.Second, 0.5
+	b.Load.Fill, b.Load.KillAfter, b.Load.LoseDiskAfter, b.Load.SlowShare = 1<<30, time.Second, time.Second, 0.5
 	for i := range b.Runs {
 		b.Runs[i].Usage.Others = 0.3
 	}

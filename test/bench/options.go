@@ -75,6 +75,9 @@ type Options struct {
 	// Result.Gap tells what it cost.
 	Strike      func(context.Context) error
 	StrikeAfter time.Duration
+	// StrikeLosesDisk says that the strike has a backup lose its data, and not the
+	// primary its life.
+	StrikeLosesDisk bool
 	// SlowShare is the share of the measured time, 0 to 1, for which Measuring has a
 	// backup stopped.
 	SlowShare float64

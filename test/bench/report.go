@@ -49,6 +49,7 @@ type Load struct {
 	Seed            uint64        `json:"seed"`
 	Fill            int64         `json:"state_bytes"`                       // held beside, before the load began
 	KillAfter       time.Duration `json:"primary_killed_after_ns,omitempty"` // 0: it was not
+	LoseDiskAfter   time.Duration `json:"disk_lost_after_ns,omitempty"`      // 0: none was
 	SlowShare       float64       `json:"slow_backup_share,omitempty"`       // of the measured time that it was stopped for
 }
 
@@ -77,6 +78,8 @@ type Run struct {
 	View uint64 `json:"view"` // at the end; above 0 where a primary was replaced
 	// Slow tells of the slow backup, if the load had one.
 	Slow *SlowBackup `json:"slow_backup,omitempty"`
+	// Lost tells of the backup that lost its data, if one did.
+	Lost *LostDisk `json:"lost_disk,omitempty"`
 	// Limit is what the machine can do at best with what was reached, and Share
 	// how much of it the throughput is. OfSingle is the throughput over the limit
 	// of one that makes and verifies every signature alone, with the standard
@@ -95,17 +98,33 @@ type SlowBackup struct {
 	CaughtUp time.Duration `json:"caught_up_ns"`
 }
 
+// LostDisk is what became of a backup that lost its data.
+type LostDisk struct {
+	Replica int `json:"replica"`
+	// Held is how long after the loss it had executed what the others had a moment
+	// before, and Voted how long after it voted again: 0 if that was not in the measured
+	// time.
+	Held  time.Duration `json:"held_ns"`
+	Voted time.Duration `json:"voted_ns"`
+}
+
 // NewReport returns a report without runs.
 func NewReport(o Options, in Included) Report {
-	return Report{
+	r := Report{
 		Format: reportFormat, Begun: time.Now().UTC().Truncate(time.Second), Included: in,
 		Load: Load{
 			Loop: o.loop(), Clients: o.Clients, Outstanding: o.Outstanding, Rate: o.Rate, NoWait: o.NoWait,
 			Payload:   o.Payload,
 			ReadShare: o.ReadShare, OpsPerSignature: o.OpsPerSignature, WarmUp: o.WarmUp, Duration: o.Duration, Seed: o.Seed,
-			Fill: o.Fill, KillAfter: o.StrikeAfter, SlowShare: o.SlowShare,
+			Fill: o.Fill, SlowShare: o.SlowShare,
 		},
 	}
+	if o.StrikeLosesDisk {
+		r.Load.LoseDiskAfter = o.StrikeAfter
+	} else {
+		r.Load.KillAfter = o.StrikeAfter
+	}
+	return r
 }
 
 // WriteJSON writes r for programs.

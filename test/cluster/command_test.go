@@ -268,6 +268,38 @@ func TestBenchServesMoreClientsThanReplicasDoByDefault(t *testing.T) {
 	}
 }
 
+// TestBenchHasADiskLost has one backup lose everything, and fetch it again.
+func TestBenchHasADiskLost(t *testing.T) {
+	saved := filepath.Join(t.TempDir(), "a.json")
+	code, text, err := Run(bounded(t), binary, "bench", "--clients", "2", "--outstanding", "2", "--checkpoint-interval", "16",
+		"--warm-up", "1s", "--duration", "3s", "--lose-disk", "500ms", "--save", saved)
+	if code != 0 || err != nil || !strings.Contains(text, "held what the others did") {
+		t.Fatalf("bench: code %d, %v\n%s", code, err, text)
+	}
+	data, err := os.ReadFile(saved)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var report struct {
+		Load struct {
+			Lost int `json:"disk_lost_after_ns"`
+		}
+		Runs []struct {
+			Operations, Errors int
+			Lost               struct {
+				Replica int
+				Held    int `json:"held_ns"`
+			} `json:"lost_disk"`
+		}
+	}
+	if err := json.Unmarshal(data, &report); err != nil || len(report.Runs) != 1 || report.Load.Lost != 5e8 {
+		t.Fatalf("got %v, %+v", err, report)
+	}
+	if run := report.Runs[0]; run.Operations == 0 || run.Errors > 0 || run.Lost.Replica != 3 || run.Lost.Held <= 0 {
+		t.Errorf("got %+v, want operations, no error, and replica 3, which would lead last, to hold the state", run)
+	}
+}
+
 // TestBenchStopsABackup has one backup stopped for half of the time, and catch up.
 func TestBenchStopsABackup(t *testing.T) {
 	saved := filepath.Join(t.TempDir(), "a.json")
