@@ -118,8 +118,11 @@ func (o *benchOptions) start(ctx context.Context) (stop func() error, err error)
 		o.lost = &lostDisk{cluster: running, voteBy: o.load.Duration - o.loseDisk}
 		o.load.Strike = o.lost.strike
 	}
-	for i := range o.replicas {
-		o.load.Processes = append(o.load.Processes, running.PID(i))
+	o.load.Processes = func() (pids []int) {
+		for i := range o.replicas {
+			pids = append(pids, running.PID(i))
+		}
+		return pids
 	}
 	return func() error { return errors.Join(running.Close(), os.RemoveAll(dir)) }, nil
 }

@@ -30,7 +30,7 @@ func (l *load) watchLevels(ctx context.Context, from, to time.Time) (levels []Le
 	every := max(levelEvery, to.Sub(from)/levelsMax)
 	for at := from; !at.After(to) && ctx.Err() == nil; at = at.Add(every) {
 		await(ctx, at)
-		if level, ok := levelNow(l.o.Processes, l.o.Dir); ok {
+		if level, ok := levelNow(l.processes(), l.o.Dir); ok {
 			level.At = int(at.Sub(from) / time.Second)
 			if l.o.Goroutines != nil {
 				level.Goroutines = l.o.Goroutines(ctx)

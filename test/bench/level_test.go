@@ -123,7 +123,7 @@ func TestMeasuredTimeIsToldAndLevelsHaveGoroutines(t *testing.T) {
 			var told []time.Duration
 			tell := func() { told = append(told, time.Since(begun)) }
 			r, err := stalled(t, Options{
-				Clients: 1, Outstanding: 1, WarmUp: time.Second, Processes: []int{os.Getpid()},
+				Clients: 1, Outstanding: 1, WarmUp: time.Second, Processes: func() []int { return []int{os.Getpid()} },
 				Goroutines: func(context.Context) int64 { return 42 },
 				Measuring: func(context.Context) (func() error, error) {
 					tell()

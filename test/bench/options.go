@@ -57,9 +57,9 @@ type Options struct {
 	// RequestTimeout is the replicas'.
 	RequestTimeout time.Duration
 	Seed           uint64
-	// Processes are those of the replicas, if they run on this machine: what they
+	// Processes, if set, tells those of the replicas that run on this machine now: what they
 	// cost is part of the result.
-	Processes []int
+	Processes func() []int
 	// Dir holds the data of those processes.
 	Dir string
 	// Goroutines, if set, counts those of the processes together, which cannot be seen

@@ -63,7 +63,7 @@ func Measure(ctx context.Context, o Options) (Result, error) {
 		if err := l.fill(ctx); err != nil {
 			return Result{}, err
 		}
-		if err := settle(ctx, func() (int64, bool) { return written(o.Processes) }); err != nil {
+		if err := settle(ctx, func() (int64, bool) { return written(l.processes()) }); err != nil {
 			return Result{}, err
 		}
 	}
@@ -206,6 +206,14 @@ func (l *load) worker(client, number int) worker {
 	return worker{load: l, client: client, rng: rand.New(rand.NewPCG(l.o.Seed, uint64(number)))} //nolint:gosec // not for secrets
 }
 
+// processes are those of the replicas, if they run here.
+func (l *load) processes() []int {
+	if l.o.Processes == nil {
+		return nil
+	}
+	return l.o.Processes()
+}
+
 // countAt counts what clients and processes have done at a time.
 func (l *load) countAt(ctx context.Context, at time.Time) counts {
 	await(ctx, at)
@@ -216,7 +224,7 @@ func (l *load) countAt(ctx context.Context, at time.Time) counts {
 		sum.Operations += n.Operations
 		sum.Frames += n.Frames
 	}
-	return counts{sum, usageNow(l.o.Processes)}
+	return counts{sum, usageNow(l.processes())}
 }
 
 // await waits until a time, or until ctx is done.

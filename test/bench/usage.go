@@ -1,6 +1,9 @@
 package bench
 
-import "time"
+import (
+	"slices"
+	"time"
+)
 
 // Usage is the processor time that the operations cost, where the system tells.
 // Together with what others took it shows whether a figure is the cluster's or
@@ -22,13 +25,14 @@ type Usage struct {
 // usage is processor time since some time in the past.
 type usage struct {
 	known                bool
-	replicas             []time.Duration
+	processes            []int           // of the replicas
+	replicas             []time.Duration // of each of them
 	load                 time.Duration
 	machineBusy, machine time.Duration // of all processors: working; passed
 }
 
 func usageBetween(before, after usage, operations int64) Usage {
-	u := Usage{Known: before.known && after.known && operations > 0}
+	u := Usage{Known: before.known && after.known && operations > 0 && slices.Equal(before.processes, after.processes)}
 	if !u.Known {
 		return u
 	}

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -16,7 +17,7 @@ const clockTick = 10 * time.Millisecond
 // usageNow reads what this process, those of the replicas and the machine have
 // used.
 func usageNow(replicas []int) usage {
-	u := usage{known: true}
+	u := usage{known: true, processes: slices.Clone(replicas)}
 	var ok bool
 	if u.load, ok = processTime(os.Getpid()); !ok {
 		return usage{}
