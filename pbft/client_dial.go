@@ -137,8 +137,11 @@ func answerBytesMax(lim wire.Limits) int {
 // the cluster's genesis: that f+1 replicas, so a correct one, signed it. It
 // proves what the operation with the result's identity returned, to the client
 // whose key is in it (Client); what the operation was, the client must show by
-// its own signature. The error is ErrProof.
+// its own signature. The error is ErrProof, or ErrGenesis where the genesis is bad.
 func VerifyResult(genesis *Genesis, cert Certificate) (Result, error) {
+	if genesis == nil {
+		return Result{}, fmt.Errorf("%w: no genesis: give that of the cluster that answered", ErrGenesis)
+	}
 	if err := genesis.Validate(); err != nil {
 		return Result{}, err
 	}

@@ -318,8 +318,9 @@ func (r *Replica) Err() error {
 	return r.err
 }
 
-// Close ends the replica and returns when all that it started has ended. It may
-// be called more than once.
+// Close ends the replica and returns when all that it started has ended, so also not
+// before an Execute of the application that is running has returned. It may be called
+// more than once.
 func (r *Replica) Close() error {
 	r.cancel()
 	return r.Err()
