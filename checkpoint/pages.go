@@ -89,9 +89,14 @@ type batch struct {
 	before func() error
 }
 
-func (b *batch) add(key, value []byte) error {
-	b.changes = append(b.changes, change{key, value})
-	b.bytes += len(key) + len(value)
+func (b *batch) add(key, value []byte) error { return b.addAll(change{key, value}) }
+
+// addAll adds changes that become durable together.
+func (b *batch) addAll(changes ...change) error {
+	for _, c := range changes {
+		b.changes = append(b.changes, c)
+		b.bytes += len(c.key) + len(c.value)
+	}
 	if b.bytes < batchBytesMax && len(b.changes) < batchChangesMax {
 		return nil
 	}

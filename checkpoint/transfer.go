@@ -3,25 +3,35 @@ package checkpoint
 import (
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/quorate/quorate/crypto"
 	"github.com/quorate/quorate/pbft/wire"
 )
 
+// looksMax is how many pages a transfer looks for here before others are asked for
+// those that lack: they take some tens of milliseconds.
+const looksMax = 1024
+
 // transfer fetches a snapshot from others, top-down. Of the target only the
-// places of pages are held that are wanted next: a depth-first frontier.
+// places of pages are held that are to be looked for next, or wanted: a
+// depth-first frontier.
 //
 // A page of the target comes, in this order, from the newest own snapshot (it
 // is then shared, with all below it), from what was staged before, from an
-// older own snapshot (copied), or from others.
+// older own snapshot (copied), or from others. What is here is gone through
+// little by little, while others are asked for the rest: gigabytes may be staged,
+// and whoever asks nothing for so long finds the target collected.
 type transfer struct {
 	staging
 	fresh bool   // nothing was staged before: no need to look
 	mixed bool   // planned more than once: not all that is staged may be of use
 	base  uint64 // the generation of the newest own snapshot when this was planned
 	top   ref
-	// frontier has the place of every wanted page; order has their digests, the
-	// deepest last, and ones that came meanwhile.
+	// unseen are the places that were not looked at yet, the next last.
+	unseen []place
+	// frontier has the place of every wanted page; order has their digests, those
+	// that were found last at its end, and ones that came meanwhile.
 	frontier map[crypto.Digest]place
 	order    []crypto.Digest
 	out      *batch
@@ -80,43 +90,59 @@ func (s *Store) mayStage() error {
 	return s.guard(batchBytesMax)
 }
 
-// plan goes through all that is there of the target and finds what lacks.
+// plan begins to look for the target, from its root down.
 func (s *Store) plan(t *transfer) error {
 	if err := t.out.flush(); err != nil {
 		return err
 	}
-	t.frontier, t.order = map[crypto.Digest]place{}, nil
+	t.frontier, t.order, t.unseen = map[crypto.Digest]place{}, nil, nil
 	t.base = s.newest().gen
-	if t.root == EmptyRoot() {
-		t.top = ref{digest: t.root}
-		return nil
-	}
-	var err error
-	t.top, err = s.settlePlace(t, place{ref: ref{digest: t.root}})
-	t.fresh = false
-	return err
-}
-
-// planAgain is plan after a checkpoint has moved the newest own snapshot.
-func (s *Store) planAgain(t *transfer) error {
-	t.mixed = true
-	if err := s.plan(t); err != nil {
-		return s.broken(err)
+	t.top = ref{digest: t.root}
+	if t.root != EmptyRoot() {
+		t.unseen = []place{{ref: t.top}}
 	}
 	return nil
 }
 
-// settlePlace returns where the page of this place is or, if it lacks, will be.
-func (s *Store) settlePlace(t *transfer, at place) (ref, error) {
-	kept := s.snapshots()
-	own := kept[len(kept)-1]
-	if r, ok, err := s.rd.at(own.root, at.route(), at.ref.digest); err == nil && ok {
-		return r, nil
+// planAgain is plan after a checkpoint has moved the newest own snapshot.
+func (s *Store) planAgain(t *transfer) error {
+	t.mixed, t.fresh = true, false
+	return s.plan(t)
+}
+
+// seek looks for pages until so many are wanted, or, where some are, for a while:
+// whoever asks for them shall not wait for the rest.
+func (s *Store) seek(t *transfer, wanted int) error {
+	if t.base != s.newest().gen {
+		if err := s.planAgain(t); err != nil {
+			return err
+		}
 	}
-	here := at.ref
-	here.birth = t.gen
-	if p := s.stagedPage(t, at, here); p != nil {
-		return s.stage(t, here, p)
+	for looked := 0; len(t.unseen) > 0 && len(t.frontier) < wanted; looked++ {
+		if looked >= looksMax && len(t.frontier) > 0 {
+			return nil
+		}
+		last := len(t.unseen) - 1
+		at := t.unseen[last]
+		t.unseen = t.unseen[:last]
+		if err := s.look(t, at); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// look finds the page of a place here, or wants it from others.
+func (s *Store) look(t *transfer, at place) error {
+	kept := s.snapshots()
+	if r, ok := s.shared(kept, at); ok {
+		if at.parent == nil {
+			t.top = r
+		}
+		return nil
+	}
+	if p := s.stagedPage(t, at); p != nil {
+		return s.stage(t, at, p, true)
 	}
 	for _, older := range kept[:len(kept)-1] {
 		r, ok, err := s.rd.at(older.root, at.route(), at.ref.digest)
@@ -124,19 +150,27 @@ func (s *Store) settlePlace(t *transfer, at place) (ref, error) {
 			continue
 		}
 		if p, _, err := s.rd.fetch(r); err == nil {
-			return s.stage(t, here, p)
+			return s.stage(t, at, p, false)
 		}
 	}
 	t.frontier[at.ref.digest] = at
 	t.order = append(t.order, at.ref.digest)
-	return here, nil
+	return nil
+}
+
+// shared returns the page of a place in the newest of the snapshots kept.
+func (s *Store) shared(kept []snapshot, at place) (ref, bool) {
+	r, ok, err := s.rd.at(kept[len(kept)-1].root, at.route(), at.ref.digest)
+	return r, ok && err == nil
 }
 
 // stagedPage returns a page that was staged before, if it is whole.
-func (s *Store) stagedPage(t *transfer, at place, here ref) *page {
+func (s *Store) stagedPage(t *transfer, at place) *page {
 	if t.fresh {
 		return nil
 	}
+	here := at.ref
+	here.birth = t.gen
 	p, _, err := s.rd.fetch(here)
 	if err != nil || at.refuse(p) != nil {
 		return nil
@@ -145,24 +179,37 @@ func (s *Store) stagedPage(t *transfer, at place, here ref) *page {
 }
 
 // stage keeps a page, under the transfer's generation, with the places of its
-// children as they are known now.
-func (s *Store) stage(t *transfer, here ref, p *page) (ref, error) {
-	here.bytes, here.count = p.bytes, p.count
+// children as they are known now. One that is there already is written again only
+// if one of those has changed.
+func (s *Store) stage(t *transfer, at place, p *page, there bool) error {
+	here := ref{at.ref.digest, t.gen, p.bytes, p.count}
+	if at.parent == nil {
+		t.top = here
+	}
 	settled := *p
 	settled.kids = append([]kid(nil), p.kids...)
+	kept := s.snapshots()
 	for i := len(settled.kids) - 1; i >= 0; i-- {
 		k := &settled.kids[i]
-		r, err := s.settlePlace(t, place{p, k.label, k.ref})
-		if err != nil {
-			return ref{}, err
+		below := place{p, k.label, k.ref}
+		birth := t.gen
+		if r, ok := s.shared(kept, below); ok {
+			birth = r.birth
+		} else {
+			t.unseen = append(t.unseen, below)
 		}
-		k.ref.birth = r.birth
+		there = there && birth == k.ref.birth
+		k.ref.birth = birth
 	}
-	return here, s.emit(t.out, here, settled.stored(settled.encode()))
+	if there {
+		return nil
+	}
+	return s.emit(t.out, here, settled.stored(settled.encode()))
 }
 
 // Wanted returns up to limit digests of pages that the transfer lacks, and none
-// when all are there. It names a page again until it is added.
+// when all are there. It names a page again until it is added. AddPiece takes no
+// page that was never named.
 func (s *Store) Wanted(limit int) []crypto.Digest {
 	s.writer.Lock()
 	defer s.writer.Unlock()
@@ -170,23 +217,16 @@ func (s *Store) Wanted(limit int) []crypto.Digest {
 	if t == nil || s.dead.Load() {
 		return nil
 	}
-	if t.base != s.newest().gen {
-		if err := s.planAgain(t); err != nil {
-			return nil
-		}
+	if err := s.seek(t, limit); err != nil {
+		_ = s.broken(err) // FinishTransfer returns it
+		return nil
 	}
-	for n := len(t.order); n > 0; n = len(t.order) {
-		if _, wanted := t.frontier[t.order[n-1]]; wanted {
-			break
-		}
-		t.order = t.order[:n-1]
-	}
-	var wanted []crypto.Digest
-	for i := len(t.order) - 1; i >= 0 && len(wanted) < limit; i-- {
-		if _, ok := t.frontier[t.order[i]]; ok {
-			wanted = append(wanted, t.order[i])
-		}
-	}
+	t.order = slices.DeleteFunc(t.order, func(d crypto.Digest) bool {
+		_, wanted := t.frontier[d]
+		return !wanted
+	})
+	wanted := slices.Clone(t.order[max(len(t.order)-limit, 0):])
+	slices.Reverse(wanted)
 	return wanted
 }
 
@@ -213,14 +253,8 @@ func (s *Store) AddPiece(data []byte) (used bool, err error) {
 		return false, nil
 	}
 	delete(t.frontier, digest)
-	here := at.ref
-	here.birth = t.gen
-	here, err = s.stage(t, here, p)
-	if err != nil {
+	if err := s.stage(t, at, p, false); err != nil {
 		return false, s.broken(err)
-	}
-	if at.parent == nil {
-		t.top = here
 	}
 	return true, nil
 }
@@ -238,10 +272,8 @@ func (s *Store) FinishTransfer() error {
 	s.writer.Lock()
 	defer s.writer.Unlock()
 	t := s.transfer
-	if t.base != s.newest().gen {
-		if err := s.planAgain(t); err != nil {
-			return err
-		}
+	if err := s.seek(t, 1); err != nil {
+		return s.broken(err)
 	}
 	if len(t.frontier) > 0 {
 		return fmt.Errorf("checkpoint: %d pieces known to lack: %w", len(t.frontier), ErrIncomplete)

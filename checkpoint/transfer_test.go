@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"math/rand/v2"
+	"slices"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -169,8 +170,12 @@ func TestTransferRefusesPagesThatContradictTheirParent(t *testing.T) {
 		if err := s.BeginTransfer(1, pageDigest(parent.encode())); err != nil {
 			t.Fatal(err)
 		}
+		s.Wanted(1)
 		if used, err := s.AddPiece(parent.encode()); !used || err != nil {
 			t.Fatalf("%s: parent: %v %v", name, used, err)
+		}
+		if wanted := s.Wanted(2); !slices.Contains(wanted, pageDigest(child.encode())) {
+			t.Fatalf("%s: the child is not wanted: the test tests nothing", name)
 		}
 		if used, err := s.AddPiece(child.encode()); used || err != nil {
 			t.Errorf("%s: used %v, %v, want refused", name, used, err)
@@ -216,11 +221,60 @@ func TestTransferFrontierIsBounded(t *testing.T) {
 				t.Fatal(used, err)
 			}
 		}
-		most = max(most, len(s.transfer.frontier), len(s.transfer.order))
+		most = max(most, len(s.transfer.frontier), len(s.transfer.order), len(s.transfer.unseen))
 	}
 	if total := source.PagesWritten(); most > 200 || total < 1000 {
 		t.Errorf("the frontier had %d of %d pages", most, total)
 	}
+	finish(t, s, source)
+}
+
+// counted is pages that count what is read.
+type counted struct {
+	pages
+	reads int
+}
+
+func (c *counted) get(key []byte) ([]byte, bool, error) {
+	c.reads++
+	return c.pages.get(key)
+}
+
+// TestNewerTargetCostsWhatDiffers begins anew after a restart with most of a state
+// staged, and when the others have moved on: nothing that is there is written again, and
+// what lacks is asked for before all that is there was looked through.
+func TestNewerTargetCostsWhatDiffers(t *testing.T) {
+	source, disk := OpenMemory(), &counted{pages: newMemory()}
+	s := newStore(disk, Options{})
+	s.adopt(nil, 1)
+	fill(t, source, 0, 60000, "x")
+	checkpointed(t, source, 1)
+	begin(t, s, source)
+	all := int(source.PagesWritten())
+	fetch(t, s, source, all*9/10)
+	s, err := s.Reopen()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for round := range wire.Seq(3) {
+		fill(t, source, 0, 1, fmt.Sprint("y", round)) // the first key
+		before := source.PagesWritten()
+		checkpointed(t, source, round+2)
+		changed := source.PagesWritten() - before
+		written := s.PagesWritten()
+		begin(t, s, source)
+		for range changed {
+			disk.reads = 0
+			fetch(t, s, source, 1)
+			if most := 2 * looksMax; disk.reads > most || all < 2*most {
+				t.Errorf("round %d: %d reads for one question, of %d pages; want at most %d", round, disk.reads, all, most)
+			}
+		}
+		if rewritten := s.PagesWritten() - written - changed; rewritten > 0 {
+			t.Errorf("round %d: %d pages of %d were written again", round, rewritten, all)
+		}
+	}
+	fetch(t, s, source, 1<<30)
 	finish(t, s, source)
 }
 

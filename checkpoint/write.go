@@ -152,13 +152,10 @@ func (s *Store) write(f *frozen) (snapshot, error) {
 	return snap, s.publish(snap)
 }
 
-// emit adds a page and then its index to out: no index is without its page.
+// emit adds a page with its index to out: none is ever without the other.
 func (s *Store) emit(out *batch, r ref, stored []byte) error {
 	s.pages.Add(1)
-	if err := out.add(pageKey(r), stored); err != nil {
-		return err
-	}
-	return out.add(indexKey(r), []byte{})
+	return out.addAll(change{pageKey(r), stored}, change{indexKey(r), []byte{}})
 }
 
 // publish writes the manifest of snap, whose pages are all there (I2).
