@@ -28,11 +28,14 @@ const (
 	// serveTriesMax bounds the tries for one piece before its question is dropped.
 	serveTriesMax = 100
 	// leaseIdle is how long a snapshot is kept for a peer that asked for it, after
-	// its last question, and leaseMax how long for a peer that asks without end:
-	// a busy cluster would collect it before a laggard has it, and a liar would
-	// keep it for ever.
+	// its last question: a busy cluster would collect it before a laggard has it. No
+	// peer keeps what is older than the checkpoint that was stable leaseMax ago: or a
+	// liar would keep everything for ever. Who fetches for longer goes on with a newer
+	// one, which is kept for as long again.
 	leaseIdle = 30 * time.Second
 	leaseMax  = 5 * time.Minute
+	// marksMax bounds the stable checkpoints whose age is known.
+	marksMax = 32
 )
 
 // serving is what waits for stage serve. ask and collect may be called by any
@@ -49,6 +52,13 @@ type serving struct {
 	// The rest is the goroutine's own.
 	peers     []served
 	collected wire.Seq
+	marks     []mark // ascending, from the one that was stable leaseMax ago on
+}
+
+// mark tells since when a checkpoint has been stable.
+type mark struct {
+	seq wire.Seq
+	at  time.Time
 }
 
 // served is what stage serve knows of one peer.
@@ -63,8 +73,8 @@ type served struct {
 
 // lease keeps a snapshot for a peer.
 type lease struct {
-	seq         wire.Seq
-	since, last time.Time
+	seq  wire.Seq
+	last time.Time // when it asked
 }
 
 func newServing(n *Node) *serving {
@@ -159,10 +169,7 @@ func (s *serving) nextAsk(from wire.ReplicaID, now time.Time) bool {
 		p.current = nil // no correct replica asks for so much
 		return false
 	}
-	if now.Sub(p.lease.last) >= leaseIdle {
-		p.lease.since = now
-	}
-	p.lease.seq, p.lease.last = p.current.Seq, now
+	p.lease = lease{p.current.Seq, now}
 	return true
 }
 
@@ -191,15 +198,30 @@ func (s *serving) collectOld(now time.Time) {
 	s.mu.Lock()
 	floor := s.mu.stable
 	s.mu.Unlock()
+	s.note(floor, now)
 	for i := range s.peers {
-		l := &s.peers[i].lease
-		if l.live(now) {
+		if l := &s.peers[i].lease; l.live(now) {
 			floor = min(floor, l.seq)
 		}
+	}
+	if now.Sub(s.marks[0].at) >= leaseMax {
+		floor = max(floor, s.marks[0].seq)
 	}
 	if floor > s.collected {
 		s.collected = floor
 		s.n.cfg.State.Collect(floor)
+	}
+}
+
+// note notes that the checkpoint stable is, so that the first mark is the newest that
+// was stable leaseMax ago, as far as is known.
+func (s *serving) note(stable wire.Seq, now time.Time) {
+	n := len(s.marks)
+	if n == 0 || s.marks[n-1].seq < stable && now.Sub(s.marks[n-1].at) >= leaseMax/marksMax {
+		s.marks = append(s.marks, mark{stable, now})
+	}
+	for len(s.marks) > 1 && now.Sub(s.marks[1].at) >= leaseMax {
+		s.marks = s.marks[1:]
 	}
 }
 
@@ -211,5 +233,5 @@ func (s *serving) held() bool {
 }
 
 func (l *lease) live(now time.Time) bool {
-	return !l.last.IsZero() && now.Sub(l.last) < leaseIdle && now.Sub(l.since) < leaseMax
+	return !l.last.IsZero() && now.Sub(l.last) < leaseIdle
 }

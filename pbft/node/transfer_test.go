@@ -19,6 +19,7 @@ func filled(seq wire.Seq, entries int) *fakeState {
 	for i := range entries {
 		_ = s.Put(fmt.Appendf(nil, "k%05d", i), fmt.Appendf(nil, "value %d of %d", i, seq))
 	}
+	_ = s.Put(metaKey(), meta{seq: seq, domain: testDomain()}.encode())
 	s.Checkpoint(seq, func(crypto.Digest, error) {})
 	s.background.Wait()
 	return s
@@ -166,6 +167,33 @@ func TestSnapshotThatIsBeingFetchedIsKeptForABoundedTime(t *testing.T) {
 		}
 		if got := m.states[0].collected(); got != 32 {
 			t.Errorf("collected up to %d beside a peer that fetches for ever, want 32", got)
+		}
+		cancel()
+		endsCleanly(t, ended)
+	})
+}
+
+// TestWhoFetchesForLongHasTheNewerSnapshotKept asks for one snapshot after the other
+// for longer than any is kept.
+func TestWhoFetchesForLongHasTheNewerSnapshotKept(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := newMembers(t, 4)
+		n, ended, cancel := runScripted(t, m, idle())
+		stable, fetched := wire.Seq(0), wire.Seq(0)
+		for second := range 20 * 60 {
+			stable += 8
+			n.serving.collect(stable)
+			if second%60 == 0 {
+				fetched = stable
+			}
+			n.serving.ask(1, &wire.FetchPieces{Seq: fetched, Digests: []crypto.Digest{{1}}})
+			<-time.After(time.Second)
+			if got := m.states[0].collected(); got > fetched {
+				t.Fatalf("second %d: collected up to %d while %d is fetched, which was stable less than a minute ago", second, got, fetched)
+			}
+			if got, least := m.states[0].collected(), stable-min(stable, 8*90); got < least {
+				t.Fatalf("second %d: collected up to %d, want %d or more: nobody needs that", second, got, least)
+			}
 		}
 		cancel()
 		endsCleanly(t, ended)
