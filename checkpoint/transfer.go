@@ -208,8 +208,7 @@ func (s *Store) stage(t *transfer, at place, p *page, there bool) error {
 }
 
 // Wanted returns up to limit digests of pages that the transfer lacks, and none
-// when all are there. It names a page again until it is added. AddPiece takes no
-// page that was never named.
+// when all are there. It names a page again until it is added.
 func (s *Store) Wanted(limit int) []crypto.Digest {
 	s.writer.Lock()
 	defer s.writer.Unlock()
@@ -243,6 +242,9 @@ func (s *Store) AddPiece(data []byte) (used bool, err error) {
 	if t == nil || len(data) > PageBytesMax {
 		return false, nil
 	}
+	if err := s.seek(t, 1); err != nil {
+		return false, s.broken(err)
+	}
 	digest := pageDigest(data)
 	at, wanted := t.frontier[digest]
 	if !wanted {
@@ -258,6 +260,9 @@ func (s *Store) AddPiece(data []byte) (used bool, err error) {
 	}
 	return true, nil
 }
+
+// PieceDigest returns what data hashes to: the digest by which Wanted would name it.
+func (s *Store) PieceDigest(data []byte) crypto.Digest { return pageDigest(data) }
 
 // FinishTransfer makes the transferred snapshot, durably, the content; what was
 // written since the last checkpoint is gone. It returns ErrIncomplete, and

@@ -33,7 +33,8 @@ type applying struct {
 	n        *Node
 	applier  *Applier
 	transfer *transfer    // nil while executing
-	wanted   *core.Target // to be fetched once no snapshot is being written
+	former   *transfer    // one that was given up, until the next begins
+	wanted   *core.Target // to be fetched once no snapshot is being written, and no transfer goes well
 	// writing counts the snapshots that the State writes in the background, and
 	// written are those that the core does not know of yet. While a state is
 	// fetched it is not told: the replica may have learnt that they are wrong.
@@ -94,14 +95,13 @@ func (a *applying) work(ctx context.Context, now time.Time) (bool, error) {
 		a.asked = nil // the content may be wrong
 		w.takeAnswers()
 	}
-	if a.wanted != nil && a.writing == 0 {
-		return true, a.begin(now)
-	}
-	if a.wanted != nil {
-		return false, nil
-	}
-	if a.transfer != nil {
+	switch {
+	case a.transfer != nil && (a.wanted == nil || a.transfer.goesWell(now)):
 		return a.advance(now)
+	case a.wanted != nil && a.writing == 0:
+		return true, a.begin()
+	case a.wanted != nil:
+		return false, nil
 	}
 	a.tellSnapshots()
 	if len(a.asked) == 0 {

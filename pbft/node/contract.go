@@ -85,6 +85,8 @@ type State interface {
 	// AddPiece takes a piece that hashes to a wanted digest. It reports used
 	// false for one that is unwanted or malformed, which harms nothing.
 	AddPiece(data []byte) (used bool, err error)
+	// PieceDigest returns what a piece hashes to.
+	PieceDigest(data []byte) crypto.Digest
 	// FinishTransfer makes the transferred snapshot, durably, the content.
 	FinishTransfer() error
 

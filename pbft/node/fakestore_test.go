@@ -91,6 +91,7 @@ func (j *fakeJournal) fail() {
 type fakeState struct {
 	app.Memory
 	background sync.WaitGroup
+	slow       func() // AddPiece waits for it, if set
 	mu         struct {
 		sync.Mutex
 		seq       wire.Seq
@@ -211,6 +212,9 @@ func (s *fakeState) wanted() []crypto.Digest {
 }
 
 func (s *fakeState) AddPiece(data []byte) (bool, error) {
+	if s.slow != nil {
+		s.slow()
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	d := pieceDigest(data)
@@ -221,6 +225,8 @@ func (s *fakeState) AddPiece(data []byte) (bool, error) {
 	s.mu.pieces[d] = data
 	return true, nil
 }
+
+func (s *fakeState) PieceDigest(data []byte) crypto.Digest { return pieceDigest(data) }
 
 func (s *fakeState) FinishTransfer() error {
 	s.mu.Lock()

@@ -154,23 +154,38 @@ func (s *modelState) Wanted(int) []crypto.Digest {
 
 // AddPiece takes the target's content.
 func (s *modelState) AddPiece(data []byte) (bool, error) {
-	content := app.NewMemory()
+	content, ok, err := unflatten(data)
+	if err != nil || !ok || s.got || modelRoot(content) != s.target.root {
+		return false, err
+	}
+	s.target.content, s.got = content, true
+	return true, nil
+}
+
+// PieceDigest returns the root of the content that data is.
+func (*modelState) PieceDigest(data []byte) crypto.Digest {
+	content, ok, err := unflatten(data)
+	if err != nil || !ok {
+		return crypto.Digest{}
+	}
+	return modelRoot(content)
+}
+
+// unflatten is the reverse of flatten.
+func unflatten(data []byte) (content *app.Memory, ok bool, err error) {
+	content = app.NewMemory()
 	for rest := slices.Clone(data); len(rest) > 0; {
 		key, after, ok := field(rest)
 		value, after, complete := field(after)
 		if !ok || !complete {
-			return false, nil
+			return nil, false, nil
 		}
 		rest = after
 		if err := content.Put(key, value); err != nil {
-			return false, err
+			return nil, false, err
 		}
 	}
-	if s.got || modelRoot(content) != s.target.root {
-		return false, nil
-	}
-	s.target.content, s.got = content, true
-	return true, nil
+	return content, true, nil
 }
 
 // field returns what b begins with, and what follows.
