@@ -25,8 +25,8 @@ func (s *Store) Collect(seq wire.Seq) {
 func (s *Store) collect() {
 	s.writer.Lock()
 	defer s.writer.Unlock()
-	if s.dead.Load() {
-		return
+	if s.dead.Load() || s.disk != nil && !s.disk.roomFor(headroomBytes) {
+		return // to delete is to write; a later one does it
 	}
 	out := &batch{to: s.rd.pages, before: s.goOn}
 	err := s.retire(out)
@@ -115,7 +115,8 @@ func (s *Store) bury(out *batch, r ref, kept []snapshot) error {
 	for i := len(kept) - 1; i >= 0; i-- {
 		reached, err := s.rd.reaches(kept[i].root, r, p)
 		if err != nil && i == len(kept)-1 {
-			return s.noteDamage(err)
+			s.noteDamage()
+			return err
 		}
 		if err != nil {
 			s.log.Warnw("an older snapshot is damaged; its pages stay", "seq", kept[i].seq, "error", err)
@@ -135,14 +136,6 @@ func (s *Store) erase(out *batch, r ref) error {
 		return err
 	}
 	return out.add(pageKey(r), nil)
-}
-
-// noteDamage makes the next Open verify everything.
-func (s *Store) noteDamage(err error) error {
-	if s.disk != nil {
-		s.disk.suspect()
-	}
-	return err
 }
 
 // dropStaging deletes what an abandoned transfer has left: one that this process

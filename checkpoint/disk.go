@@ -195,11 +195,17 @@ func (d *disk) write(name string, data []byte) error {
 
 func (d *disk) free() (uint64, error) { return d.space(d.dir) }
 
+// roomFor tells whether so many bytes are free, as far as that can be told.
+func (d *disk) roomFor(bytes uint64) bool {
+	free, err := d.free()
+	return err != nil || free >= bytes
+}
+
 // close closes the database. On a full disk it leaves that to the end of the
 // process, and the directory locked: to close Badger is to write, and what it
 // cannot write there kills the process. Nothing is lost, all is in its log.
 func (d *disk) close() error {
-	if free, err := d.free(); err == nil && free < closeBytesMin {
+	if !d.roomFor(closeBytesMin) {
 		return fmt.Errorf("checkpoint: %s stays open until the process ends: %w", d.dir, ErrNoSpace)
 	}
 	return errors.Join(d.pages.close(), d.lock.Close())

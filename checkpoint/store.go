@@ -282,8 +282,12 @@ func (s *Store) release(v view) {
 	}
 }
 
-// fail makes the store dead (I5). The first error stays.
+// fail makes the store dead (I5). The first error stays. After damage the next Open
+// verifies every page, so that it does not come back with the damaged snapshot.
 func (s *Store) fail(err error) {
+	if errors.Is(err, ErrDamaged) {
+		s.noteDamage()
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.mu.err != nil {
@@ -304,22 +308,27 @@ func (s *Store) failure() error {
 	return s.mu.err
 }
 
-// readFault notes that a read failed: the store is dead, and the next Open
-// verifies every page, so that it does not come back with the damaged snapshot.
+// readFault notes that a read failed: the store is dead.
 func (s *Store) readFault(err error) error {
 	if err == nil {
 		return nil
 	}
-	if s.disk != nil {
-		s.disk.suspect()
-	}
+	s.noteDamage()
 	s.fail(err)
 	return err
 }
 
-// flushStaged keeps what a transfer has got, for after the restart.
+// noteDamage makes the next Open verify everything.
+func (s *Store) noteDamage() {
+	if s.disk != nil {
+		s.disk.suspect()
+	}
+}
+
+// flushStaged keeps what a transfer has got, for after the restart. On a full disk
+// that is fetched again.
 func (s *Store) flushStaged() error {
-	if s.transfer == nil || s.broke.Load() {
+	if s.transfer == nil || s.broke.Load() || !s.disk.roomFor(closeBytesMin) {
 		return nil
 	}
 	s.transfer.out.before = nil

@@ -1,0 +1,102 @@
+package checkpoint
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"sync/atomic"
+	"testing"
+
+	"github.com/quorate/quorate/crypto"
+	"github.com/quorate/quorate/pbft/wire"
+)
+
+// watched is pages that count the transactions.
+type watched struct {
+	pages
+	applied atomic.Int64
+}
+
+func (w *watched) apply(changes []change) error {
+	w.applied.Add(1)
+	return w.pages.apply(changes)
+}
+
+// watch has s count its transactions. Nothing may be under way in it.
+func watch(s *Store) *watched {
+	w := &watched{pages: s.rd.pages}
+	s.rd.pages = w
+	return w
+}
+
+// TestDamageThatACheckpointMeetsIsFoundByTheNextOpen: a page on the way to what changed
+// is read for the first time when the checkpoint is written.
+func TestDamageThatACheckpointMeetsIsFoundByTheNextOpen(t *testing.T) {
+	dir := t.TempDir()
+	s := open(t, dir, Options{CacheBytes: 1})
+	fill(t, s, 0, 2000, "x")
+	checkpointed(t, s, 1)
+	if err := s.rd.pages.apply([]change{{pageKey(s.newest().root), nil}}); err != nil {
+		t.Fatal(err)
+	}
+	fill(t, s, 0, 1, "y")
+	done := make(chan error, 1)
+	s.Checkpoint(2, func(_ crypto.Digest, err error) { done <- err })
+	if err := <-done; !errors.Is(err, ErrDamaged) {
+		t.Errorf("checkpoint over a missing page: %v, want %v", err, ErrDamaged)
+	}
+	closed(t, s)
+	if _, err := os.Lstat(filepath.Join(dir, suspectName)); err != nil {
+		t.Errorf("the damage is not noted: %v", err)
+	}
+}
+
+// TestCloseWritesNothingOfATransferToAFullDisk: see TestCloseWritesNothingToAFullDisk.
+func TestCloseWritesNothingOfATransferToAFullDisk(t *testing.T) {
+	source := OpenMemory()
+	fill(t, source, 0, 2000, "x")
+	checkpointed(t, source, 1)
+	var free atomic.Uint64
+	free.Store(1 << 40)
+	s := open(t, t.TempDir(), Options{Free: func(string) (uint64, error) { return free.Load(), nil }})
+	w := watch(s)
+	begin(t, s, source)
+	fetch(t, s, source, 3)
+	before := w.applied.Load()
+	free.Store(closeBytesMin - 1)
+	if err := s.Close(); !errors.Is(err, ErrNoSpace) {
+		t.Errorf("close on a full disk: %v, want %v", err, ErrNoSpace)
+	}
+	if got := w.applied.Load() - before; got != 0 {
+		t.Errorf("%d transactions were written to a full disk", got)
+	}
+	free.Store(closeBytesMin)
+	if err := s.disk.close(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// TestCollectionWaitsForFreeSpace: to delete is to write.
+func TestCollectionWaitsForFreeSpace(t *testing.T) {
+	var free atomic.Uint64
+	free.Store(1 << 40)
+	s := open(t, t.TempDir(), Options{Free: func(string) (uint64, error) { return free.Load(), nil }})
+	defer closed(t, s)
+	for i := range uint64(5) {
+		fill(t, s, 0, 100, fmt.Sprint(i))
+		checkpointed(t, s, wire.Seq(i+1))
+	}
+	w := watch(s)
+	free.Store(headroomBytes - 1)
+	s.Collect(5)
+	s.collect() // again, to wait for it
+	if got := w.applied.Load(); got != 0 || s.failure() != nil {
+		t.Errorf("%d transactions were written to a full disk; the store says %v", got, s.failure())
+	}
+	free.Store(1 << 40)
+	s.collect()
+	if got := len(s.snapshots()); got != 2 {
+		t.Errorf("%d snapshots are kept once there is space, want 2", got)
+	}
+}
