@@ -15,7 +15,7 @@ import (
 // The files of a state directory.
 const (
 	lockName      = "lock"      // locked while a process has the directory open
-	openingName   = "opening"   // there while Open works: one byte for each try in a row
+	openingName   = "opening"   // there while Open opens the database: one byte for each try in a row
 	suspectName   = "suspect"   // a damaged page was seen: verify everything
 	publishedName = "published" // the manifest of the newest snapshot once more
 	badgerName    = "badger"    // the database
@@ -75,14 +75,14 @@ func (d *disk) open(memTableBytes int64) error {
 	if free, err := d.free(); err != nil || free < openBytesMin {
 		return errors.Join(fmt.Errorf("%s has %d MiB free: %w", d.dir, free>>20, ErrNoSpace), err)
 	}
-	if err := d.mark(); err != nil {
-		return err
-	}
 	if err := d.removeEmptyLogs(); err != nil {
 		return err
 	}
 	if err := checkTables(d.path(badgerName)); err != nil {
-		return errors.Join(err, d.unmark())
+		return err
+	}
+	if err := d.mark(); err != nil {
+		return err
 	}
 	p, err := openBadger(d.path(badgerName), memTableBytes)
 	if err != nil {
@@ -97,8 +97,10 @@ func (d *disk) open(memTableBytes int64) error {
 
 func (d *disk) path(name string) string { return filepath.Join(d.dir, name) }
 
-// mark notes that an Open begins. A panic in one of Badger's goroutines ends
-// the process, and only such a mark tells the next one.
+// mark notes that the database is about to be opened. A panic in one of Badger's
+// goroutines ends the process, and only such a mark tells the next one. To check the
+// tables is not part of it: that takes minutes for a large state, during which the
+// process may be ended for other reasons.
 func (d *disk) mark() error {
 	tries, err := os.ReadFile(d.path(openingName))
 	if err != nil && !errors.Is(err, os.ErrNotExist) {

@@ -8,6 +8,8 @@ import (
 	"sync/atomic"
 	"testing"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/quorate/quorate/crypto"
 	"github.com/quorate/quorate/pbft/wire"
 )
@@ -98,5 +100,37 @@ func TestCollectionWaitsForFreeSpace(t *testing.T) {
 	s.collect()
 	if got := len(s.snapshots()); got != 2 {
 		t.Errorf("%d snapshots are kept once there is space, want 2", got)
+	}
+}
+
+// TestEndWhileTablesAreCheckedIsNoCrash: that takes minutes for a large state, and a
+// process that is killed for it twice shall not lose the state.
+func TestEndWhileTablesAreCheckedIsNoCrash(t *testing.T) {
+	dir := t.TempDir()
+	s := open(t, dir, Options{})
+	fill(t, s, 0, 100, "x")
+	checkpointed(t, s, 1)
+	closed(t, s)
+	manifest := filepath.Join(dir, badgerName, "MANIFEST")
+	aside := filepath.Join(t.TempDir(), "MANIFEST")
+	if err := errors.Join(os.Rename(manifest, aside), unix.Mkfifo(manifest, 0o600)); err != nil {
+		t.Fatal(err)
+	}
+	marked := make(chan error, 1)
+	go func() {
+		f, err := os.OpenFile(manifest, os.O_WRONLY, 0) // once it is read to check the tables
+		if err == nil {
+			_, err = os.Lstat(filepath.Join(dir, openingName))
+			err = errors.Join(err, os.Rename(aside, manifest), f.Close())
+		}
+		marked <- err
+	}()
+	s = open(t, dir, Options{})
+	defer closed(t, s)
+	if err := <-marked; !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("while tables are checked the open is marked as one that may crash: %v", err)
+	}
+	if seq, _ := s.Last(); seq != 1 {
+		t.Errorf("last is %d, want 1", seq)
 	}
 }
