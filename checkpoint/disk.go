@@ -72,8 +72,11 @@ func openDisk(dir string, opts Options) (d *disk, err error) {
 }
 
 func (d *disk) open(memTableBytes int64) error {
-	if free, err := d.free(); err != nil || free < openBytesMin {
-		return errors.Join(fmt.Errorf("%s has %d MiB free: %w", d.dir, free>>20, ErrNoSpace), err)
+	switch free, err := d.free(); {
+	case err != nil:
+		return fmt.Errorf("ask for the free space of %s: %w", d.dir, err)
+	case free < openBytesMin:
+		return fmt.Errorf("%s has %d MiB free, %d MiB are needed: %w", d.dir, free>>20, openBytesMin>>20, ErrNoSpace)
 	}
 	if err := d.removeEmptyLogs(); err != nil {
 		return err

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync/atomic"
 	"testing"
 
@@ -132,5 +133,17 @@ func TestEndWhileTablesAreCheckedIsNoCrash(t *testing.T) {
 	}
 	if seq, _ := s.Last(); seq != 1 {
 		t.Errorf("last is %d, want 1", seq)
+	}
+}
+
+func TestOpenSaysWhatSpaceLacks(t *testing.T) {
+	unknown := errors.New("stale file handle")
+	_, err := Open(t.TempDir(), Options{Free: func(string) (uint64, error) { return 0, unknown }})
+	if !errors.Is(err, unknown) || errors.Is(err, ErrNoSpace) {
+		t.Errorf("open where the free space is not known: %v, want that it is not known", err)
+	}
+	_, err = Open(t.TempDir(), Options{Free: func(string) (uint64, error) { return 12 << 20, nil }})
+	if !errors.Is(err, ErrNoSpace) || !strings.Contains(err.Error(), "64 MiB are needed") {
+		t.Errorf("open on a full disk: %v, want how much is needed", err)
 	}
 }
