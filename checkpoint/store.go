@@ -68,7 +68,9 @@ type Store struct {
 	ended  chan struct{} // closed when the own goroutine is over; nil without one
 	dead   atomic.Bool   // mu.err is set
 	broke  atomic.Bool   // and it is not ErrClosed
-	pages  atomic.Uint64 // written since the start
+	// misread says that a page that a peer asked for was damaged, which is noted once.
+	misread atomic.Bool
+	pages   atomic.Uint64 // written since the start
 
 	// Of the one goroutine that works on the content.
 	active   *overlay
@@ -258,7 +260,15 @@ func (s *Store) pieceAt(digest crypto.Digest, index []byte) ([]byte, bool) {
 		return nil, false
 	}
 	data, err := encodedPart(stored)
-	return data, err == nil && pageDigest(data) == digest
+	if err == nil && pageDigest(data) == digest {
+		return data, true
+	}
+	if !s.misread.Swap(true) {
+		s.noteDamage()
+		s.log.Errorw("a page is damaged, and is not served; the next start verifies every page",
+			"page", digest.Short())
+	}
+	return nil, false
 }
 
 // acquire returns what a read sees now, and keeps it from being collected until

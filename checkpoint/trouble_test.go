@@ -147,3 +147,29 @@ func TestOpenSaysWhatSpaceLacks(t *testing.T) {
 		t.Errorf("open on a full disk: %v, want how much is needed", err)
 	}
 }
+
+// TestDamageThatAPeerMeetsIsFoundByTheNextOpen: the page is not served, and the store goes
+// on, for it may not need that page.
+func TestDamageThatAPeerMeetsIsFoundByTheNextOpen(t *testing.T) {
+	dir := t.TempDir()
+	s := open(t, dir, Options{CacheBytes: 1})
+	defer closed(t, s)
+	fill(t, s, 0, 2000, "x")
+	checkpointed(t, s, 1)
+	if _, ok := s.Piece(crypto.Digest{1}); ok {
+		t.Error("a page is served that is not there")
+	}
+	if _, err := os.Lstat(filepath.Join(dir, suspectName)); err == nil {
+		t.Error("a question for what is not there counts as damage")
+	}
+	root := s.newest().root
+	if err := s.rd.pages.apply([]change{{pageKey(root), []byte("damaged")}}); err != nil {
+		t.Fatal(err)
+	}
+	if _, ok := s.Piece(root.digest); ok || s.failure() != nil {
+		t.Errorf("a damaged page: served %v, the store says %v; want it not served, and no more", ok, s.failure())
+	}
+	if _, err := os.Lstat(filepath.Join(dir, suspectName)); err != nil {
+		t.Errorf("the damage is not noted: %v", err)
+	}
+}
