@@ -295,3 +295,12 @@ func chargeTo(addr net.Addr) netip.Addr {
 	}
 	return prefix.Addr()
 }
+
+// remoteIP is chargeTo for a connection that libp2p made.
+func remoteIP(conn network.Conn) netip.Addr {
+	addr, err := manet.ToNetAddr(conn.RemoteMultiaddr())
+	if err != nil {
+		return netip.Addr{}
+	}
+	return chargeTo(addr)
+}

@@ -2,6 +2,7 @@ package network
 
 import (
 	"context"
+	"net/netip"
 	"sync"
 	"time"
 
@@ -128,38 +129,47 @@ func (t *Transport) hear(s network.Stream) (hello, error) {
 type client struct {
 	conn   uint64
 	stream network.Stream
+	ip     netip.Addr
 	queue  *outbox.Queue
 }
 
-// served knows the connected clients.
+// served knows the connected clients. A connection that has ended counts as long as a
+// receiver holds up its reader: who connects anew and anew, and is read slowly, takes no
+// more than its address may have.
 type served struct {
-	max int
-	mu  struct {
+	max, maxPerIP int
+	mu            struct {
 		sync.RWMutex
 		last    uint64                   // the last number given; numbers are never reused
 		clients map[uint64]*client       // those that were welcomed
 		conns   map[network.Conn]*client // all that are here; one stream for each
+		byIP    map[netip.Addr]int       // how many of them are from one address
 	}
 }
 
-func newServed(clientsMax int) *served {
-	s := &served{max: clientsMax}
+func newServed(clientsMax, clientsPerIPMax int) *served {
+	s := &served{max: clientsMax, maxPerIP: clientsPerIPMax}
 	s.mu.clients = make(map[uint64]*client)
 	s.mu.conns = make(map[network.Conn]*client)
+	s.mu.byIP = make(map[netip.Addr]int)
 	return s
 }
 
 // add makes room for a client, and returns nil if there is none, or if its
 // connection has a stream already.
 func (v *served) add(s network.Stream, frameMax int) *client {
+	ip := remoteIP(s.Conn())
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	if _, twice := v.mu.conns[s.Conn()]; twice || len(v.mu.conns) >= v.max {
+	if _, twice := v.mu.conns[s.Conn()]; twice || len(v.mu.conns) >= v.max || v.mu.byIP[ip] >= v.maxPerIP {
 		return nil
 	}
 	v.mu.last++
-	c := &client{conn: v.mu.last, stream: s, queue: outbox.New(queueLimits(wire.ClassClients, frameMax))}
+	c := &client{
+		conn: v.mu.last, stream: s, ip: ip, queue: outbox.New(queueLimits(wire.ClassClients, frameMax)),
+	}
 	v.mu.conns[s.Conn()] = c
+	v.mu.byIP[ip]++
 	return c
 }
 
@@ -174,8 +184,12 @@ func (v *served) remove(c *client) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	delete(v.mu.clients, c.conn)
-	if v.mu.conns[c.stream.Conn()] == c {
-		delete(v.mu.conns, c.stream.Conn())
+	if v.mu.conns[c.stream.Conn()] != c {
+		return
+	}
+	delete(v.mu.conns, c.stream.Conn())
+	if v.mu.byIP[c.ip]--; v.mu.byIP[c.ip] == 0 {
+		delete(v.mu.byIP, c.ip)
 	}
 }
 

@@ -57,7 +57,7 @@ func newTransport(cfg Config) (*Transport, error) {
 	if err != nil {
 		return nil, err
 	}
-	t := &Transport{cfg: cfg, roster: roster, faults: newLedger(), served: newServed(cfg.ClientsMax)}
+	t := &Transport{cfg: cfg, roster: roster, faults: newLedger()}
 	t.queues = make([][wire.Classes]*outbox.Queue, len(cfg.Members))
 	t.slots = make([][wire.Classes]*slot, len(cfg.Members))
 	for i := range cfg.Members {
@@ -71,9 +71,10 @@ func newTransport(cfg Config) (*Transport, error) {
 			return nil, fmt.Errorf("the host is %s, and this replica's key makes it %s: give the host the replica's key",
 				cfg.Host.ID(), self)
 		}
-		t.host = cfg.Host
+		t.host, t.served = cfg.Host, newServed(cfg.ClientsMax, cfg.ClientsMax) // addresses are its gater's business
 		return t, nil
 	}
+	t.served = newServed(cfg.ClientsMax, cfg.ClientsPerIPMax)
 	return t, t.assemble()
 }
 

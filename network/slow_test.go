@@ -1,0 +1,88 @@
+package network
+
+import (
+	"context"
+	"sync"
+	"testing"
+
+	"github.com/quorate/quorate/network/networktest"
+	"github.com/quorate/quorate/pbft/wire"
+)
+
+// held is a transport whose receiver holds up every frame until it is released, as
+// that of a source does that sends rubbish.
+type held struct {
+	*siege
+	entered chan struct{} // gets a token for every frame
+	release func()
+}
+
+func hold(t *testing.T, clients, perIP int) *held {
+	t.Helper()
+	c := newCluster(t, 4)
+	if err := c.made[0].Close(); err != nil {
+		t.Fatal(err)
+	}
+	cfg := c.config(0)
+	cfg.ClientsMax, cfg.ClientsPerIPMax = clients, perIP
+	tr, err := New(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.members[0].Addrs = tr.Addrs()
+	h := &held{siege: &siege{cluster: c, transport: tr}, entered: make(chan struct{}, 64)}
+	released := make(chan struct{})
+	h.release = sync.OnceFunc(func() { close(released) })
+	wait := func() {
+		h.entered <- struct{}{}
+		<-released
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan error, 1)
+	go func() {
+		done <- tr.Run(ctx, Inbound{
+			Peer:   func(wire.ReplicaID, []byte) { wait() },
+			Client: func(uint64, []byte) { wait() },
+		})
+	}()
+	t.Cleanup(func() {
+		h.release()
+		cancel()
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+	})
+	return h
+}
+
+// TestWhoConnectsAnewTakesNoMoreThanItsAddressMayHave has clients leave while they are
+// read slowly: others, from elsewhere, still find the places that are theirs.
+func TestWhoConnectsAnewTakesNoMoreThanItsAddressMayHave(t *testing.T) {
+	const perIP = 2
+	h := hold(t, 4, perIP)
+	for range perIP {
+		a := h.stranger(t)
+		st := a.admitted(t, h.siege, outsider, wire.ClassClients)
+		if _, err := st.Write(framed(networktest.Frame(wire.KindRequest, 1, 0))); err != nil {
+			t.Fatal(err)
+		}
+		<-h.entered
+		if err := a.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	hello := hello{version: protocolVersion, cluster: h.genesis, sender: outsider, class: wire.ClassClients}
+	st, err := h.stranger(t).open(t, clientProtocol)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := h.stranger(t).say(t, st, hello); got.verdict != verdictCrowd {
+		t.Errorf("verdict %d for one more of the same address, want %d: a crowd", got.verdict, verdictCrowd)
+	}
+	h.release()
+	await(t, "the places are free again", func() bool {
+		a := h.stranger(t)
+		st, err := a.open(t, clientProtocol)
+		return err == nil && a.say(t, st, hello).verdict == verdictWelcome
+	})
+}
