@@ -43,7 +43,7 @@ type Node struct {
 	work      *work             // step → apply
 	pieces    *pieces           // verify → apply
 	serving   *serving          // verify, step → serve
-	responses chan response     // verify, step → respond
+	responses *responses        // verify, step → respond
 	watcher   *watcher          // step → watch
 	archiver  *archiver         // settle → archive; nil without an archive
 	failed    chan error        // the first failure in a background goroutine of the State
@@ -92,7 +92,7 @@ func newNode(cfg Config, e engine, applier *Applier) *Node {
 		log: logging.Logger("pbft/node"), engine: e, applier: applier,
 		verified: make(chan []core.Event, verifiedMax), own: newOwn(),
 		turns: make(chan *turn, turnsMax), free: make(chan *turn, turnsMax),
-		work: newWork(), pieces: newPieces(), responses: make(chan response, responsesMax),
+		work: newWork(), pieces: newPieces(), responses: newResponses(),
 		failed: make(chan error, 1),
 	}
 	if n.tick == 0 {

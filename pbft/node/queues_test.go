@@ -296,7 +296,7 @@ func TestWhoAsksForMuchKeepsNobodyFromAsking(t *testing.T) {
 	for conn := range uint64(2 * answersMax) { // more than there are places
 		ask(conn, 2)
 	}
-	if known := len(w.mu.asking); known > answersMax {
+	if known := len(w.mu.answers.of); known > answersMax {
 		t.Errorf("%d connections are counted, want %d at most", known, answersMax)
 	}
 	if got := taken(); len(got) < answersMax/2 {

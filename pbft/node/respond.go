@@ -2,10 +2,12 @@ package node
 
 // Stage respond is sequential: it signs what clients are told beside results,
 // refusals and reports, at a bounded rate, so that questions cannot take the
-// processors from the order. What finds no room is dropped; clients ask again.
+// processors from the order. Where more is asked for than that, each connection that asks
+// has an equal share, and what exceeds it is dropped; clients ask again.
 
 import (
 	"context"
+	"sync"
 	"time"
 
 	"github.com/quorate/quorate/pbft/wire"
@@ -28,13 +30,36 @@ type response struct {
 	refusal *wire.Refusal
 }
 
-// respond queues r, if there is room.
-func (n *Node) respond(r response) {
-	select {
-	case n.responses <- r:
-	default:
+// responses is what waits to be signed. Putting never blocks.
+type responses struct {
+	wake chan struct{}
+	mu   struct {
+		sync.Mutex
+		waiting shared[response]
 	}
 }
+
+func newResponses() *responses {
+	r := &responses{wake: make(chan struct{}, 1)}
+	r.mu.waiting.max = responsesMax
+	return r
+}
+
+func (r *responses) put(one response) {
+	r.mu.Lock()
+	r.mu.waiting.add(one.conn, one)
+	r.mu.Unlock()
+	token(r.wake)
+}
+
+func (r *responses) take() (response, bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.mu.waiting.take()
+}
+
+// respond queues r, if there is room.
+func (n *Node) respond(r response) { n.responses.put(r) }
 
 // respondRefusal queues a refusal of the core's.
 func (n *Node) respondRefusal(conn uint64, r wire.Refusal) {
@@ -45,14 +70,26 @@ func (n *Node) respondRefusal(conn uint64, r wire.Refusal) {
 func (n *Node) responding(ctx context.Context) error {
 	rate := newBucket(responsesPerSecond, responsesBurst)
 	for {
-		select {
-		case <-ctx.Done():
-			return nil
-		case r := <-n.responses:
-			if rate.take(time.Now(), 1) {
-				n.sendResponse(r)
+		r, ok := n.responses.take()
+		if !ok {
+			select {
+			case <-ctx.Done():
+				return nil
+			case <-n.responses.wake:
+			}
+			continue
+		}
+		if wait := rate.wait(time.Now()); wait > 0 {
+			timer := time.NewTimer(wait)
+			select {
+			case <-ctx.Done():
+				timer.Stop()
+				return nil
+			case <-timer.C:
 			}
 		}
+		rate.take(time.Now(), 1)
+		n.sendResponse(r)
 	}
 }
 

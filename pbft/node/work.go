@@ -1,7 +1,6 @@
 package node
 
 import (
-	"slices"
 	"sync"
 
 	"github.com/quorate/quorate/crypto"
@@ -28,8 +27,7 @@ type work struct {
 		sync.Mutex
 		executions []execution
 		target     *core.Target
-		answers    []ask
-		asking     map[uint64]int // by connection, how many of answers are of it
+		answers    shared[ask]
 		snapshots  []snapshot
 	}
 }
@@ -53,7 +51,11 @@ type snapshot struct {
 	root crypto.Digest
 }
 
-func newWork() *work { return &work{wake: make(chan struct{}, 1)} }
+func newWork() *work {
+	w := &work{wake: make(chan struct{}, 1)}
+	w.mu.answers.max = answersMax
+	return w
+}
 
 // put queues executions, whose snapshots wait for durable, and then targets, of which
 // the last one counts.
@@ -76,43 +78,13 @@ func (w *work) answer(conn uint64, answers []core.Answer) {
 		return
 	}
 	w.mu.Lock()
-	if w.mu.asking == nil {
-		w.mu.asking = make(map[uint64]int)
-	}
 	for _, q := range answers {
-		if !w.hasRoom(conn) {
+		if !w.mu.answers.add(conn, ask{q, conn}) {
 			break
 		}
-		w.mu.answers = append(w.mu.answers, ask{q, conn})
-		w.mu.asking[conn]++
 	}
 	w.mu.Unlock()
 	token(w.wake)
-}
-
-// hasRoom tells whether a connection may ask for one result more. Where none has room, the
-// last one of a connection that has more than its share gives way. It needs the lock.
-func (w *work) hasRoom(conn uint64) bool {
-	if len(w.mu.answers) < answersMax {
-		return true
-	}
-	own, asks := w.mu.asking[conn]
-	if !asks && len(w.mu.asking) == answersMax {
-		return false
-	}
-	w.mu.asking[conn] = own // it counts from now on
-	share := answersMax / len(w.mu.asking)
-	if own >= share {
-		return false
-	}
-	for i := len(w.mu.answers) - 1; i >= 0; i-- {
-		if other := w.mu.answers[i].conn; w.mu.asking[other] > share {
-			w.mu.answers = slices.Delete(w.mu.answers, i, i+1)
-			w.mu.asking[other]--
-			return true
-		}
-	}
-	return false
 }
 
 // snapshot queues a finished snapshot.
@@ -148,9 +120,7 @@ func (w *work) takeExecution() (execution, bool) {
 func (w *work) takeAnswers() []ask {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	a := w.mu.answers
-	w.mu.answers, w.mu.asking = nil, nil
-	return a
+	return w.mu.answers.takeAll()
 }
 
 func (w *work) takeSnapshots() []snapshot {
