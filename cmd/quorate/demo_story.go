@@ -4,7 +4,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"os"
 	"strings"
 	"time"
 )
@@ -38,7 +37,7 @@ type storyEvent struct {
 
 func newStory(c *console) *story {
 	s := &story{out: c.out, json: c.format == "json", start: time.Now()}
-	if f, ok := c.out.(*os.File); ok && isTerminal(f) && c.env("NO_COLOR") == "" {
+	if o, ok := c.out.(*output); ok && isTerminal(o.File) && c.env("NO_COLOR") == "" {
 		s.plain, s.good, s.bad = "\x1b[36m", "\x1b[32m", "\x1b[1;31m"
 		s.dim, s.reset = "\x1b[2m", "\x1b[0m"
 	}

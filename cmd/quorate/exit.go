@@ -46,8 +46,15 @@ func (c *console) explain(err error) int {
 	if err == nil {
 		return exitDone
 	}
+	if c.unread() {
+		return exitFailure
+	}
 	for line := range strings.Lines(err.Error()) {
-		c.tell("quorate: %s\n", strings.TrimSuffix(line, "\n"))
+		line = strings.TrimSuffix(line, "\n")
+		if text, canceled := strings.CutSuffix(line, context.Canceled.Error()); canceled {
+			line = text + "interrupted"
+		}
+		c.tell("quorate: %s\n", line)
 	}
 	if !c.started {
 		c.tell("See 'quorate --help', or --help after any command.\n")

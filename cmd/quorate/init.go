@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -62,7 +63,7 @@ It makes all or nothing, and touches no directory that is there.`,
 		Example: `  quorate init cluster --replicas 4 --plain-keys
   quorate init prod --replicas 7 --passphrase-file secret.txt --host 10.0.0.1,10.0.0.2,10.0.0.3,10.0.0.4,10.0.0.5,10.0.0.6,10.0.0.7`,
 		Args: cobra.ExactArgs(1),
-		RunE: func(_ *cobra.Command, args []string) error { return runInit(c, o, args[0]) },
+		RunE: func(cmd *cobra.Command, args []string) error { return runInit(cmd.Context(), c, o, args[0]) },
 	}
 	flags := cmd.Flags()
 	flags.IntVar(&o.replicas, "replicas", replicasMin, "number of replicas; f faults take 3f+1")
@@ -121,7 +122,7 @@ func (o initOptions) addr(i int) string {
 	return "/" + kind + "/" + host + "/tcp/" + strconv.Itoa(port)
 }
 
-func runInit(c *console, o initOptions, dir string) error {
+func runInit(ctx context.Context, c *console, o initOptions, dir string) error {
 	if err := o.validate(); err != nil {
 		return err
 	}
@@ -141,7 +142,7 @@ func runInit(c *console, o initOptions, dir string) error {
 		return err
 	}
 	defer os.RemoveAll(draft) //nolint:errcheck // it is gone by then, unless something failed
-	genesis, err := o.writeCluster(draft, save)
+	genesis, err := o.writeCluster(ctx, draft, save)
 	if err != nil {
 		return err
 	}
@@ -173,13 +174,18 @@ func mustBeNew(dir string) error {
 	return nil
 }
 
-// writeCluster fills dir.
-func (o initOptions) writeCluster(dir string, save func(string, crypto.PrivateKey) error) (*pbft.Genesis, error) {
+// writeCluster fills dir. To encrypt a key takes a while.
+func (o initOptions) writeCluster(
+	ctx context.Context, dir string, save func(string, crypto.PrivateKey) error,
+) (*pbft.Genesis, error) {
 	genesis := &pbft.Genesis{Name: o.name, Limits: pbft.DefaultGenesisLimits()}
 	if o.test {
 		genesis.Purpose = pbft.PurposeTest
 	}
 	for i := range o.replicas {
+		if err := ctx.Err(); err != nil {
+			return nil, err
+		}
 		key, err := crypto.GenerateKey(nil)
 		if err != nil {
 			return nil, err

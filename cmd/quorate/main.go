@@ -4,17 +4,24 @@ package main
 
 import (
 	"context"
+	"errors"
 	"os"
 	"os/signal"
+	"sync/atomic"
 	"syscall"
 )
 
-func main() {
+func main() { os.Exit(process()) }
+
+// process executes the command line of this process and returns its exit code. The
+// first signal asks the command to end, the second one ends the process.
+func process() int {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	c := &console{in: os.Stdin, out: os.Stdout, err: os.Stderr, env: os.Getenv}
-	code := run(ctx, c, os.Args[1:])
-	stop()
-	os.Exit(code)
+	defer stop()
+	context.AfterFunc(ctx, stop)
+	signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE) // or it would end without tidying up
+	c := &console{in: os.Stdin, out: &output{File: os.Stdout, gone: stop}, err: os.Stderr, env: os.Getenv}
+	return run(ctx, c, os.Args[1:])
 }
 
 // run executes one command line and returns its exit code.
@@ -22,4 +29,29 @@ func run(ctx context.Context, c *console, args []string) int {
 	root := newRoot(c) //nolint:contextcheck // commands get theirs from ExecuteContext
 	root.SetArgs(args)
 	return c.explain(root.ExecuteContext(ctx))
+}
+
+// output is the standard output. Where its reader has gone, as head does when it has
+// enough, nobody waits for what is left of a command: it is told to end.
+type output struct {
+	*os.File
+
+	gone   func()
+	unread atomic.Bool
+}
+
+// Write writes p.
+func (o *output) Write(p []byte) (int, error) {
+	n, err := o.File.Write(p)
+	if errors.Is(err, syscall.EPIPE) {
+		o.unread.Store(true)
+		o.gone()
+	}
+	return n, err
+}
+
+// unread tells whether the reader of the output has gone.
+func (c *console) unread() bool {
+	o, ok := c.out.(*output)
+	return ok && o.unread.Load()
 }

@@ -1,26 +1,16 @@
 package main
 
 import (
-	"context"
 	"errors"
-	"os"
 	"os/exec"
-	"os/signal"
 	"strconv"
-	"syscall"
 	"testing"
 
 	"github.com/rogpeppe/go-internal/testscript"
 )
 
 func TestMain(m *testing.M) {
-	testscript.Main(m, map[string]func(){"quorate": func() {
-		ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-		c := &console{in: os.Stdin, out: os.Stdout, err: os.Stderr, env: os.Getenv}
-		code := run(ctx, c, os.Args[1:])
-		stop()
-		os.Exit(code)
-	}})
+	testscript.Main(m, map[string]func(){"quorate": main})
 }
 
 // TestScripts runs the command as users do: see testdata.
@@ -28,8 +18,11 @@ func TestScripts(t *testing.T) {
 	testscript.Run(t, testscript.Params{
 		Dir: "testdata",
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
+			"empty": empty,
 			"exits": exits,
 			"lie":   lie,
+			"head":  head,
+			"stops": stops,
 		},
 	})
 }
