@@ -7,12 +7,13 @@ import "time"
 // for concurrent use.
 type bucket struct {
 	perSecond, burst float64
+	debtMax          float64 // that charge makes
 	tokens           float64
 	at               time.Time
 }
 
 func newBucket(perSecond, burst float64) bucket {
-	return bucket{perSecond: perSecond, burst: burst, tokens: burst}
+	return bucket{perSecond: perSecond, burst: burst, debtMax: burst, tokens: burst}
 }
 
 // take takes cost if the bucket is not empty; it may go into debt by one cost,
@@ -26,10 +27,11 @@ func (b *bucket) take(now time.Time, cost float64) bool {
 	return true
 }
 
-// charge takes cost even if that makes a debt, of at most one burst.
+// charge takes cost even if that makes a debt, of at most debtMax, which is one burst
+// unless it is set.
 func (b *bucket) charge(now time.Time, cost float64) {
 	b.fill(now)
-	b.tokens = max(b.tokens-cost, -b.burst)
+	b.tokens = max(b.tokens-cost, -b.debtMax)
 }
 
 // wait returns how long the bucket stays empty.

@@ -28,6 +28,8 @@ const (
 	batchBytesMax  = 4 << 20
 	// shareFramesMax is what a lane may take of a batch while others wait.
 	shareFramesMax = 32
+	// suspectFramesMax is what a suspect may: its frames may be bad, and dear.
+	suspectFramesMax = 8
 )
 
 // source is where a frame came from: a peer's number or a client connection's.
@@ -200,7 +202,10 @@ func (q *lanes) fill(b *frames, list []*lane) []*lane {
 			continue
 		}
 		share := batchFramesMax
-		if len(list) > 1 && !alone {
+		switch {
+		case alone:
+			share = suspectFramesMax
+		case len(list) > 1:
 			share = shareFramesMax
 		}
 		q.move(b, l, share)

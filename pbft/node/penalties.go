@@ -9,10 +9,16 @@ import (
 
 const (
 	// penaltyBurst and penaltiesPerSecond bound the bad frames that a source has
-	// looked at: enough that no accident counts, too few to cost more than a
-	// thousandth of a core.
+	// looked at: enough that no accident counts, too few to cost more than some percent
+	// of a core, whatever is in them. Votes and requests cost a thousandth.
 	penaltyBurst       = 64
 	penaltiesPerSecond = 10
+	// penaltyMax bounds what one frame counts, which is one for each signature that was
+	// verified: there may be thousands in it.
+	penaltyMax = penaltyBurst / 4
+	// penaltyDebtMax bounds a peer's debt, to a minute without a word of it: what it had
+	// read at once may have cost seconds.
+	penaltyDebtMax = 60 * penaltiesPerSecond
 	// penaltySilence is the time between two log lines about one source.
 	penaltySilence = 10 * time.Second
 	// suspectsMax bounds the sources kept in mind: every peer, and as many
@@ -46,20 +52,26 @@ func newPenalties(report func(s source, kind wire.Kind, why string, more int)) *
 }
 
 // add notes a bad frame of kind from s.
-func (p *penalties) add(s source, kind wire.Kind, why string) {
+func (p *penalties) add(s source, kind wire.Kind, why string) { p.addDear(s, kind, why, 1) }
+
+// addDear notes a bad frame of which so many signatures were verified.
+func (p *penalties) addDear(s source, kind wire.Kind, why string, checks int) {
 	now := time.Now()
 	p.mu.Lock()
 	of := p.mu.of[s]
 	if of == nil {
 		p.makeRoom()
 		of = &penalty{credit: newBucket(penaltiesPerSecond, penaltyBurst)}
+		if !s.client {
+			of.credit.debtMax = penaltyDebtMax
+		}
 		p.mu.of[s] = of
 	}
 	of.count++
 	if s.client {
 		p.mu.clients++
 	}
-	of.credit.charge(now, 1)
+	of.credit.charge(now, float64(max(1, min(checks, penaltyMax))))
 	if !of.logged.IsZero() && now.Sub(of.logged) < penaltySilence {
 		of.more++
 		p.mu.Unlock()

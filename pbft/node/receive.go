@@ -32,13 +32,14 @@ func (n *Node) fromPeer(ctx context.Context, from wire.ReplicaID, frame []byte) 
 	if why == "" && !peerMaySend(kind) {
 		why = "a kind that replicas do not send"
 	}
-	if why != "" {
+	if why != "" { // nothing holds on to the frame while its source waits
 		n.penalties.add(s, kind, why)
-	}
-	if !n.pause(ctx, s) || why != "" {
+		n.pause(ctx, s)
 		return
 	}
-	n.lanes.put(ctx, laneKey{s, kind.Class()}, frame)
+	if n.pause(ctx, s) {
+		n.lanes.put(ctx, laneKey{s, kind.Class()}, frame)
+	}
 }
 
 func (n *Node) fromClient(ctx context.Context, conn uint64, frame []byte) {
@@ -47,13 +48,14 @@ func (n *Node) fromClient(ctx context.Context, conn uint64, frame []byte) {
 	if why == "" && kind != wire.KindRequest && kind != wire.KindAsk {
 		why = "a kind that clients do not send"
 	}
-	if why != "" {
+	if why != "" { // as above
 		n.penalties.add(s, kind, why)
-	}
-	if !n.pause(ctx, s) || why != "" {
+		n.pause(ctx, s)
 		return
 	}
-	n.lanes.put(ctx, laneKey{s, wire.ClassClients}, frame)
+	if n.pause(ctx, s) {
+		n.lanes.put(ctx, laneKey{s, wire.ClassClients}, frame)
+	}
 }
 
 // inspect returns the kind of a frame, and why it cannot be one of ours.

@@ -5,7 +5,7 @@ package node
 // signature of a large batch costs a third of a single one; and gives the lanes
 // back when it has passed the batch on, so that each stream stays in order. Votes
 // that no quorum needs any more are set aside. A bad frame costs its sender a penalty
-// and stops nothing.
+// and stops nothing; what waits of who has had too many is dropped.
 
 import (
 	"context"
@@ -52,12 +52,13 @@ func (n *Node) verify(ctx context.Context) error {
 func (n *Node) open(batch *frames, memory *wire.Memory) []core.Event {
 	lim := n.opener.Limits()
 	now := n.standing.Load()
+	n.mute(batch)
 	n.aside.sort(batch, &lim, now.view, now.stable)
 	events := make([]core.Event, 0, len(batch.frames))
 	for i, o := range n.opener.OpenIn(memory, batch.frames) {
 		from := batch.from[i]
 		if o.Err != nil {
-			n.penalties.add(from, wire.Kind(batch.frames[i][1]), o.Err.Error())
+			n.penalties.addDear(from, wire.Kind(batch.frames[i][1]), o.Err.Error(), o.Checks)
 			if o.Unsigned != nil && !from.client {
 				events = append(events, core.Exposed{Proposal: o.Unsigned})
 			}
@@ -74,6 +75,24 @@ func (n *Node) open(batch *frames, memory *wire.Memory) []core.Event {
 		}
 	}
 	return events
+}
+
+// mute takes out of batch what is of sources without credit: it was read before what is
+// wrong with them was known.
+func (n *Node) mute(batch *frames) {
+	kept, muted := 0, false
+	for i, from := range batch.from {
+		if i == 0 || from != batch.from[i-1] { // most often, several in a row are of one
+			muted = n.penalties.wait(from) > 0
+		}
+		if muted {
+			continue
+		}
+		batch.frames[kept], batch.from[kept] = batch.frames[i], from
+		kept++
+	}
+	clear(batch.frames[kept:])
+	batch.frames, batch.from = batch.frames[:kept], batch.from[:kept]
 }
 
 func (n *Node) fromVerifiedPeer(from wire.ReplicaID, sealed *wire.Sealed) core.Event {

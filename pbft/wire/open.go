@@ -37,6 +37,8 @@ type Opened struct {
 	Sealed *Sealed
 	// Err wraps ErrMalformed or ErrSignature.
 	Err error
+	// Checks is how many signatures were verified: what the frame cost.
+	Checks int
 	// Unsigned is set beside Err for a pre-prepare that its primary did sign.
 	Unsigned *Unsigned
 }
@@ -182,6 +184,7 @@ func (c *collector) verify(out []Opened) {
 	c.opener.verifier.Verify(c.checks, c.ok)
 	for i, good := range c.ok {
 		l := &c.claims[i]
+		out[l.frame].Checks++
 		if good {
 			c.remember(l)
 			continue
