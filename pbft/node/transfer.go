@@ -231,7 +231,7 @@ func (t *transfer) receive(p arrival, now time.Time) error {
 	}
 	s.retreats = 0
 	if len(p.data) == 0 {
-		t.answered(s, func(q *question) bool { return true }, now)
+		t.answered(s, func(*question) bool { return true }, now)
 		s.resume = now.Add(askPause)
 		return nil
 	}
