@@ -34,6 +34,7 @@ type door struct {
 		members  map[wire.ReplicaID]*list.List // the oldest first
 		clients  map[netip.Addr]int            // how many from one address
 		client   int                           // how many in all
+		clocks   map[network.Conn]*time.Timer  // of clients that must open their stream
 	}
 }
 
@@ -56,6 +57,7 @@ func newDoor(r *roster, faults *ledger, limits doorLimits) *door {
 	d.mu.byIP = make(map[netip.Addr]*list.List)
 	d.mu.members = make(map[wire.ReplicaID]*list.List)
 	d.mu.clients = make(map[netip.Addr]int)
+	d.mu.clocks = make(map[network.Conn]*time.Timer)
 	return d
 }
 
@@ -263,7 +265,10 @@ func (d *door) connected(_ network.Network, conn network.Conn) {
 	if _, ok := d.roster.byPeer[conn.RemotePeer()]; ok {
 		return
 	}
-	d.after(2*d.limits.handshake, func() {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.mu.clocks[conn] = d.after(2*d.limits.handshake, func() {
+		d.disconnected(nil, conn)
 		for _, s := range conn.GetStreams() {
 			if s.Protocol() == clientProtocol {
 				return
@@ -271,6 +276,17 @@ func (d *door) connected(_ network.Network, conn network.Conn) {
 		}
 		_ = conn.Close() // it is gone, whatever Close says
 	})
+}
+
+// disconnected stops the clock, which would hold on to the connection. The swarm calls
+// it when it has told of the connection.
+func (d *door) disconnected(_ network.Network, conn network.Conn) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if clock := d.mu.clocks[conn]; clock != nil {
+		clock.Stop()
+		delete(d.mu.clocks, conn)
+	}
 }
 
 func isEd25519(p peer.ID) bool {

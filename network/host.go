@@ -76,7 +76,7 @@ func assemble(p parts) (*assembly, error) {
 	}
 	a.swarm = sw
 	if p.door != nil {
-		sw.Notify(&network.NotifyBundle{ConnectedF: p.door.connected})
+		sw.Notify(&network.NotifyBundle{ConnectedF: p.door.connected, DisconnectedF: p.door.disconnected})
 	}
 	a.Host = blankhost.NewBlankHost(sw, blankhost.WithEventBus(bus))
 	if err := addTransport(sw, resources, p); err != nil {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/quorate/quorate/network/networktest"
 	"github.com/quorate/quorate/pbft/wire"
@@ -85,4 +86,38 @@ func TestWhoConnectsAnewTakesNoMoreThanItsAddressMayHave(t *testing.T) {
 		st, err := a.open(t, clientProtocol)
 		return err == nil && a.say(t, st, hello).verdict == verdictWelcome
 	})
+}
+
+// TestClientsThatLeaveAreNotHeldOnTo has clients come and go faster than the time in which
+// they must open their stream.
+func TestClientsThatLeaveAreNotHeldOnTo(t *testing.T) {
+	c := newCluster(t, 1)
+	tr := c.made[0]
+	s := &siege{cluster: c, transport: tr}
+	var stopped []*time.Timer
+	tr.door.after = func(_ time.Duration, f func()) *time.Timer {
+		timer := time.AfterFunc(time.Hour, f)
+		stopped = append(stopped, timer) // under the door's lock
+		return timer
+	}
+	const clients = 3
+	for range clients {
+		a := s.stranger(t)
+		if _, err := a.stream(t); err != nil {
+			t.Fatal(err)
+		}
+		if err := a.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	await(t, "no clock holds on to a connection", func() bool {
+		tr.door.mu.Lock()
+		defer tr.door.mu.Unlock()
+		return len(stopped) == clients && len(tr.door.mu.clocks) == 0
+	})
+	for i, timer := range stopped {
+		if timer.Stop() {
+			t.Errorf("the clock of client %d goes on after it left", i)
+		}
+	}
 }

@@ -24,6 +24,7 @@ type Transport struct {
 	cfg    Config
 	host   host.Host
 	own    *assembly // nil if the host is an embedder's
+	door   *door     // nil, too
 	roster *roster
 	faults *ledger
 	queues [][wire.Classes]*outbox.Queue // by member; none for self
@@ -103,7 +104,7 @@ func (t *Transport) assemble() error {
 	if err := own.listen(t.cfg.Listen); err != nil {
 		return errors.Join(err, own.Close())
 	}
-	t.own, t.host = own, own
+	t.own, t.door, t.host = own, d, own
 	return nil
 }
 
