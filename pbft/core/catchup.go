@@ -234,10 +234,12 @@ func (r *Replica) maybeCatchUp(fx *Effects) {
 	}
 }
 
-// maybeRetarget follows a cluster that has moved on by a window while this
-// replica fetches.
+// maybeRetarget follows a cluster that has moved on while this replica fetches, so far
+// that the others, which keep their newest two snapshots, may have collected the one that
+// it fetches. They may go on no further for a while: so not only when they have moved by
+// a window, which may be larger than that.
 func (r *Replica) maybeRetarget(fx *Effects) {
-	if r.ahead != nil && r.ahead.Seq >= r.transfer.Seq+r.cfg.Window {
+	if r.ahead != nil && r.ahead.Seq >= r.transfer.Seq+2*r.cfg.Interval {
 		r.fetch(r.ahead, fx)
 	}
 }
