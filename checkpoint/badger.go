@@ -7,6 +7,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"github.com/dgraph-io/badger/v4"
 	"github.com/dgraph-io/badger/v4/options"
@@ -182,8 +183,15 @@ type badgerLogger struct{ log *logging.ZapEventLogger }
 // Errorf is Badger's.
 func (l badgerLogger) Errorf(format string, args ...any) { l.log.Errorf("badger: "+format, args...) }
 
-// Warningf is Badger's.
-func (l badgerLogger) Warningf(format string, args ...any) { l.log.Warnf("badger: "+format, args...) }
+// Warningf is Badger's. That its cache of blocks seldom has what is asked for is no news,
+// every minute: pages are kept above it, in decoded form.
+func (l badgerLogger) Warningf(format string, args ...any) {
+	if strings.HasPrefix(format, "%s might be too small") || strings.HasPrefix(format, "Cache life expectancy") {
+		l.Debugf(format, args...)
+		return
+	}
+	l.log.Warnf("badger: "+format, args...)
+}
 
 // Infof is Badger's: chatter, for debugging.
 func (l badgerLogger) Infof(format string, args ...any) { l.log.Debugf("badger: "+format, args...) }
