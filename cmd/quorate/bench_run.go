@@ -61,7 +61,7 @@ func dataDir(dir string) string { return cmp.Or(dir, os.TempDir()) }
 // once is one run, and what it included.
 func (o benchOptions) once(ctx context.Context) (run bench.Run, in bench.Included, err error) {
 	if o.genesis != "" {
-		o.load.Genesis, err = pbft.LoadGenesis(o.genesis)
+		o.load.Genesis, err = loadGenesis(o.genesis)
 		o.observe(nil)
 	} else {
 		var stop func() error

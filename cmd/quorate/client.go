@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"strconv"
 	"strings"
 	"time"
@@ -39,14 +40,26 @@ func (f *clusterFlags) addKey(cmd *cobra.Command) {
 	f.keys.add(flags, "plain-key")
 }
 
+// loadGenesis reads the genesis that a command line names, or the one that is there.
+func loadGenesis(path string) (*pbft.Genesis, error) {
+	genesis, err := pbft.LoadGenesis(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		err = fmt.Errorf("%w: name the genesis of the cluster with --genesis", err)
+	}
+	if err != nil {
+		return nil, usageError{err}
+	}
+	return genesis, nil
+}
+
 // with calls use with a client of the cluster.
 func (f *clusterFlags) with(ctx context.Context, c *console, use func(context.Context, *pbft.Client) error) error {
 	if f.timeout <= 0 {
 		return usagef("--timeout is %v, want more than 0", f.timeout)
 	}
-	genesis, err := pbft.LoadGenesis(f.genesis)
+	genesis, err := loadGenesis(f.genesis)
 	if err != nil {
-		return usageError{err}
+		return err
 	}
 	cfg := pbft.DialConfig{Genesis: genesis}
 	if f.key != "" {

@@ -106,9 +106,9 @@ func replicas(ids []uint32) string {
 
 // clusterOf reads a genesis.
 func clusterOf(path string) (*pbft.Genesis, *forensics.Cluster, error) {
-	genesis, err := pbft.LoadGenesis(path)
+	genesis, err := loadGenesis(path)
 	if err != nil {
-		return nil, nil, usageError{err}
+		return nil, nil, err
 	}
 	cluster, err := genesis.Forensics()
 	if err != nil {

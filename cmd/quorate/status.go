@@ -61,9 +61,9 @@ vote for the cluster to work.`,
 		Example: "  quorate status --genesis cluster/genesis.toml\n  quorate status -o json --timeout 3s",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			genesis, err := pbft.LoadGenesis(f.genesis)
+			genesis, err := loadGenesis(f.genesis)
 			if err != nil {
-				return usageError{err}
+				return err
 			}
 			replica, err := genesis.CoreConfig(0) // all replicas have the same quorums
 			if err != nil {
@@ -105,7 +105,8 @@ func showStatus(c *console, genesis *pbft.Genesis, h health) error {
 		return errDiverged
 	}
 	if voting := h.voting(); voting < h.quorum.Strong() {
-		return unreachableError{fmt.Sprintf("%d of %d replicas answered and vote, and %d are needed: start more of them",
+		return unreachableError{fmt.Sprintf("%d of %d replicas answered and vote, and %d are needed: start more of them, "+
+			"or see above why they do not answer",
 			voting, h.quorum.Replicas(), h.quorum.Strong())}
 	}
 	return nil
