@@ -34,6 +34,11 @@ const (
 	levelBytesMin = 32 << 20
 	levelRatio    = 4
 	tableBytesMin = 1 << 20
+
+	// Each of these moves one table every 50 ms, however little that is. Two of them
+	// cannot keep up with what a load of gigabytes leaves in the upper levels, until that
+	// has to be put in order all at once, and a write waits for it for seconds.
+	compactors = 4
 )
 
 // badgerOptions are settings that experiments with v4.9.6 arrived at; its
@@ -45,7 +50,7 @@ func badgerOptions(dir string) badger.Options {
 		WithNumMemtables(2).
 		WithBlockCacheSize(8 << 20).
 		WithValueLogFileSize(64 << 20).
-		WithNumCompactors(2).
+		WithNumCompactors(compactors).
 		WithNumLevelZeroTables(2). // five are put in order for half a second, which holds up votes
 		WithBaseLevelSize(levelBytesMin).
 		WithLevelSizeMultiplier(levelRatio).

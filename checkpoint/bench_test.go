@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"flag"
 	"fmt"
+	"math"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
@@ -106,6 +107,37 @@ func BenchmarkLargeState(b *testing.B) {
 	closing := time.Now()
 	closed(b, s)
 	b.ReportMetric(time.Since(closing).Seconds(), "s-to-close")
+}
+
+// BenchmarkTransfer fetches a whole state of values of 32 KiB from a store in memory into
+// one on disk, as a replica does that lost its data: 64 MiB, or as many GiB as -gib says.
+func BenchmarkTransfer(b *testing.B) {
+	const valueBytes = 32 << 10
+	source, rng := OpenMemory(), rand.New(rand.NewPCG(1, 2)) //nolint:gosec // not for secrets
+	values := max(2048, int(*largeGiB<<30/valueBytes))
+	for i := range values {
+		value := make([]byte, valueBytes)
+		for at := 0; at < len(value); at += 8 {
+			binary.LittleEndian.PutUint64(value[at:], rng.Uint64())
+		}
+		if err := source.Put(fmt.Appendf(nil, "large/%09d", i), value); err != nil {
+			b.Fatal(err)
+		}
+	}
+	checkpointed(b, source, 1)
+	seq, root := source.Last()
+	b.SetBytes(int64(values) * valueBytes)
+	for b.Loop() {
+		s := open(b, filepath.Join(b.TempDir(), "state"), Options{CloseTimeout: time.Hour})
+		if err := s.BeginTransfer(seq, root); err != nil {
+			b.Fatal(err)
+		}
+		fetch(b, s, source, math.MaxInt)
+		if err := s.FinishTransfer(); err != nil {
+			b.Fatal(err)
+		}
+		closed(b, s)
+	}
 }
 
 // bytesWritten returns how much the process has made the kernel write to disk, or 0
