@@ -303,6 +303,12 @@ type place struct {
 	ref    ref
 }
 
+// leaf tells whether a leaf is there. What the root is, nobody has told.
+func (at place) leaf() bool { return at.parent != nil && isLeaf(at.ref.bytes, at.ref.count) }
+
+// isLeaf tells whether so much is one leaf.
+func isLeaf(size, count uint64) bool { return size <= LeafBytesMax || count == 1 }
+
 // refuse tells why p, which has the digest that its parent says, cannot be at
 // this place, or nil.
 func (at place) refuse(p *page) error {
@@ -313,7 +319,7 @@ func (at place) refuse(p *page) error {
 		return fmt.Errorf("page of %d entries in %d bytes where its parent has %d in %d",
 			p.count, p.bytes, at.ref.count, at.ref.bytes)
 	}
-	if p.leaf != (p.bytes <= LeafBytesMax || p.count == 1) {
+	if p.leaf != isLeaf(p.bytes, p.count) {
 		return fmt.Errorf("page of %d entries in %d bytes is of the wrong kind", p.count, p.bytes)
 	}
 	if !p.leaf {

@@ -75,6 +75,8 @@ type Store struct {
 	// Of the one goroutine that works on the content.
 	active   *overlay
 	transfer *transfer
+	// leavesMax is leavesMax, or less in tests.
+	leavesMax int
 
 	// writer is held by whoever writes or deletes pages, and guards what follows.
 	// It is taken before mu.
@@ -142,7 +144,7 @@ func newStore(p pages, opts Options) *Store {
 	}
 	s := &Store{
 		rd: &reader{p, newCache(opts.CacheBytes)}, opts: opts,
-		log: logging.Logger("checkpoint"), active: newOverlay(),
+		log: logging.Logger("checkpoint"), active: newOverlay(), leavesMax: leavesMax,
 	}
 	s.changed = sync.NewCond(&s.mu)
 	s.mu.pins = map[uint64]int{}

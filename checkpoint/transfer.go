@@ -1,6 +1,7 @@
 package checkpoint
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"slices"
@@ -13,9 +14,18 @@ import (
 // those that lack: they take some tens of milliseconds.
 const looksMax = 1024
 
+// leavesMax is how many pages may be known to lack before leaves are asked for. It
+// bounds what a transfer holds in memory, to some tens of megabytes.
+const leavesMax = 1 << 16
+
 // transfer fetches a snapshot from others, top-down. Of the target only the
 // places of pages are held that are to be looked for next, or wanted: a
 // depth-first frontier.
+//
+// Inner pages are wanted first, until many leaves are known, and these then in the order
+// of their digests, which is that of their keys on disk. Leaves are nearly all that is
+// written, and written at random each would be put in order with all others again and
+// again.
 //
 // A page of the target comes, in this order, from the newest own snapshot (it
 // is then shared, with all below it), from what was staged before, from an
@@ -30,11 +40,12 @@ type transfer struct {
 	top   ref
 	// unseen are the places that were not looked at yet, the next last.
 	unseen []place
-	// frontier has the place of every wanted page; order has their digests, those
-	// that were found last at its end, and ones that came meanwhile.
-	frontier map[crypto.Digest]place
-	order    []crypto.Digest
-	out      *batch
+	// frontier has the place of every wanted page. The others have their digests, and
+	// ones that came meanwhile, in the order of wanting, the next last; but found has
+	// those leaves that are not in order yet.
+	frontier             map[crypto.Digest]place
+	inner, leaves, found []crypto.Digest
+	out                  *batch
 }
 
 // BeginTransfer starts, resumes or retargets the transfer of the snapshot after
@@ -95,7 +106,8 @@ func (s *Store) plan(t *transfer) error {
 	if err := t.out.flush(); err != nil {
 		return err
 	}
-	t.frontier, t.order, t.unseen = map[crypto.Digest]place{}, nil, nil
+	t.frontier, t.unseen = map[crypto.Digest]place{}, nil
+	t.inner, t.leaves, t.found = nil, nil, nil
 	t.base = s.newest().gen
 	t.top = ref{digest: t.root}
 	if t.root != EmptyRoot() {
@@ -154,7 +166,11 @@ func (s *Store) look(t *transfer, at place) error {
 		}
 	}
 	t.frontier[at.ref.digest] = at
-	t.order = append(t.order, at.ref.digest)
+	if at.leaf() {
+		t.found = append(t.found, at.ref.digest)
+	} else {
+		t.inner = append(t.inner, at.ref.digest)
+	}
 	return nil
 }
 
@@ -216,16 +232,47 @@ func (s *Store) Wanted(limit int) []crypto.Digest {
 	if t == nil || s.dead.Load() {
 		return nil
 	}
-	if err := s.seek(t, limit); err != nil {
+	if err := s.seek(t, s.leavesMax); err != nil {
 		_ = s.broken(err) // FinishTransfer returns it
 		return nil
 	}
-	t.order = slices.DeleteFunc(t.order, func(d crypto.Digest) bool {
-		_, wanted := t.frontier[d]
-		return !wanted
-	})
-	wanted := slices.Clone(t.order[max(len(t.order)-limit, 0):])
-	slices.Reverse(wanted)
+	return t.wanted(limit, s.leavesMax)
+}
+
+// wanted returns up to limit digests: those of inner pages as long as few leaves are
+// known, and then of leaves, in order.
+func (t *transfer) wanted(limit, leavesMax int) (wanted []crypto.Digest) {
+	full := len(t.frontier) >= leavesMax
+	if !full {
+		wanted = t.last(&t.inner, limit)
+	}
+	exploring := len(wanted) > 0
+	leaves := t.last(&t.leaves, limit-len(wanted))
+	if len(leaves) == 0 && !exploring {
+		slices.SortFunc(t.found, func(a, b crypto.Digest) int { return bytes.Compare(b[:], a[:]) })
+		t.leaves, t.found = t.found, nil
+		leaves = t.last(&t.leaves, limit)
+	}
+	wanted = append(wanted, leaves...)
+	if len(wanted) == 0 { // all that is known are inner pages
+		wanted = t.last(&t.inner, limit)
+	}
+	return wanted
+}
+
+// last returns up to limit digests from the end of a list that are wanted, the last one
+// first, and takes those that are not from its end.
+func (t *transfer) last(list *[]crypto.Digest, limit int) (wanted []crypto.Digest) {
+	for n := len(*list) - 1; n >= 0 && len(wanted) < limit; n-- {
+		d := (*list)[n]
+		if _, ok := t.frontier[d]; ok {
+			wanted = append(wanted, d)
+		}
+		*list = (*list)[:n]
+	}
+	for _, d := range slices.Backward(wanted) {
+		*list = append(*list, d)
+	}
 	return wanted
 }
 

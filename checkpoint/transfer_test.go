@@ -1,6 +1,7 @@
 package checkpoint
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"maps"
@@ -206,6 +207,7 @@ func TestTransferToTheEmptyState(t *testing.T) {
 
 func TestTransferFrontierIsBounded(t *testing.T) {
 	source, s := OpenMemory(), OpenMemory()
+	s.leavesMax = 100
 	fill(t, source, 0, 30000, "x")
 	checkpointed(t, source, 1)
 	begin(t, s, source)
@@ -221,10 +223,45 @@ func TestTransferFrontierIsBounded(t *testing.T) {
 				t.Fatal(used, err)
 			}
 		}
-		most = max(most, len(s.transfer.frontier), len(s.transfer.order), len(s.transfer.unseen))
+		x := s.transfer
+		most = max(most, len(x.frontier), len(x.inner), len(x.leaves)+len(x.found), len(x.unseen))
 	}
 	if total := source.PagesWritten(); most > 200 || total < 1000 {
 		t.Errorf("the frontier had %d of %d pages", most, total)
+	}
+	finish(t, s, source)
+}
+
+// TestTransferWantsLeavesInOrder has inner pages asked for first, and then leaves in the
+// order in which they lie on disk.
+func TestTransferWantsLeavesInOrder(t *testing.T) {
+	source, s := OpenMemory(), OpenMemory()
+	fill(t, source, 0, 30000, "x")
+	checkpointed(t, source, 1)
+	begin(t, s, source)
+	var last crypto.Digest
+	leaves, inner := 0, 0
+	for wanted := s.Wanted(7); len(wanted) > 0; wanted = s.Wanted(7) {
+		for _, d := range wanted {
+			at := s.transfer.frontier[d]
+			switch {
+			case !at.leaf() && leaves > 0:
+				t.Fatalf("an inner page is wanted after %d leaves", leaves)
+			case !at.leaf():
+				inner++
+			case bytes.Compare(d[:], last[:]) <= 0:
+				t.Fatalf("leaf %s is wanted after %s", d.Short(), last.Short())
+			default:
+				leaves, last = leaves+1, d
+			}
+			piece, _ := source.Piece(d)
+			if used, err := s.AddPiece(piece); !used || err != nil {
+				t.Fatal(used, err)
+			}
+		}
+	}
+	if total := int(source.PagesWritten()); leaves+inner != total || leaves < 4*inner || inner < 10 {
+		t.Errorf("%d leaves and %d inner pages were wanted, want all %d", leaves, inner, total)
 	}
 	finish(t, s, source)
 }
