@@ -213,11 +213,23 @@ func streamsOf(h *rogue) int {
 	return open
 }
 
+// ended tells whether the other side has ended st. The deadline is set again until it
+// ends the read, whatever becomes of it when the stream ends at the same time.
 func ended(st lib.Stream) bool {
-	_ = st.SetReadDeadline(time.Now().Add(time.Millisecond))
-	_, err := st.Read(make([]byte, 64))
-	var timeout net.Error
-	return err != nil && !errors.As(err, &timeout)
+	read := make(chan error, 1)
+	go func() {
+		_, err := st.Read(make([]byte, 64))
+		read <- err
+	}()
+	for {
+		_ = st.SetReadDeadline(time.Now().Add(time.Millisecond))
+		select {
+		case err := <-read:
+			var timeout net.Error
+			return err != nil && !errors.As(err, &timeout)
+		case <-time.After(10 * time.Millisecond):
+		}
+	}
 }
 
 func unknownProtocols(t *testing.T, s *siege) {
