@@ -2,6 +2,7 @@ package main
 
 import (
 	"bufio"
+	"context"
 	"errors"
 	"io"
 	"os"
@@ -26,7 +27,7 @@ func programOf(ts *testscript.TestScript, args []string) *exec.Cmd {
 			break
 		}
 	}
-	cmd := exec.Command(path, args[1:]...)
+	cmd := exec.CommandContext(context.Background(), path, args[1:]...)
 	cmd.Dir, cmd.Env = ts.Getenv("WORK"), []string{}
 	for _, name := range []string{"PATH", "HOME", "TMPDIR", "WORK", passphraseEnv} {
 		cmd.Env = append(cmd.Env, name+"="+ts.Getenv(name))

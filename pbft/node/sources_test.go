@@ -96,17 +96,14 @@ func newFetching() *fetching {
 	f.step = func(ev core.Event, fx *core.Effects) {
 		f.mu.Lock()
 		defer f.mu.Unlock()
-		switch ev := ev.(type) {
-		case core.Transferred:
-			f.fetched = append(f.fetched, ev.State.Seq)
-		case core.TransferFailed:
+		if done, ok := ev.(core.Transferred); ok {
+			f.fetched = append(f.fetched, done.State.Seq)
+		}
+		if _, ok := ev.(core.TransferFailed); ok {
 			f.failures++
-		case core.Tick:
-			select {
-			case target := <-f.targets:
-				fx.Fetch = append(fx.Fetch, target)
-			default:
-			}
+		}
+		if _, ok := ev.(core.Tick); ok && len(f.targets) > 0 {
+			fx.Fetch = append(fx.Fetch, <-f.targets)
 		}
 	}
 	return f
@@ -198,7 +195,7 @@ func TestLateAnswersAreNoLie(t *testing.T) {
 		m := newMembers(t, 4)
 		began := time.Now()
 		s := playSources(t, m, func(source wire.ReplicaID, _ int) time.Duration {
-			still := began.Add(3*askPatience + askPatience/2).Sub(time.Now())
+			still := time.Until(began.Add(3*askPatience + askPatience/2))
 			if source == 1 && still > 0 && still < 3*askPatience {
 				return still
 			}
