@@ -29,6 +29,8 @@ func Describe(o Observation) string {
 		return fmt.Sprintf("fetches the state of %d, having executed %d", o.Seq, o.Executed)
 	case CaughtUp:
 		return fmt.Sprintf("has the state of %d", o.Seq)
+	case AwaitsView:
+		return fmt.Sprintf("would vote again, but asked for view %d in its lost life, and waits for that", o.View)
 	case Rejoined:
 		return fmt.Sprintf("votes again above %d in view %d", o.Seq, o.View)
 	case Contradicted:

@@ -87,6 +87,11 @@ type FellBehind struct{ Executed, Seq wire.Seq }
 // CaughtUp says that the state of checkpoint Seq is installed.
 type CaughtUp struct{ Seq wire.Seq }
 
+// AwaitsView says that a replica that had lost its data would vote again, if it had not
+// asked for View before: it promised to vote in none before that. So it waits until the
+// others are there.
+type AwaitsView struct{ View wire.View }
+
 // Rejoined says that a replica that had lost its data votes again.
 type Rejoined struct {
 	Seq  wire.Seq
@@ -114,5 +119,6 @@ func (BecameStable) isObservation()    {}
 func (Diverged) isObservation()        {}
 func (FellBehind) isObservation()      {}
 func (CaughtUp) isObservation()        {}
+func (AwaitsView) isObservation()      {}
 func (Rejoined) isObservation()        {}
 func (Contradicted) isObservation()    {}

@@ -23,6 +23,7 @@ type track struct {
 	executed map[wire.ClientID]map[wire.Number]int // by so many replicas
 	left     []string                              // why views were left by a rule of pace
 	leaves   int
+	rejoins  []Observation // what replicas say of rejoining
 
 	// delay returns when a message arrives; negative means never.
 	delay func(from, to wire.ReplicaID, m wire.Message) int
@@ -202,12 +203,14 @@ func (k *track) step(id wire.ReplicaID, ev Event) {
 }
 
 func (k *track) observe(o Observation) {
-	left, ok := o.(LeftView)
-	if !ok {
-		return
+	if left, ok := o.(LeftView); ok {
+		k.leaves++
+		k.left = append(k.left, left.Why)
 	}
-	k.leaves++
-	k.left = append(k.left, left.Why)
+	_, awaits := o.(AwaitsView)
+	if _, rejoined := o.(Rejoined); awaits || rejoined {
+		k.rejoins = append(k.rejoins, o)
+	}
 }
 
 func (k *track) count(orders []Order) {

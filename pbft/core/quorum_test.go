@@ -131,6 +131,7 @@ func TestEveryObservationHasItsWords(t *testing.T) {
 		Diverged{},
 		FellBehind{},
 		CaughtUp{},
+		AwaitsView{},
 		Rejoined{},
 	} {
 		text := Describe(o)

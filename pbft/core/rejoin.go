@@ -19,6 +19,7 @@ type rejoining struct {
 	closed bool // until is known
 	until  wire.Seq
 	floor  wire.View // the highest view that it is seen to have asked for
+	told   wire.View // the floor of which it last said that it waits for it
 	heard  []wire.ReplicaID
 	top    wire.Seq
 }
@@ -64,10 +65,17 @@ func (r *Replica) aheadSeq() wire.Seq {
 	return r.ahead.Seq
 }
 
-// maybeRejoined ends the silence.
+// maybeRejoined ends the silence, or says what it still waits for.
 func (r *Replica) maybeRejoined(fx *Effects) {
 	j := r.rejoin
-	if j == nil || !j.closed || r.low < j.until || !r.active || r.view < j.floor {
+	switch {
+	case j == nil || !j.closed || r.low < j.until || !r.active:
+		return
+	case r.view < j.floor:
+		if j.told < j.floor {
+			j.told = j.floor
+			fx.observe(AwaitsView{j.floor})
+		}
 		return
 	}
 	r.rejoin = nil

@@ -64,7 +64,7 @@ func ofOneMessage(o core.Observation) bool {
 	case core.Refused, core.Accepted, core.Abstained, core.BecamePrepared, core.BecameCommitted:
 		return true
 	case core.Misbehaved, core.LeftView, core.EnteredView, core.BecameStable, core.Diverged, core.FellBehind,
-		core.CaughtUp, core.Rejoined, core.Contradicted:
+		core.CaughtUp, core.AwaitsView, core.Rejoined, core.Contradicted:
 		return false
 	}
 	return false
@@ -124,6 +124,9 @@ func (n *Node) logObservation(o core.Observation) {
 		n.log.Infof("fell behind, fetches the state executed=%d seq=%d", o.Executed, o.Seq)
 	case core.CaughtUp:
 		n.log.Infof("caught up seq=%d", o.Seq)
+	case core.AwaitsView:
+		n.log.Warnf("holds what it lost, and votes again once the others are in the view that it asked for before it lost it: "+
+			"to have that now, restart the primary view=%d", o.View)
 	case core.Rejoined:
 		n.log.Warnf("rejoined, and votes again seq=%d view=%d", o.Seq, o.View) // ends a warning
 	case core.Contradicted:

@@ -33,6 +33,8 @@ func (m Marks) observe(obs core.Observation) {
 		m["a state was fetched"]++
 	case core.CaughtUp:
 		m["a state was installed"]++
+	case core.AwaitsView:
+		m["a replica that rejoins waits for a view"]++
 	case core.Rejoined:
 		m["a replica rejoined"]++
 	case core.EnteredView:
