@@ -68,9 +68,10 @@ func (c *changing) progressed() { c.backoff = max(0, c.backoff-1) }
 
 // leave moves the replica to view, which it asks for: it takes no more
 // pre-prepares, prepares or commits of its own (I1), and hands over what it has
-// prepared (PBFT §4.4). The timeouts double only if the old view did not work
-// although it had about as long as they are: a view that was left at once, for a
-// lie or a slow primary, says nothing about them.
+// prepared (PBFT §4.4). After a view that worked the timeouts are doubled once, if
+// they were not. They double again only if the old view did not work although it had
+// about as long as they are: one that was left at once, for a lie or a slow primary,
+// says nothing about them.
 func (r *Replica) leave(view wire.View, why string, fx *Effects) {
 	if view <= r.view {
 		return

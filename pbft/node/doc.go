@@ -6,6 +6,9 @@
 //	                       ├→ respond (reports, refusals)
 //	                       └→ serve (pieces of the state, for others)
 //
+// Of step's observations watch makes logs, and of settle's records archive keeps what
+// may prove lies later.
+//
 // settle flushes once for all that waits: that is the group commit.
 //
 // One goroutine owns each mutable thing. Each stage's file says in its header
@@ -15,11 +18,13 @@
 //
 // Invariants, which comments cite:
 //
-//	(D1) A Send leaves the process only after a flush that covers every record of
-//	     the same turn and of all turns before it.
+//	(D1) A Send leaves the process only after every record of the same turn and of
+//	     all turns before it is durable; but an early one waits for reservations
+//	     alone, and a record that may be lost holds up nothing (core.Effects).
 //	(D2) After a failed Append, Flush or Rebase nothing leaves the process.
 //	(D3) Nothing that step calls waits for another stage, but for a free turn
 //	     when all of them are full and wait for the disk.
 //	(D4) settle waits for nothing but the disk, and apply for nothing but the
-//	     state: both hand over through queues that are never full by construction.
+//	     state, and, before a snapshot, for the flush of what is in it: both hand
+//	     over through queues that are never full by construction.
 package node
