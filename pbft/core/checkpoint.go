@@ -1,6 +1,7 @@
 package core
 
 import (
+	"fmt"
 	"maps"
 
 	"github.com/quorate/quorate/crypto"
@@ -72,7 +73,28 @@ func (r *Replica) maybeStable(seq wire.Seq, fx *Effects) {
 	}
 	if state, ok := b.winner(r.q.Strong()); ok {
 		r.learn(&wire.CheckpointCert{Seq: seq, State: state, Signers: b.signers(state, r.q.Strong())}, fx)
+		return
 	}
+	r.maybeDivided(seq, b, fx)
+}
+
+// maybeDivided tells, once, that no state of seq can have a quorum any more, whoever is
+// still to vote: so more than f replicas have another state than the others, and nothing
+// will be stable. Liars alone cannot make it so, for all correct replicas are a quorum.
+func (r *Replica) maybeDivided(seq wire.Seq, b *ballot, fx *Effects) {
+	own, have := r.snapshots[seq]
+	if !have || seq <= r.divided || !b.divided(r.q.Strong()) {
+		return
+	}
+	r.divided = seq
+	states, gap := []byte(nil), ""
+	for i, v := range b.votes {
+		if v.cast {
+			states = fmt.Appendf(states, "%sR%d %s", gap, i, v.digest.Short())
+			gap = ", "
+		}
+	}
+	fx.observe(Divided{seq, own, string(states)})
 }
 
 // learn takes a valid certificate. It is stable here once the own snapshot

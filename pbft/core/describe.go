@@ -25,6 +25,8 @@ func Describe(o Observation) string {
 		return fmt.Sprintf("checkpoint %d is stable: %s", o.Seq, o.State.Short())
 	case Diverged:
 		return fmt.Sprintf("DIVERGED at %d: own %s, quorum %s", o.Seq, o.Own.Short(), o.Quorum.Short())
+	case Divided:
+		return fmt.Sprintf("DIVIDED at %d: no quorum has one state: %s", o.Seq, o.States)
 	case FellBehind:
 		return fmt.Sprintf("fetches the state of %d, having executed %d", o.Seq, o.Executed)
 	case CaughtUp:

@@ -81,6 +81,15 @@ type Diverged struct {
 	Own, Quorum crypto.Digest
 }
 
+// Divided says that so many replicas have other states than each other after Seq that
+// no quorum will ever sign one: more than f states are wrong, most likely because the
+// application is not deterministic. States are the votes, by replica.
+type Divided struct {
+	Seq    wire.Seq
+	Own    crypto.Digest
+	States string
+}
+
 // FellBehind says that the replica fetches the state of stable checkpoint Seq.
 type FellBehind struct{ Executed, Seq wire.Seq }
 
@@ -117,6 +126,7 @@ func (LeftView) isObservation()        {}
 func (EnteredView) isObservation()     {}
 func (BecameStable) isObservation()    {}
 func (Diverged) isObservation()        {}
+func (Divided) isObservation()         {}
 func (FellBehind) isObservation()      {}
 func (CaughtUp) isObservation()        {}
 func (AwaitsView) isObservation()      {}

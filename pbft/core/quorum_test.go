@@ -129,6 +129,7 @@ func TestEveryObservationHasItsWords(t *testing.T) {
 		EnteredView{},
 		BecameStable{},
 		Diverged{},
+		Divided{},
 		FellBehind{},
 		CaughtUp{},
 		AwaitsView{},

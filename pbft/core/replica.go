@@ -45,6 +45,7 @@ type Replica struct {
 	snapshots   map[wire.Seq]crypto.Digest // own states after numbers above low
 	promises    map[wire.Seq]crypto.Digest // what it signed checkpoints of, for those numbers
 	taken       wire.Seq                   // the newest own snapshot
+	divided     wire.Seq                   // the last number of which it told that states differ
 	ahead       *wire.CheckpointCert       // of a number that is not executed, or not snapshotted, yet
 
 	executed wire.Seq

@@ -175,6 +175,17 @@ func (b *ballot) winner(k int) (crypto.Digest, bool) {
 	return crypto.Digest{}, false
 }
 
+// divided tells whether no digest can have k votes any more.
+func (b *ballot) divided(k int) bool {
+	cast, most := 0, 0
+	for _, v := range b.votes {
+		if v.cast {
+			cast, most = cast+1, max(most, b.count(v.digest))
+		}
+	}
+	return most+len(b.votes)-cast < k
+}
+
 // signers returns k votes for digest as a certificate's, in ascending order.
 func (b *ballot) signers(digest crypto.Digest, k int) []wire.Signed {
 	out := make([]wire.Signed, 0, k)

@@ -63,7 +63,7 @@ func ofOneMessage(o core.Observation) bool {
 	switch o.(type) {
 	case core.Refused, core.Accepted, core.Abstained, core.BecamePrepared, core.BecameCommitted:
 		return true
-	case core.Misbehaved, core.LeftView, core.EnteredView, core.BecameStable, core.Diverged, core.FellBehind,
+	case core.Misbehaved, core.LeftView, core.EnteredView, core.BecameStable, core.Diverged, core.Divided, core.FellBehind,
 		core.CaughtUp, core.AwaitsView, core.Rejoined, core.Contradicted:
 		return false
 	}
@@ -120,6 +120,10 @@ func (n *Node) logObservation(o core.Observation) {
 	case core.Diverged:
 		n.log.Errorf("DIVERGED: the own state is wrong and is fetched from others; check memory and disk, "+
 			"and that the application is deterministic seq=%d own=%s quorum=%s", o.Seq, o.Own.Short(), o.Quorum.Short())
+	case core.Divided:
+		n.log.Errorf("DIVIDED: no quorum has one state, so no checkpoint becomes stable and the order ends; stop writing, keep "+
+			"the directories, and check that the application is deterministic seq=%d own=%s states=%q",
+			o.Seq, o.Own.Short(), o.States)
 	case core.FellBehind:
 		n.log.Infof("fell behind, fetches the state executed=%d seq=%d", o.Executed, o.Seq)
 	case core.CaughtUp:

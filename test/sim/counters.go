@@ -127,7 +127,7 @@ func (c *Counters) observe(obs core.Observation) {
 	case core.Misbehaved:
 		c.Accusations++
 	case core.Refused, core.Accepted, core.BecamePrepared, core.BecameCommitted, core.BecameStable, core.FellBehind,
-		core.AwaitsView, core.Contradicted:
+		core.AwaitsView, core.Contradicted, core.Divided:
 	}
 }
 

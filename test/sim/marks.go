@@ -29,6 +29,8 @@ func (m Marks) observe(obs core.Observation) {
 		m["proved: "+obs.Evidence.Proof.String()]++
 	case core.Diverged:
 		m["a state was wrong"]++
+	case core.Divided:
+		m["no quorum had one state"]++
 	case core.FellBehind:
 		m["a state was fetched"]++
 	case core.CaughtUp:

@@ -215,6 +215,8 @@ func (o *oracle) judge(n *node, obs core.Observation) {
 		if n.fault == "" {
 			o.w.breach(lawState, "R%d diverges at %d", n.id, obs.Seq)
 		}
+	case core.Divided:
+		o.w.breach(lawState, "R%d sees no quorum with one state at %d: %s", n.id, obs.Seq, obs.States)
 	case core.BecameStable:
 		if n.rot && obs.Seq > n.rotAt {
 			o.w.breach(lawState, "R%d takes checkpoint %d for its own, and its state has changed by itself", n.id, obs.Seq)

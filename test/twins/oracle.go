@@ -146,6 +146,8 @@ func (o *oracle) observed(p *process, obs core.Observation) {
 		}
 	case core.Contradicted:
 		o.fail("agreement: %s holds two commit certificates for %d", o.shape.name(p.index), obs.Seq)
+	case core.Divided:
+		o.fail("agreement: no quorum has one state at %d: %s", obs.Seq, obs.States)
 	case core.Diverged:
 		o.fail("agreement: the state of %s diverges at %d", o.shape.name(p.index), obs.Seq)
 	}
