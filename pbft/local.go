@@ -196,10 +196,13 @@ func closeAll(transports []transport) error {
 
 // networkConfig returns how replica id connects; listen overrides where.
 func (g *Genesis) networkConfig(id wire.ReplicaID, key crypto.PrivateKey, listen []string) network.Config {
-	domain := g.Domain()
+	const usual = 1 << 20 // of a client; longer only where its requests may be
+	domain, limits := g.Domain(), g.WireLimits()
+	longest := limits.FrameBytesMax()
 	return network.Config{
 		Self: id, Key: key, Cluster: domain.Cluster, Epoch: domain.Epoch,
-		Members: g.networkMembers(), Listen: listen, FrameBytesMax: g.WireLimits().FrameBytesMax(),
+		Members: g.networkMembers(), Listen: listen, FrameBytesMax: longest,
+		ClientFrameBytesMax: min(max(usual, limits.KindBytesMax(wire.KindRequest)), longest),
 	}
 }
 
