@@ -44,7 +44,8 @@ type Timeouts struct {
 	Dial time.Duration
 	// Handshake bounds an incoming handshake, and opening a stream; 5 s.
 	Handshake time.Duration
-	// Frame bounds the time from the first byte of a frame to its last; 10 s.
+	// Frame bounds the time from the first byte of a frame to its last; 10 s, and as much
+	// more for each 100 KiB of a longer one.
 	Frame time.Duration
 	// Write bounds how long a peer may not read before its stream is reset; 10 s.
 	Write time.Duration

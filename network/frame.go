@@ -39,7 +39,8 @@ func newFrameReader(s network.Stream, bytesMax int, timeout time.Duration) *fram
 }
 
 // next returns the next frame, which is the caller's. It waits for ever for its
-// first byte, and no longer than the timeout for the rest (N3).
+// first byte, and for the rest no longer than the timeout, or than the other side may
+// take to write it if it is long (N3).
 func (r *frameReader) next() ([]byte, error) {
 	if _, err := r.buf.Peek(1); err != nil {
 		return nil, err
@@ -56,7 +57,7 @@ func (r *frameReader) next() ([]byte, error) {
 	}
 	frame, err := r.read()
 	if timedOut(err) {
-		return nil, fmt.Errorf("%w: %s", errFrameSlow, r.timeout)
+		return nil, fmt.Errorf("%w: %s for each %d KiB", errFrameSlow, r.timeout, writeBytesMax>>10)
 	}
 	if err != nil {
 		return nil, err
@@ -98,6 +99,11 @@ func (r *frameReader) read() ([]byte, error) {
 	}
 	if _, err := r.buf.Discard(lengthBytes); err != nil {
 		return nil, err
+	}
+	if more := size / writeBytesMax; more > 0 {
+		if err := r.stream.SetReadDeadline(time.Now().Add(time.Duration(1+more) * r.timeout)); err != nil {
+			return nil, err
+		}
 	}
 	frame := make([]byte, min(size, growBytes))
 	for have := 0; ; {
