@@ -194,7 +194,7 @@ func (r *Replica) onTransferred(s Snapshot, fx *Effects) {
 	if cert.Seq > r.low {
 		r.stabilise(cert, fx)
 	}
-	r.change.executed(r.tick)
+	r.change.executed()
 	r.execute(fx)
 	r.sendStatus(Everyone, fx)
 }

@@ -40,7 +40,7 @@ func (r *Replica) run(cert *wire.CommitCert, batch *wire.Batch, fx *Effects) {
 		}
 		delete(r.placed, digest)
 	}
-	r.change.executed(r.tick)
+	r.change.executed()
 	r.keepPace(r.slots.at(cert.Seq), orders)
 	fx.Execute = append(fx.Execute, Execution{
 		Seq: cert.Seq, View: cert.View, Digest: cert.Digest, History: r.history, Time: r.time,

@@ -21,7 +21,6 @@ type changing struct {
 
 	since   uint64 // the tick at which the view was entered or left
 	alone   uint64 // the last tick in which no quorum was within hearing
-	ran     uint64 // the tick of the last execution
 	heard   uint64 // the tick of the primary's last sign of life
 	quorum  uint64 // the tick since which q replicas ask for the view; 0 before
 	patient uint64 // the tick of the last change of backoff
@@ -61,7 +60,7 @@ func (c *changing) asking(view wire.View) int {
 }
 
 // executed notes progress.
-func (c *changing) executed(tick uint64) { c.ran, c.worked = tick, true }
+func (c *changing) executed() { c.worked = true }
 
 // progressed shortens the timeouts again: a view that makes checkpoints works.
 func (c *changing) progressed() { c.backoff = max(0, c.backoff-1) }
