@@ -213,8 +213,9 @@ func (c *Client) enter(ctx context.Context, w *call) (Result, error) {
 // and session (see DialConfig). It executes op only if that identity was never
 // executed, and returns the one result in any case. op must be the one that the
 // identity was used for first, and not that of a Read, which would be executed as what
-// Submit takes. Once the client had more than core.ClientWindowMax later results, the
-// identity is given up: the error is ErrForgotten.
+// Submit takes. An identity for which no call waits is given up once later operations of
+// the client need its place, core.ClientWindowMax of them at most, and fewer where they
+// are long: the error is ErrForgotten.
 func (c *Client) SubmitWith(ctx context.Context, id Identity, op []byte) (Result, error) {
 	switch {
 	case id.Session != c.cfg.session:

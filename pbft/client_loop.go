@@ -165,6 +165,7 @@ func (l *clientLoop) onSubmits(w *call) {
 	var writes, reads []*call
 	most := cmp.Or(l.cfg.together, l.cfg.limits.OpsMax)
 	for taken, bytes := 0, 0; w != nil; w = l.waiting() {
+		l.window.makeRoom(taken, bytes)
 		if w.readOnly {
 			reads = append(reads, w)
 		} else {

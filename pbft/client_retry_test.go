@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -202,6 +203,46 @@ func TestResultThatNobodyWaitedForIsKeptForTheRetry(t *testing.T) {
 	})
 }
 
+// TestFullWindowOfAbandonedOperationsIsKept has every call of a full window end: nothing
+// needs their places, so all can be retried.
+func TestFullWindowOfAbandonedOperationsIsKept(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFakeCluster(t, 4)
+		f.answer = silent
+		c := f.client()
+		defer closeClient(t, c)
+		ids := make([]Identity, core.ClientWindowMax)
+		var wg sync.WaitGroup
+		for i := range ids {
+			wg.Go(func() { ids[i] = unfinished(t, c, fmt.Sprint(i)) })
+		}
+		wg.Wait()
+		<-time.After(time.Minute) // the operations go on
+		f.setAnswer(f.honest)
+		for i, id := range ids {
+			got, err := c.SubmitWith(t.Context(), id, fmt.Append(nil, i))
+			if want := fmt.Sprintf("did %d", i); err != nil || string(got.Value) != want {
+				t.Errorf("retry of %v = %q, %v, want %q", id, got.Value, err, want)
+			}
+		}
+	})
+}
+
+// TestNothingIsGivenUpInVain has short operations abandoned, while long ones that are
+// waited for take all the room in bytes.
+func TestNothingIsGivenUpInVain(t *testing.T) {
+	w := newWindow(1)
+	short := w.add(&call{op: []byte("x")})
+	short.request, short.calls = &request{open: 1}, nil
+	for range 2 {
+		o := w.add(&call{op: make([]byte, bytesOpenMax/2)})
+		o.request = &request{open: 1}
+	}
+	if w.admits(0, 0) || w.table[short.number] != short {
+		t.Error("an operation is given up, and there is no room all the same")
+	}
+}
+
 // TestAbandonedOperationsDoNotWedgeTheWindow gives up more calls than the window
 // holds.
 func TestAbandonedOperationsDoNotWedgeTheWindow(t *testing.T) {
@@ -379,6 +420,7 @@ func TestWindowKeepsItsInvariants(t *testing.T) {
 					return
 				}
 				before := w.next
+				w.makeRoom(0, 0)
 				o := w.add(&call{op: []byte("x")})
 				if o.number != before {
 					t.Fatalf("a new operation has number %d, want %d", o.number, before)

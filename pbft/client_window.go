@@ -154,18 +154,37 @@ func (w *window) lowest() wire.Number {
 }
 
 // admits tells whether a new operation may have the next number but taken, when
-// others of so many bytes have those before. Where only operations that nobody waits
-// for are in the way, they are given up.
+// others of so many bytes have those before: perhaps once makeRoom was called.
 func (w *window) admits(taken, bytes int) bool {
-	next := w.next + wire.Number(taken) //nolint:gosec // few
-	for next > w.lowest()+core.ClientWindowMax || w.bytes+bytes >= bytesOpenMax {
-		oldest, ok := w.table[w.lowest()+1]
-		if !ok || len(oldest.calls) > 0 {
-			return false
+	_, ok := w.room(taken, bytes)
+	return ok
+}
+
+// makeRoom gives up what is in the way of an operation that admits has admitted.
+func (w *window) makeRoom(taken, bytes int) {
+	low, _ := w.room(taken, bytes)
+	for n := w.lowest() + 1; n <= low; n++ {
+		if o, ok := w.table[n]; ok {
+			w.drop(o)
 		}
-		w.drop(oldest)
 	}
-	return next < numberMax
+}
+
+// room returns up to which number operations that nobody waits for must be given up so
+// that another one has room, and whether that is enough.
+func (w *window) room(taken, bytes int) (low wire.Number, ok bool) {
+	next := w.next + wire.Number(taken) //nolint:gosec // few
+	low, bytes = w.lowest(), w.bytes+bytes
+	for next > low+core.ClientWindowMax || bytes >= bytesOpenMax {
+		switch o := w.table[low+1]; {
+		case low+1 >= w.next, o != nil && len(o.calls) > 0:
+			return w.low, false
+		case o != nil:
+			bytes -= len(o.op)
+		}
+		low++
+	}
+	return low, next < numberMax
 }
 
 // add gives the next number to a call's operation.
