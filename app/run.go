@@ -82,8 +82,19 @@ func call(sm StateMachine, tx *Tx, op []byte) (result []byte, panicked *Failure)
 }
 
 func describe(v any) string {
-	text := fmt.Sprintf("%.512s\n%s", fmt.Sprint(v), debug.Stack())
+	text := fmt.Sprintf("%.512s\n%s", spell(v), debug.Stack())
 	return text[:min(len(text), detailBytesMax)]
+}
+
+// spell returns what the application panicked with as text, which a method of the
+// application makes. That may panic, too; package fmt survives it once only.
+func spell(v any) (text string) {
+	defer func() {
+		if recover() != nil {
+			text = fmt.Sprintf("a %T, which panics when it is printed", v)
+		}
+	}()
+	return fmt.Sprint(v)
 }
 
 // Inspect calls read with the content of store under prefix, read-only, outside

@@ -21,6 +21,11 @@ func crash(v any) {
 	panic(v) //nolint:forbidigo // what Run must survive
 }
 
+// crashing panics, with itself, when it is asked what it is.
+type crashing struct{}
+
+func (c crashing) Error() string { crash(c); return "" }
+
 func TestPanickingOperationIsRolledBackWhole(t *testing.T) {
 	store := app.NewMemory()
 	do(t, store, func(tx *app.Tx) { tx.Put("k", []byte("old")) })
@@ -30,6 +35,7 @@ func TestPanickingOperationIsRolledBackWhole(t *testing.T) {
 		"panic":     func() { crash(fmt.Sprintf("%p", store)) },
 		"nil map":   func() { nilMap["x"] = 1 },
 		"panic nil": func() { crash(nil) },
+		"crashing":  func() { crash(crashing{}) },
 	} {
 		failure := do(t, store, func(tx *app.Tx) {
 			tx.Put("k", []byte("new"))

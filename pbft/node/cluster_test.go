@@ -32,9 +32,18 @@ func (adder) Validate(op []byte) error {
 		return errors.New("the operation is bad")
 	case "panic":
 		panic("the validator is bad") //nolint:forbidigo // it is what the test is about
+	case "panic again":
+		panic(panicking{}) //nolint:forbidigo // it is what the test is about
+	case "bad error":
+		return panicking{}
 	}
 	return nil
 }
+
+// panicking is an error that panics, with itself, when it is asked what it is.
+type panicking struct{}
+
+func (p panicking) Error() string { panic(p) } //nolint:forbidigo // it is what the test is about
 
 // members are some nodes on one hub.
 type members struct {

@@ -256,7 +256,7 @@ func TestInvalidOperationsAreRefusedBeforeTheyAreOrdered(t *testing.T) {
 		m := newMembers(t, 4)
 		m.startAll()
 		defer m.stopAll()
-		for i, op := range []string{"bad", "panic"} {
+		for i, op := range []string{"bad", "panic", "panic again", "bad error"} {
 			c := m.caller(uint64(i))
 			c.send(1, c.request("fine", op))
 			var refusal *wire.Refusal

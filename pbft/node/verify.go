@@ -8,6 +8,7 @@ package node
 // and stops nothing; what waits of who has had too many is dropped.
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 
@@ -149,20 +150,28 @@ func (n *Node) invalid(m *wire.Request) string {
 		return ""
 	}
 	for i, op := range m.Ops {
-		if err := validate(v, op); err != nil {
-			return fmt.Sprintf("operation %d: %v", i, err)
+		if why := validate(v, op); why != "" {
+			return fmt.Sprintf("operation %d: %s", i, why)
 		}
 	}
 	return ""
 }
 
-// validate asks v about op. An operation that makes it panic is invalid: it must
-// not stop the replica.
-func validate(v app.Validator, op []byte) (err error) {
+// validate asks v about op, and returns why it is invalid. An operation that makes v
+// panic is invalid, and so is one whose error does: it must not stop the replica.
+func validate(v app.Validator, op []byte) (why string) {
 	defer func() {
-		if p := recover(); p != nil {
-			err = fmt.Errorf("validation panicked: %v", p)
+		if recover() != nil {
+			why = "validation panicked"
 		}
 	}()
-	return v.Validate(op)
+	defer func() {
+		if p := recover(); p != nil {
+			why = fmt.Sprintf("validation panicked: %v", p) // or panics again
+		}
+	}()
+	if err := v.Validate(op); err != nil {
+		return cmp.Or(err.Error(), "invalid")
+	}
+	return ""
 }
