@@ -73,10 +73,18 @@ func (l *clientLoop) onAsk(a *asking) {
 	a.due, a.until = now.Add(l.cfg.retransmit), now.Add(statusPatience*l.cfg.retransmit)
 	l.askings = append(l.askings, a)
 	l.expect(a.due)
-	for id := range l.links {
-		l.transport.Send(wire.ReplicaID(id), a.frame) //nolint:gosec // one of few replicas
-	}
+	l.ask(a)
 	l.maybeFinishAsk(a)
+}
+
+// ask sends a question to those who have not answered. What waits for a replica that
+// cannot be reached would pile up, and all be asked at once when it is back.
+func (l *clientLoop) ask(a *asking) {
+	for id, r := range a.reports {
+		if r == nil && l.links[id].state != linkDown {
+			l.transport.Send(wire.ReplicaID(id), a.frame) //nolint:gosec // one of few replicas
+		}
+	}
 }
 
 func (l *clientLoop) onReport(m *wire.Report) {
@@ -106,11 +114,7 @@ func (l *clientLoop) onAskDeadline(now time.Time) {
 		}
 		if !now.Before(a.due) {
 			a.due = now.Add(l.cfg.retransmit)
-			for id, r := range a.reports {
-				if r == nil {
-					l.transport.Send(wire.ReplicaID(id), a.frame) //nolint:gosec // one of few replicas
-				}
-			}
+			l.ask(a)
 		}
 		l.expect(a.due)
 	}
