@@ -229,7 +229,7 @@ func (l *clientLoop) onRetry(w *call) {
 }
 
 // onLeave forgets that w waits. Its operation goes on: it is sent, and its
-// result kept for a retry, until new operations need its place.
+// result kept for a retry, until new operations need its place. A read is given up.
 func (l *clientLoop) onLeave(w *call) {
 	o, ok := l.window.table[w.number]
 	if !ok || !slices.Contains(o.calls, w) {
@@ -238,12 +238,15 @@ func (l *clientLoop) onLeave(w *call) {
 	l.release(o, w, nil)
 }
 
-// release ends a call of an operation that goes on.
+// release ends a call of an operation that goes on, unless it is a read.
 func (l *clientLoop) release(o *operation, w *call, why error) {
 	o.calls = slices.DeleteFunc(o.calls, func(other *call) bool { return other == w })
 	id := Identity{l.cfg.session, o.number}
 	if o.readOnly {
 		id.Number = 0 // SubmitWith would execute it as what Submit takes
+		if len(o.calls) == 0 {
+			l.window.drop(o) // nobody can ask for it
+		}
 	}
 	w.done <- answer{err: &UnfinishedError{Identity: id, Replies: o.replied(), Links: l.broken(), Err: why}}
 }

@@ -75,6 +75,12 @@ func TestUnfinishedReadHasNoIdentity(t *testing.T) {
 		if !errors.As(err, &u) || u.Identity.Number != 0 || u.Replies != 1 {
 			t.Errorf("error = %v of %v, want an UnfinishedError without a number, and with one reply", err, u.Identity)
 		}
+		f.setAnswer(f.honest)
+		got, err := c.Submit(t.Context(), []byte("y"))
+		if q := f.last(3); err != nil || got.Identity.Number != 2 || q.Number != 2 || q.Acked != 1 {
+			t.Errorf("submit after it: number %v, %v, with acked %d: want the read acknowledged, for nobody can ask for it",
+				got.Identity, err, q.Acked)
+		}
 	})
 }
 
