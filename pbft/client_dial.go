@@ -32,7 +32,8 @@ type DialConfig struct {
 	// Next takes over the Session of an earlier process: it is the first number
 	// which that one had not used yet, or any number above. Operations that have
 	// no result yet can be retried with SubmitWith, all of them before the first
-	// Submit or Read. Zero means a new session.
+	// Submit or Read, if they are among the last core.ClientWindowMax numbers before
+	// Next. Zero means a new session.
 	Next wire.Number
 	// RequestTimeout is that of the replicas (Config.RequestTimeout). The client
 	// asks all replicas when the primary is silent for half of it. Zero means
@@ -119,7 +120,7 @@ func (cfg DialConfig) clientConfig() (clientConfig, *Genesis, error) {
 // inBounds reports numbers that no client may have.
 func (cfg DialConfig) inBounds(opsMax int) error {
 	if cfg.Next > numberMax || cfg.Session > wire.NumberMax {
-		return fmt.Errorf("%w: session and next may be at most %d", ErrConfig, uint64(numberMax))
+		return fmt.Errorf("%w: session may be at most %d, and next %d", ErrConfig, uint64(wire.NumberMax), uint64(numberMax))
 	}
 	if cfg.OpsPerSignature < 0 || cfg.OpsPerSignature > opsMax {
 		return fmt.Errorf("%w: operations per signature are %d, want 1 to %d, or 0 for as many as wait",
