@@ -101,6 +101,12 @@ func TestBoundsFailTheOperationAlike(t *testing.T) {
 			tx.Put("k", []byte("x"))
 			tx.Uint64("k")
 		}, `the value of "k" has 1 bytes, a number has 8`},
+		"no number, no ASCII": { // what is printable depends on the tables of Unicode that Go comes with
+			func(tx *app.Tx) {
+				tx.Put("ключ\xff", nil)
+				tx.Uint64("ключ\xff")
+			}, `the value of "\u043a\u043b\u044e\u0447\xff" has 0 bytes, a number has 8`,
+		},
 		"recovered": {func(tx *app.Tx) {
 			defer func() { _ = recover() }()
 			tx.Put("k", append(big, 0))

@@ -109,7 +109,7 @@ func (tx *Tx) Uint64(key string) uint64 {
 		return 0
 	}
 	if len(value) != 8 {
-		tx.refuse("the value of %.64q has %d bytes, a number has 8", key, len(value))
+		tx.refuse("the value of %+.64q has %d bytes, a number has 8", key, len(value))
 	}
 	return binary.BigEndian.Uint64(value)
 }
@@ -214,7 +214,8 @@ func (tx *Tx) admit(writes, size int) {
 }
 
 // refuse ends the operation because it exceeded a bound. The text is part of the
-// replicated result: the arguments must be the same on every replica.
+// replicated result: the arguments must be the same on every replica, and text of
+// others be in ASCII (%+q), for which characters %q prints differs between versions of Go.
 func (tx *Tx) refuse(format string, args ...any) {
 	tx.mustRun()
 	tx.end(&Failure{Kind: FailureLimit, Text: fmt.Sprintf(format, args...)})

@@ -39,7 +39,7 @@ func parse(op []byte) (operation, error) {
 	words := strings.Split(string(op), " ")
 	names, amount, ok := shape(words[0])
 	if !ok {
-		return operation{}, fmt.Errorf("%.20q is no operation; there are open, mint, transfer, balance, total and audit",
+		return operation{}, fmt.Errorf("%+.20q is no operation; there are open, mint, transfer, balance, total and audit",
 			words[0])
 	}
 	want := 1 + names
@@ -60,7 +60,7 @@ func parse(op []byte) (operation, error) {
 	}
 	n, err := strconv.ParseUint(words[want-1], 10, 64)
 	if err != nil || n == 0 {
-		return operation{}, fmt.Errorf("the amount is %.30q, want a number from 1 to 18446744073709551615", words[want-1])
+		return operation{}, fmt.Errorf("the amount is %+.30q, want a number from 1 to 18446744073709551615", words[want-1])
 	}
 	o.amount = n
 	return o, nil
@@ -71,7 +71,7 @@ func checkName(name string) error {
 		return fmt.Errorf("the name of an account has %d bytes, want 1 to %d", len(name), NameBytesMax)
 	}
 	if strings.Trim(name, "abcdefghijklmnopqrstuvwxyz0123456789-_") != "" {
-		return fmt.Errorf("the name %q has other characters than a to z, 0 to 9, - and _", name)
+		return fmt.Errorf("the name %+q has other characters than a to z, 0 to 9, - and _", name)
 	}
 	return nil
 }

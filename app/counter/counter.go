@@ -73,7 +73,7 @@ func parse(op []byte) (uint64, error) {
 	number, ok := strings.CutPrefix(string(op), "add ")
 	n, err := strconv.ParseUint(number, 10, 64)
 	if !ok || err != nil || n == 0 {
-		return 0, fmt.Errorf(`%.40q is no operation; there are "add", "add N" with N from 1 to %d, and "get"`,
+		return 0, fmt.Errorf(`%+.40q is no operation; there are "add", "add N" with N from 1 to %d, and "get"`,
 			op, uint64(math.MaxUint64))
 	}
 	return n, nil
