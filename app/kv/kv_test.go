@@ -151,8 +151,11 @@ func TestReadsAreQueriesAndWritesAreNot(t *testing.T) {
 func TestScanStaysWithinItsBytes(t *testing.T) {
 	solo := app.NewSolo(kv.Machine{})
 	value := make([]byte, kv.ValueBytesMax)
-	for i := range 5 {
-		if _, err := solo.Execute(kv.Put(fmt.Sprint(i), value)); err != nil {
+	var want []string
+	for i := range 5 { // some pages end with the longest key
+		key := fmt.Sprint(i) + strings.Repeat("k", (kv.KeyBytesMax-1)*(i%2))
+		want = append(want, key)
+		if _, err := solo.Execute(kv.Put(key, value)); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -172,7 +175,7 @@ func TestScanStaysWithinItsBytes(t *testing.T) {
 		}
 		from, more = keys[len(keys)-1]+"\x00", r.More
 	}
-	compare(t, "keys", keys, []string{"0", "1", "2", "3", "4"})
+	compare(t, "keys", keys, want)
 }
 
 func TestEncodingIsFixed(t *testing.T) {
@@ -221,6 +224,9 @@ func TestMalformedOperationsAreRefused(t *testing.T) {
 		"limit 0":       {kv.Scan("", "", 0), "the limit of a scan is 0"},
 		"limit -1":      {kv.Scan("", "", -1), "limit of a scan: got 4294967295"},
 		"limit largest": {kv.Scan("", "", kv.ScanLimitMax), ""},
+		"scan largest":  {kv.Scan(long+"k", long+"k", 1), ""},
+		"long start":    {kv.Scan(long+"kk", "", 1), "length of the start of a scan: got 514, at most 513 are possible"},
+		"long end":      {kv.Scan("", long+"kk", 1), "length of the end of a scan: got 514, at most 513 are possible"},
 		"limit more":    {kv.Scan("", "", kv.ScanLimitMax+1), "limit of a scan: got 1001"},
 	} {
 		err := kv.Machine{}.Validate(test.op)

@@ -18,6 +18,10 @@ const (
 	ScanLimitMax = 1000
 	// ScanBytesMax bounds the keys and values that one scan returns together.
 	ScanBytesMax = 128 << 10
+
+	// scanBoundBytesMax bounds the start and end of a scan, which may be the longest key
+	// followed by a zero byte: what comes right after it.
+	scanBoundBytesMax = KeyBytesMax + 1
 )
 
 // ErrMalformed says that bytes are not the encoding of an operation or result.
@@ -138,8 +142,8 @@ func Parse(op []byte) (Op, error) {
 		o.Old = r.bytes("old value", ValueBytesMax)
 		o.Value = r.bytes("value", ValueBytesMax)
 	case KindScan:
-		o.From = string(r.bytes("start of a scan", KeyBytesMax))
-		o.To = string(r.bytes("end of a scan", KeyBytesMax))
+		o.From = string(r.bytes("start of a scan", scanBoundBytesMax))
+		o.To = string(r.bytes("end of a scan", scanBoundBytesMax))
 		o.Limit = r.number("limit of a scan", ScanLimitMax)
 	default:
 		r.fail("no operation has %s", o.Kind)
