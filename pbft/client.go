@@ -45,8 +45,9 @@ func (id Identity) String() string { return fmt.Sprintf("%d/%d", id.Session, id.
 // which is also how it is fast: operations that wait together are signed
 // together.
 //
-// At most core.ClientWindowMax operations have no result at a time; a Submit
-// beyond that waits, or is refused (DialConfig.NoWait). Numbers and sessions follow RIFL (Lee et al., SOSP '15).
+// At most core.ClientWindowMax operations, or some 2 MiB of them, have no result at a
+// time; a Submit beyond that waits, or is refused (DialConfig.NoWait). Numbers and
+// sessions follow RIFL (Lee et al., SOSP '15).
 type Client struct {
 	cfg       clientConfig
 	transport clientTransport

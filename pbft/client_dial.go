@@ -43,8 +43,8 @@ type DialConfig struct {
 	// signed request. Zero means as many as the cluster takes.
 	OpsPerSignature int
 	// NoWait has operations refused at once, with ErrOverload, where they would wait:
-	// when core.ClientWindowMax of this client have no result yet, or f+1 replicas
-	// have no room for them. What is served is then served soon, however much is
+	// when core.ClientWindowMax of this client, or 2 MiB of them, have no result yet, or
+	// f+1 replicas have no room for them. What is served is then served soon, however much is
 	// asked for.
 	NoWait bool
 }
