@@ -30,10 +30,10 @@ type DialConfig struct {
 	// knows as many clients as it can takes no new ones with old sessions.
 	Session wire.Session
 	// Next takes over the Session of an earlier process: it is the first number
-	// which that one had not used yet, or any number above. Operations that have
-	// no result yet can be retried with SubmitWith, all of them before the first
-	// Submit or Read, if they are among the last core.ClientWindowMax numbers before
-	// Next. Zero means a new session.
+	// which that one had not used yet, or any number above. Each call of Submit or
+	// Read uses one number at most, from 1 on. Operations that have no result yet
+	// can be retried with SubmitWith, all of them before the first Submit or Read.
+	// Zero means a new session.
 	Next wire.Number
 	// RequestTimeout is that of the replicas (Config.RequestTimeout). The client
 	// asks all replicas when the primary is silent for half of it. Zero means

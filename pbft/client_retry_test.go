@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"sync"
@@ -272,6 +273,38 @@ func TestAbandonedOperationsDoNotWedgeTheWindow(t *testing.T) {
 	})
 }
 
+// TestTakenOverSessionMayBeginFarAbove: a process that has ended may not know which
+// numbers it used, but of how many.
+func TestTakenOverSessionMayBeginFarAbove(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const next = 1 << 40
+		f := newFakeCluster(t, 4)
+		cfg := f.config()
+		cfg.next = next
+		c := newClient(cfg, f)
+		<-f.running
+		defer closeClient(t, c)
+		for _, n := range []wire.Number{500, 300, 400} {
+			got, err := c.SubmitWith(t.Context(), Identity{7, n}, []byte("x"))
+			if q := f.last(0); err != nil || got.Identity.Number != n || q.Acked > 500-core.ClientWindowMax {
+				t.Errorf("retry of %d = %v, %v, with acked %d", n, got.Identity, err, q.Acked)
+			}
+		}
+		f.setAnswer(silent)
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		if _, err := c.SubmitWith(ctx, Identity{7, 450}, []byte("x")); !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("retry that is given up: %v", err)
+		}
+		f.setAnswer(f.honest)
+		got, err := c.Submit(t.Context(), []byte("x"))
+		if q := f.last(0); err != nil || got.Identity.Number != next || q.Acked != next-1 {
+			t.Errorf("first new operation = %v, %v, with acked %d", got.Identity, err, q.Acked)
+		}
+		openNumbers(f)
+	})
+}
+
 func TestTakenOverSessionRetriesBeforeItGoesOn(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newFakeCluster(t, 4)
@@ -348,66 +381,12 @@ func TestUnfinishedTellsWhyReplicasCannotBeReached(t *testing.T) {
 	})
 }
 
-func TestStatusReportsWhoAnswersAndWhyOthersDoNot(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		f := newFakeCluster(t, 4)
-		f.answer = func(to wire.ReplicaID, m wire.Message) []wire.Message {
-			nonce := m.(*wire.Ask).Nonce //nolint:errcheck,forcetypeassert // it is
-			switch to {
-			case 1:
-				return []wire.Message{&wire.Report{Nonce: nonce + 1, Sender: 1}} // of another question
-			case 3:
-				return []wire.Message{&wire.Report{Nonce: nonce, Sender: 0}} // not its own
-			default:
-				return []wire.Message{&wire.Report{Nonce: nonce, Sender: to, Executed: 5}}
-			}
-		}
-		c := f.client()
-		defer closeClient(t, c)
-		f.setDown(2, true)
-		start := time.Now()
-		got, err := c.Status(t.Context())
-		if err != nil {
-			t.Fatal(err)
-		}
-		if took := time.Since(start); took < testRetransmit || took > 5*time.Second {
-			t.Errorf("it took %v, want the patience for silent replicas", took)
-		}
-		if got[0].Report == nil || got[0].Report.Executed != 5 || got[0].Err != nil {
-			t.Errorf("replica 0: %+v, want its report", got[0])
-		}
-		for id, want := range map[int]error{1: errNoAnswer, 2: errTestRefused, 3: errNoAnswer} {
-			if got[id].Report != nil || !errors.Is(got[id].Err, want) {
-				t.Errorf("replica %d: %+v, want %v", id, got[id], want)
-			}
-		}
-	})
-}
-
-func TestStatusEndsWithItsContext(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		f := newFakeCluster(t, 4)
-		f.answer = silent
-		c := f.client()
-		defer closeClient(t, c)
-		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Millisecond)
-		defer cancel()
-		start := time.Now()
-		got, err := c.Status(ctx)
-		if err != nil || len(got) != 4 || !errors.Is(got[3].Err, errNoAnswer) {
-			t.Errorf("status = %v, %v, want four silent replicas", got, err)
-		}
-		if took := time.Since(start); took != 10*time.Millisecond {
-			t.Errorf("it took %v", took)
-		}
-	})
-}
-
 // TestWindowKeepsItsInvariants drives a window as the loop does and checks (C1)
 // and (C2) after every step.
 func TestWindowKeepsItsInvariants(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		w := newWindow(wire.Number(rapid.Uint64Range(1, 600).Draw(t, "next")))
+		far := rapid.SampledFrom([]uint64{0, 0, 1000, 1 << 40}).Draw(t, "far")
+		w := newWindow(wire.Number(far + rapid.Uint64Range(1, 600).Draw(t, "next")))
 		var sent wire.Number
 		send := func(o *operation) {
 			o.request = &request{open: 1}
@@ -435,6 +414,9 @@ func TestWindowKeepsItsInvariants(t *testing.T) {
 			},
 			"retry": func(t *rapid.T) {
 				n := wire.Number(rapid.Uint64Range(1, uint64(w.next)+400).Draw(t, "number"))
+				if rapid.Bool().Draw(t, "early") {
+					n = wire.Number(rapid.Uint64Range(1, 1000).Draw(t, "early number"))
+				}
 				o, isNew, err := w.retry(&call{op: []byte("x"), number: n})
 				if err == nil && isNew {
 					send(o)
@@ -465,11 +447,8 @@ func TestWindowKeepsItsInvariants(t *testing.T) {
 }
 
 func drawOpen(t *rapid.T, w *window) (wire.Number, bool) {
-	for range 20 {
-		n := wire.Number(rapid.Uint64Range(uint64(w.low), uint64(w.next)).Draw(t, "open"))
-		if w.table[n] != nil {
-			return n, true
-		}
+	if len(w.table) == 0 {
+		return 0, false
 	}
-	return 0, false
+	return rapid.SampledFrom(slices.Sorted(maps.Keys(w.table))).Draw(t, "open"), true
 }

@@ -19,9 +19,9 @@ import (
 //   - (C2) A number below next that is not in the table has its answer, or is
 //     given up: Acked may pass it. New operations get numbers from next on, which
 //     were never used.
-//   - (C3) A session that is taken over from an earlier process acknowledges
-//     nothing until its first new operation: all that may be open can be retried
-//     before.
+//   - (C3) A session that is taken over from an earlier process acknowledges, until its
+//     first new operation, no more than that process had before it sent what is
+//     retried: all that may be open can be retried before, however far above next is.
 type window struct {
 	next     wire.Number // above all numbers in use
 	low      wire.Number // Acked: no number up to it is in the table
@@ -129,8 +129,6 @@ func (u *underway) refused(first wire.Number, by wire.ReplicaID) {
 func newWindow(next wire.Number) *window {
 	w := &window{next: max(next, 1), table: make(map[wire.Number]*operation)}
 	w.takeover = w.next > 1
-	w.low = w.next - 1 - min(w.next-1, core.ClientWindowMax)
-	w.sent = w.low
 	return w
 }
 
@@ -144,9 +142,21 @@ func (w *window) acked() wire.Number {
 	return w.low
 }
 
-// lowest returns what low can become.
-func (w *window) lowest() wire.Number {
-	low := w.low
+// lowest returns what low can become, with the first new operation if not before.
+func (w *window) lowest() wire.Number { return w.lowestFrom(w.low) }
+
+// lowestFrom returns the number before the first one in the table above low, or before
+// next if there is none. What an earlier process left may lie far apart.
+func (w *window) lowestFrom(low wire.Number) wire.Number {
+	if w.takeover {
+		first := w.next
+		for n := range w.table {
+			if n > low {
+				first = min(first, n)
+			}
+		}
+		return first - 1
+	}
 	for low+1 < w.next && w.table[low+1] == nil {
 		low++
 	}
@@ -163,10 +173,8 @@ func (w *window) admits(taken, bytes int) bool {
 // makeRoom gives up what is in the way of an operation that admits has admitted.
 func (w *window) makeRoom(taken, bytes int) {
 	low, _ := w.room(taken, bytes)
-	for n := w.lowest() + 1; n <= low; n++ {
-		if o, ok := w.table[n]; ok {
-			w.drop(o)
-		}
+	for first := w.lowest(); first < low; first = w.lowest() {
+		w.drop(w.table[first+1])
 	}
 }
 
@@ -176,20 +184,20 @@ func (w *window) room(taken, bytes int) (low wire.Number, ok bool) {
 	next := w.next + wire.Number(taken) //nolint:gosec // few
 	low, bytes = w.lowest(), w.bytes+bytes
 	for next > low+core.ClientWindowMax || bytes >= bytesOpenMax {
-		switch o := w.table[low+1]; {
-		case low+1 >= w.next, o != nil && len(o.calls) > 0:
+		if low+1 >= w.next || len(w.table[low+1].calls) > 0 {
 			return w.low, false
-		case o != nil:
-			bytes -= len(o.op)
 		}
-		low++
+		bytes -= len(w.table[low+1].op)
+		low = w.lowestFrom(low + 1)
 	}
 	return low, next < numberMax
 }
 
 // add gives the next number to a call's operation.
 func (w *window) add(c *call) *operation {
-	w.takeover = false
+	if w.takeover {
+		w.low, w.takeover = w.lowest(), false
+	}
 	c.number = w.next
 	return w.insert(c)
 }
@@ -215,9 +223,12 @@ func (w *window) retry(c *call) (o *operation, isNew bool, err error) {
 	if c.number <= w.sent {
 		return nil, false, fmt.Errorf("number %d: %w", c.number, ErrForgotten)
 	}
-	w.low = min(w.low, c.number-1)
-	if c.number > w.lowestFor(c.number)+core.ClientWindowMax {
+	low := w.lowestFor(c.number)
+	if c.number > low+core.ClientWindowMax {
 		return nil, false, fmt.Errorf("number %d: %w", c.number, ErrWindow)
+	}
+	if w.takeover {
+		w.low = low
 	}
 	return w.insert(c), true, nil
 }
@@ -225,7 +236,7 @@ func (w *window) retry(c *call) (o *operation, isNew bool, err error) {
 // lowestFor returns what acked will return once number is in the table.
 func (w *window) lowestFor(number wire.Number) wire.Number {
 	if w.takeover {
-		return w.low
+		return max(w.low, min(number-min(number, core.ClientWindowMax), w.lowest()))
 	}
 	if low := w.lowest(); low+1 < w.next || number < w.next {
 		return low
