@@ -14,10 +14,10 @@ import (
 	"github.com/quorate/quorate/pbft"
 )
 
-// TestLongestGapIsTheStall has no answer for 2.5 of ten seconds, and once none until
-// the end.
+// TestLongestGapIsTheStall has no answer for 2.5 of ten seconds, once none until the
+// end, and once none until after it.
 func TestLongestGapIsTheStall(t *testing.T) {
-	for _, stall := range []time.Duration{2500 * time.Millisecond, 6 * time.Second} {
+	for _, stall := range []time.Duration{2500 * time.Millisecond, 6 * time.Second, 9 * time.Second} {
 		synctest.Test(t, func(t *testing.T) {
 			r, err := stalled(t, Options{Clients: 1, Outstanding: 4}, stall)
 			if err != nil {

@@ -10,8 +10,10 @@ import (
 	"github.com/quorate/quorate/pbft"
 )
 
-// latencyMax is the longest latency that is told apart.
-const latencyMax = 10 * time.Minute
+// latencyMax is the longest latency that is told apart: longer than any can be, for
+// what waits from the first moment of the longest load until that is given up would
+// otherwise look as if it had waited less.
+const latencyMax = durationMax + time.Hour
 
 // digits are the significant digits of a latency.
 const digits = 3
@@ -49,6 +51,7 @@ type gaps struct {
 	last    time.Time
 	longest time.Duration
 	at      time.Time // when the longest began
+	over    bool      // the one that was open at the end of the measured time has ended
 }
 
 // end ends the gap that is open with an answer, or with the measured time. Answers
@@ -59,6 +62,15 @@ func (g *gaps) end(now time.Time) {
 	}
 	if now.After(g.last) {
 		g.last = now
+	}
+}
+
+// close ends, once, the gap that is open at the end of the measured time. It lasts until
+// something is answered, or given up: to cut it off would hide the rest of a stall.
+func (g *gaps) close(now time.Time) {
+	if !g.over {
+		g.over = true
+		g.end(now)
 	}
 }
 
@@ -89,6 +101,9 @@ func (r *record) answered(due, now time.Time, a answer) {
 	defer r.mu.Unlock()
 	if r.measured(due) {
 		_ = r.mu.all.RecordValue(micros(now.Sub(due))) // in range
+	}
+	if !now.Before(r.to) {
+		r.mu.gaps.close(now)
 	}
 	if !r.measured(now) {
 		return
@@ -125,6 +140,9 @@ func (r *record) failed(due, now time.Time, err error) {
 	var unfinished *pbft.UnfinishedError
 	if errors.As(err, &unfinished) {
 		r.mu.open++
+		if !now.Before(r.to) {
+			r.mu.gaps.close(now)
+		}
 		if r.measured(due) {
 			_ = r.mu.all.RecordValue(micros(now.Sub(due))) // in range
 		}
@@ -148,13 +166,18 @@ func (r *record) late(due time.Time) {
 	}
 }
 
-// abandon notes operations that were due and never began.
-func (r *record) abandon(operations int64) {
+// abandon notes operations that were due at a time, and never began until now. They
+// count with what they have waited, or the fewer of them began the better would the
+// percentiles look.
+func (r *record) abandon(due, now time.Time, operations int64) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	if r.measured(due) {
+		_ = r.mu.all.RecordValues(micros(now.Sub(due)), operations) // in range
+	}
 	r.mu.open += operations
 	r.mu.errs += operations
-	if operations > 0 && r.mu.err == nil {
+	if r.mu.err == nil {
 		r.mu.err = errors.New("operations that were due never began: the cluster was too far behind")
 	}
 }

@@ -27,7 +27,8 @@ type Result struct {
 	Max  time.Duration `json:"max_ns"`
 
 	// Gap is the longest time in which nothing was answered, and GapAt when it began,
-	// from the beginning of the measured time.
+	// from the beginning of the measured time. One that is open at its end lasts until the
+	// next answer.
 	Gap   time.Duration `json:"longest_gap_ns"`
 	GapAt time.Duration `json:"longest_gap_at_ns"`
 
@@ -78,7 +79,7 @@ func (r *record) result(o Options) Result {
 	defer r.mu.Unlock()
 	r.turn(r.to.Add(-1))
 	r.closeSecond()
-	r.mu.gaps.end(r.to)
+	r.mu.gaps.close(r.to)
 	h := r.mu.all
 	res := Result{
 		Operations: r.mu.done, PerSecond: float64(r.mu.done) / o.Duration.Seconds(),

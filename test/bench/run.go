@@ -152,11 +152,27 @@ func (l *load) run(ctx context.Context) (Result, error) {
 	})
 	l.begin(patient, &wg)
 	wg.Wait()
-	l.record.abandon(l.total - min(l.total, l.next.Load()))
+	if ctx.Err() == nil {
+		l.abandon(time.Now())
+	}
 	r := l.record.result(l.o)
 	r.count(before, after)
 	r.Levels = levels
 	return r, errors.Join(struck, ended, ctx.Err())
+}
+
+// abandon counts what was due and never began: some at once, which were due within
+// lateMin of each other, for there may be very many.
+func (l *load) abandon(now time.Time) {
+	atOnce := max(1, int64(float64(l.o.Rate)*lateMin.Seconds()))
+	for i := l.next.Load(); i < l.total; i += atOnce {
+		l.record.abandon(l.due(i), now, min(atOnce, l.total-i))
+	}
+}
+
+// due is when operation number i of the open loop is due.
+func (l *load) due(i int64) time.Time {
+	return l.start.Add(time.Duration(float64(i) / float64(l.o.Rate) * float64(time.Second)))
 }
 
 // measuring tells who asked for it that the measured time begins. end, which is never
@@ -296,7 +312,7 @@ func (w *worker) take(ctx context.Context, pause time.Duration) (i int64, due ti
 	if i = w.next.Add(1) - 1; i >= w.total {
 		return 0, due, false
 	}
-	due = w.start.Add(time.Duration(float64(i) / float64(w.o.Rate) * float64(time.Second)))
+	due = w.due(i)
 	switch late := time.Since(due); {
 	case late > lateMin:
 		w.record.late(due)

@@ -214,6 +214,30 @@ func TestWhatIsNeverAnsweredCounts(t *testing.T) {
 		if r.Max < 30*time.Second || r.FirstError == "" {
 			t.Errorf("max is %v and the first error %q, want what the open ones had waited", r.Max, r.FirstError)
 		}
+		if last := r.Histogram[len(r.Histogram)-1]; r.P50 < 30*time.Second || last.To < 36*time.Second {
+			t.Errorf("p50 is %v and the slowest %+v, want what those had waited that never began, six of ten", r.P50, last)
+		}
+		if r.Gap < 35*time.Second {
+			t.Errorf("the longest gap is %v, want all the time without an answer", r.Gap)
+		}
+	})
+}
+
+// TestLongLatenciesAreNotCutOff has a cluster stall for longer than most loads last.
+func TestLongLatenciesAreNotCutOff(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := &stalling{from: time.Now().Add(time.Minute)}
+		s.to = s.from.Add(30 * time.Minute)
+		r, err := Measure(t.Context(), Options{
+			Clients: 1, Outstanding: 4, Rate: 10, Duration: 40 * time.Minute,
+			dial: func(context.Context) (Client, error) { return s, nil },
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if r.Max < 29*time.Minute || r.P90 < 25*time.Minute {
+			t.Errorf("p90 is %v and max %v, want about 26 and 30 minutes", r.P90, r.Max)
+		}
 	})
 }
 
