@@ -2,6 +2,7 @@ package bench
 
 import (
 	"errors"
+	"math"
 	"sync"
 	"time"
 
@@ -201,8 +202,17 @@ func (r *record) closeSecond() {
 	r.mu.current.Reset()
 }
 
+// quantile returns the least latency that at least q percent of all operations did not
+// exceed. The histogram itself rounds the number of those operations, so it may leave
+// one more of them above.
 func quantile(h *hdrhistogram.Histogram, q float64) time.Duration {
-	return time.Duration(h.ValueAtQuantile(q)) * time.Microsecond
+	n := float64(h.TotalCount())
+	if n == 0 {
+		return 0
+	}
+	const exact = 1 - 1e-12 // for 99.9 percent of 1000 are 999, and not a little more
+	rank := math.Ceil(q / 100 * n * exact)
+	return time.Duration(h.ValueAtQuantile(100*rank/n)) * time.Microsecond
 }
 
 // span is how far below the highest number a distinct still tells numbers apart:

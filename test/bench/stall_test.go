@@ -241,6 +241,28 @@ func TestLongLatenciesAreNotCutOff(t *testing.T) {
 	})
 }
 
+// TestQuantilesHoldTheShareTheyName compares those of few latencies with the definition:
+// at least that share of them, and not one less, is not longer.
+func TestQuantilesHoldTheShareTheyName(t *testing.T) {
+	for n := int64(1); n <= 2000; n += 1 + n/100 {
+		h := newHistogram()
+		for us := range n {
+			if err := h.RecordValue(us + 1); err != nil { // as exact as they come
+				t.Fatal(err)
+			}
+		}
+		for _, perMille := range []int64{0, 500, 900, 990, 999, 1000} {
+			want := time.Duration(max(1, (n*perMille+999)/1000)) * time.Microsecond
+			if got := quantile(h, float64(perMille)/10); got != want {
+				t.Errorf("%d of a thousand of %d: got %v, want %v", perMille, n, got, want)
+			}
+		}
+	}
+	if got := quantile(newHistogram(), 50); got != 0 {
+		t.Errorf("of none: got %v", got)
+	}
+}
+
 // silent is a cluster that answers nobody.
 type silent struct{ stalling }
 
