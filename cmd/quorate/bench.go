@@ -15,6 +15,7 @@ import (
 	"github.com/quorate/quorate/pbft"
 	"github.com/quorate/quorate/pbft/forensics"
 	"github.com/quorate/quorate/test/bench"
+	"github.com/quorate/quorate/test/cluster"
 )
 
 // runsMax bounds the runs of one bench, archiveMiBMax what its replicas keep for audits.
@@ -35,8 +36,9 @@ type benchOptions struct {
 	killPrimary    time.Duration
 	loseDisk       time.Duration
 	archiveMiB     int64
-	slow           *slowBackup // nil if there is none
-	lost           *lostDisk   // nil if there is none
+	running        *cluster.Cluster // nil where the replicas are others' processes
+	slow           *slowBackup      // nil if there is none
+	lost           *lostDisk        // nil if there is none
 	save, html     string
 	cpuProfile     string // directory
 	load           bench.Options

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"sync"
 
 	"github.com/quorate/quorate/pbft"
 	"github.com/quorate/quorate/test/bench"
@@ -71,7 +72,7 @@ func (o benchOptions) once(ctx context.Context) (run bench.Run, in bench.Include
 	if err != nil {
 		return run, in, err
 	}
-	if run.Result, err = bench.Measure(ctx, o.load); err != nil {
+	if run.Result, err = o.put(ctx); err != nil {
 		return run, in, err
 	}
 	if run.View, err = viewOf(ctx, o.load.Genesis); err != nil {
@@ -80,6 +81,33 @@ func (o benchOptions) once(ctx context.Context) (run bench.Run, in bench.Include
 	run.Slow, run.Lost = o.slow.outcome(), o.lost.outcome()
 	in, err = o.included()
 	return run, in, err
+}
+
+// put puts the load on. It ends when a replica ends that was not to: what the others do
+// then are no figures of the cluster that was asked for, and where too few are left, as
+// on a full disk, nobody would ever be answered.
+func (o benchOptions) put(ctx context.Context) (bench.Result, error) {
+	if o.running == nil {
+		return bench.Measure(ctx, o.load)
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	var (
+		watching sync.WaitGroup
+		died     error
+	)
+	watching.Go(func() {
+		if died = o.running.Watch(ctx); died != nil {
+			cancel()
+		}
+	})
+	result, err := bench.Measure(ctx, o.load)
+	cancel()
+	watching.Wait()
+	if died != nil {
+		return result, died // other errors follow from it
+	}
+	return result, err
 }
 
 // start starts replicas as processes of this program. stop ends them and
@@ -103,7 +131,7 @@ func (o *benchOptions) start(ctx context.Context) (stop func() error, err error)
 	if err != nil {
 		return stop, err
 	}
-	o.data = dir
+	o.data, o.running = dir, running
 	o.load.Genesis, o.load.Dir = running.Genesis(), dir
 	if o.load.SlowShare > 0 {
 		o.slow = &slowBackup{cluster: running, share: o.load.SlowShare}

@@ -50,6 +50,23 @@ func (c *Cluster) await(ctx context.Context, what string, live []wire.ReplicaID,
 	}
 }
 
+// Watch waits until a replica ends that nobody killed, and returns how it did, with the
+// end of its log. It returns nil when ctx is done before.
+func (c *Cluster) Watch(ctx context.Context) error {
+	tick := time.NewTicker(pollInterval)
+	defer tick.Stop()
+	for {
+		if err := c.died(c.all()); err != nil {
+			return err
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return c.died(c.all())
+		}
+	}
+}
+
 // describe tells where replicas stand, and the end of their logs.
 func (c *Cluster) describe(status []pbft.ReplicaStatus) string {
 	var b strings.Builder
