@@ -1,9 +1,9 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"fmt"
-	"runtime"
 
 	"github.com/spf13/cobra"
 
@@ -59,7 +59,7 @@ at best, by batch size; docs/PERFORMANCE.md has the formula.`,
 	f.StringVar(&o.data, "data", "", "existing directory where to measure flushes (default: that of temporary files)")
 	f.IntVar(&o.replicas, "replicas", 4, "how many replicas")
 	f.IntVar(&o.payload, "payload", 128, "length of the values written, in bytes")
-	f.IntVar(&o.cores, "cores", runtime.GOMAXPROCS(0), "processors that replicas and clients share")
+	f.IntVar(&o.cores, "cores", 0, "processors that replicas and clients share (default: all of this machine)")
 	return cmd
 }
 
@@ -92,7 +92,7 @@ func (o limitsOptions) measure(ctx context.Context) (limitsInfo, error) {
 		return limitsInfo{}, usageError{err}
 	}
 	shape := bench.Shape(o.payload, 0)
-	shape.Replicas, shape.Faults, shape.Cores = o.replicas, quorum.Faults(), o.cores
+	shape.Replicas, shape.Faults, shape.Cores = o.replicas, quorum.Faults(), cmp.Or(o.cores, bench.Cores())
 	shape.OpsPerBatch, shape.OpsPerSignature, shape.ClientsPerBatch = 1, 1, 1
 	shape.InFlight = roofline.InFlightMax()
 	if err := shape.Validate(); err != nil {

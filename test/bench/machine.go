@@ -14,13 +14,26 @@ const unknown = "unknown"
 // Machine is what a measurement ran on.
 type Machine struct {
 	CPU    string `json:"cpu"`
-	Cores  int    `json:"cores"` // that a program may use
+	Cores  int    `json:"cores"` // that programs may use, all together
 	Kernel string `json:"kernel"`
 }
 
 // ThisMachine describes the machine, as far as it can be read.
 func ThisMachine() Machine {
-	return Machine{CPU: cpuName(), Cores: runtime.GOMAXPROCS(0), Kernel: kernel()}
+	return Machine{CPU: cpuName(), Cores: Cores(), Kernel: kernel()}
+}
+
+// Cores returns how many processors programs on this machine have all together. What the
+// environment lets each of them use (GOMAXPROCS) is not that: replicas and load may use
+// so many each. Nobody may change GOMAXPROCS meanwhile.
+func Cores() int {
+	own := runtime.GOMAXPROCS(0)
+	runtime.SetDefaultGOMAXPROCS()
+	all := runtime.GOMAXPROCS(0)
+	if all != own {
+		runtime.GOMAXPROCS(own)
+	}
+	return all
 }
 
 // cpuName returns what the processor calls itself.

@@ -1,6 +1,7 @@
 package bench
 
 import (
+	"runtime"
 	"slices"
 	"testing"
 	"time"
@@ -23,5 +24,22 @@ func TestUsageIsOfTheSameProcesses(t *testing.T) {
 	after.processes = []int{7, 9}
 	if got := usageBetween(before, after, 10); got.Known {
 		t.Errorf("got %+v of a process that was another before", got)
+	}
+}
+
+// TestCoresAreThoseOfTheMachine has this program use one more than there are, and one: a
+// limit of fewer cores than replicas and load have together would flatter.
+func TestCoresAreThoseOfTheMachine(t *testing.T) {
+	before := runtime.GOMAXPROCS(0)
+	defer runtime.GOMAXPROCS(before)
+	want := Cores()
+	if want < 1 || want > runtime.NumCPU() {
+		t.Errorf("got %d of %d processors", want, runtime.NumCPU())
+	}
+	for _, own := range []int{1, want + 1} {
+		runtime.GOMAXPROCS(own)
+		if got := ThisMachine().Cores; got != want || runtime.GOMAXPROCS(0) != own {
+			t.Errorf("of a program that uses %d: got %d, and it uses %d then, want %d", own, got, runtime.GOMAXPROCS(0), want)
+		}
 	}
 }
