@@ -5,6 +5,7 @@ import (
 	"os"
 	"strings"
 	"testing"
+	"time"
 )
 
 // ones are costs that count instead of measuring: each term then says how many
@@ -154,6 +155,21 @@ func TestShapesReportEveryProblem(t *testing.T) {
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("got %v, want it to name %q", err, want)
 		}
+	}
+}
+
+// TestLeastFlushesCount disturbs most rounds of flushes: what disturbs only adds, and a
+// limit that is too low would flatter.
+func TestLeastFlushesCount(t *testing.T) {
+	var elapsed, busy []time.Duration
+	for round := range rounds {
+		for range flushesRound / 2 {
+			elapsed = append(elapsed, 7, 9)
+			busy = append(busy, 2+time.Duration(100*min(1, round)), 4)
+		}
+	}
+	if wall, processor := flushCosts(elapsed[1:], busy); wall != 9 || processor != 3 {
+		t.Errorf("got %g elapsed and %g of processor, want the median 9 and 3, the mean of the least round", wall, processor)
 	}
 }
 
