@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
@@ -96,7 +97,9 @@ median.`,
 		Example: benchExamples,
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			for _, own := range []string{"replicas", "checkpoint-interval", "archive-mib", "data", "kill-primary", "slow-backup", "lose-disk"} {
+			for _, own := range []string{
+				"replicas", "checkpoint-interval", "archive-mib", "data", "kill-primary", "slow-backup", "lose-disk", "min-share",
+			} {
 				if o.genesis != "" && cmd.Flags().Changed(own) {
 					return usagef("--%s is of a cluster to start: drop it or --genesis", own)
 				}
@@ -164,13 +167,36 @@ func (o benchOptions) validate() error {
 		errs = append(errs, fmt.Errorf("the archive is to hold %d MiB, want %d to %d", o.archiveMiB,
 			forensics.ArchiveBytesMin>>20, archiveMiBMax))
 	}
+	errs = append(errs, o.validateCluster()...)
 	errs = append(errs, o.validateFaults()...)
-	errs = append(errs, isDir("--data", o.data), isDir("--save", dirOf(o.save)), isDir("--html", dirOf(o.html)),
+	errs = append(errs, isDir("--data", o.data), takesFile("--save", o.save), takesFile("--html", o.html),
 		isDir("--cpu-profile", o.cpuProfile))
+	if o.save != "" && filepath.Clean(o.save) == filepath.Clean(o.html) {
+		errs = append(errs, fmt.Errorf("--save and --html name the same file, %s", o.save))
+	}
 	if err := errors.Join(errs...); err != nil {
 		return usageError{err}
 	}
 	return nil
+}
+
+// validateCluster reports what is wrong with the replicas to start, where zero would be
+// taken for a default that the result does not name.
+func (o benchOptions) validateCluster() (errs []error) {
+	if o.replicas < replicasMin || o.replicas > replicasMax {
+		errs = append(errs, fmt.Errorf("replicas are %d, want %d to %d", o.replicas, replicasMin, replicasMax))
+	}
+	if o.interval < 1 {
+		errs = append(errs, fmt.Errorf("the checkpoint interval is %d, want 1 or more", o.interval))
+	}
+	if o.requestTimeout < pbft.RequestTimeoutMin || o.requestTimeout > pbft.RequestTimeoutMax {
+		errs = append(errs, fmt.Errorf("the request timeout is %v, want %v to %v", o.requestTimeout, pbft.RequestTimeoutMin,
+			pbft.RequestTimeoutMax))
+	}
+	if o.stateMiB<<20>>20 != o.stateMiB { // what is left of it may look good
+		errs = append(errs, fmt.Errorf("the state is to hold %d MiB, which is too much", o.stateMiB))
+	}
+	return errs
 }
 
 // validateFaults reports what is wrong with what is to happen to the replicas.
@@ -188,22 +214,14 @@ func (o benchOptions) validateFaults() (errs []error) {
 			continue
 		}
 		given = append(given, f.flag)
-		if o.replicas < 4 {
-			errs = append(errs, fmt.Errorf("%d replicas tolerate no %s one, want 4 or more", o.replicas, f.one))
+		if o.replicas < replicasMin {
+			errs = append(errs, fmt.Errorf("%d replicas tolerate no %s one, want %d or more", o.replicas, f.one, replicasMin))
 		}
 	}
 	if len(given) > 1 {
 		errs = append(errs, fmt.Errorf("one replica at a time: keep one of %s", strings.Join(given, ", ")))
 	}
 	return errs
-}
-
-// dirOf is the directory that a file shall be written into, if it has a name.
-func dirOf(path string) string {
-	if path == "" {
-		return ""
-	}
-	return filepath.Dir(path)
 }
 
 // isDir reports that the directory of a flag is none. An empty one is not asked
@@ -222,18 +240,46 @@ func isDir(flag, dir string) error {
 	return nil
 }
 
+// takesFile reports that the file of a flag could not be written, before there is
+// anything to lose. It makes none.
+func takesFile(flag, path string) error {
+	if path == "" {
+		return nil
+	}
+	info, err := os.Stat(path)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return isDir(flag, filepath.Dir(path))
+	case err != nil:
+		return fmt.Errorf("%s: %w", flag, err)
+	case info.IsDir():
+		return fmt.Errorf("%s: %s is a directory, want the name of a file", flag, path)
+	case !info.Mode().IsRegular():
+		return nil // to open a pipe could wait for its reader
+	}
+	f, err := os.OpenFile(path, os.O_WRONLY, 0)
+	if err != nil {
+		return fmt.Errorf("%s: %w", flag, err)
+	}
+	return f.Close()
+}
+
 func (c *console) bench(ctx context.Context, o benchOptions) error {
 	if err := o.validate(); err != nil {
 		return err
 	}
 	report, err := o.measure(ctx, c)
-	if err != nil {
+	return o.publish(c, report, err)
+}
+
+// publish shows and keeps a report that has all of its runs, also where the limit beside
+// them could not be measured: that takes seconds, and the runs may have taken hours.
+func (o benchOptions) publish(c *console, report bench.Report, err error) error {
+	if len(report.Runs) < o.runs {
 		return err
 	}
-	if err := c.show(benchTable(report), report); err != nil {
-		return err
-	}
-	return errors.Join(writeFile(o.save, report.WriteJSON), writeFile(o.html, report.WriteHTML), o.want.Check(report))
+	return errors.Join(err, c.show(benchTable(report), report), writeFile(o.save, report.WriteJSON),
+		writeFile(o.html, report.WriteHTML), o.want.Check(report))
 }
 
 // writeFile writes a file, if it has a name.

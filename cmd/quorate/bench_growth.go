@@ -65,7 +65,7 @@ An interruption ends it, and prints the points that it has.`,
 
 func (c *console) growth(ctx context.Context, o growthOptions) error {
 	o.Dir = dataDir(o.Dir)
-	err := errors.Join(o.Validate(), isDir("--data", o.Dir), isDir("--save", dirOf(o.save)))
+	err := errors.Join(o.Validate(), isDir("--data", o.Dir), takesFile("--save", o.save))
 	if err != nil {
 		return usageError{err}
 	}

@@ -3,6 +3,7 @@ package main
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 
 	"github.com/spf13/cobra"
@@ -88,7 +89,7 @@ func (o limitsOptions) measure(ctx context.Context) (limitsInfo, error) {
 		return limitsInfo{}, usageError{err}
 	}
 	check := bench.Options{Clients: 1, Outstanding: 1, Payload: o.payload, Duration: 1}
-	if err := check.ValidateLoad(); err != nil {
+	if err := errors.Join(check.ValidateLoad(), isDir("--data", o.data)); err != nil {
 		return limitsInfo{}, usageError{err}
 	}
 	shape := bench.Shape(o.payload, 0)

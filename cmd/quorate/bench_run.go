@@ -218,14 +218,13 @@ func (o benchOptions) included() (bench.Included, error) {
 		RequestTimeout: o.requestTimeout, CheckpointInterval: genesis.Limits.CheckpointInterval,
 		BatchRequests: genesis.Limits.BatchRequests,
 		Machine:       bench.ThisMachine(), FileSystem: "that of the replicas, elsewhere",
-		ArchiveBytes: o.archiveMiB << 20,
-		Version:      version.Version, Commit: version.Commit, Go: version.Go,
+		Version: version.Version, Commit: version.Commit, Go: version.Go,
 	}
 	if version.Modified {
 		in.Commit += " (modified)"
 	}
 	if in.Processes {
-		in.FileSystem = bench.FileSystem(o.data)
+		in.FileSystem, in.ArchiveBytes = bench.FileSystem(o.data), o.archiveMiB<<20
 	} else {
 		in.Transport += fmt.Sprintf("; replica 0 is at %s", genesis.Members[0].Addrs[0])
 	}

@@ -1,6 +1,7 @@
 package bench_test
 
 import (
+	"errors"
 	"strings"
 	"testing"
 	"time"
@@ -43,6 +44,26 @@ func TestOptionsReportEveryProblem(t *testing.T) {
 	for _, want := range []string{"genesis", "clients", "outstanding", "rate", "payload", "read share", "nothing waits", "warm-up", "duration"} {
 		if !strings.Contains(err.Error(), want) {
 			t.Errorf("got %q, want it to name %q", err, want)
+		}
+	}
+}
+
+// TestOperationsThatNoClusterTakesAreRefused before anything is connected.
+func TestOperationsThatNoClusterTakesAreRefused(t *testing.T) {
+	genesis := &pbft.Genesis{Limits: pbft.DefaultGenesisLimits()}
+	genesis.Limits.OpBytes = 1000
+	o := bench.Options{Genesis: genesis, Clients: 1, Outstanding: 1, Duration: time.Second}
+	if err := o.Validate(); err != nil {
+		t.Errorf("short ones: %v", err)
+	}
+	for name, change := range map[string]func(*bench.Options){
+		"payload": func(o *bench.Options) { o.Payload = 1000 }, "state": func(o *bench.Options) { o.Fill = 1 },
+	} {
+		long := o
+		change(&long)
+		_, err := bench.Measure(t.Context(), long)
+		if !errors.Is(err, pbft.ErrOperation) || !strings.Contains(err.Error(), "at most 1000 (op_bytes)") {
+			t.Errorf("%s: got %v, want it to name the limit of the genesis", name, err)
 		}
 	}
 }

@@ -42,7 +42,7 @@ func (l *load) fill(ctx context.Context) error {
 		client := l.clients[i%int64(len(l.clients))]
 		group.Go(func() error {
 			rng := rand.New(rand.NewPCG(l.o.Seed, uint64(i))) //nolint:gosec // not for secrets
-			if _, err := client.Submit(ctx, kv.Put(fmt.Sprintf("fill/%012d", i), payload(rng, fillValue))); err != nil {
+			if _, err := client.Submit(ctx, kv.Put(fillKey(i), payload(rng, fillValue))); err != nil {
 				return fmt.Errorf("fill the state, %d of %d values in: %w", i, values, err)
 			}
 			return nil
@@ -50,6 +50,8 @@ func (l *load) fill(ctx context.Context) error {
 	}
 	return group.Wait()
 }
+
+func fillKey(i int64) string { return fmt.Sprintf("fill/%012d", i) }
 
 // settle waits until a cluster that was filled has nothing left to write. written tells
 // how many bytes its processes have written; where it cannot, nothing is waited for.

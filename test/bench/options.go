@@ -90,7 +90,24 @@ func (o Options) Validate() error {
 	if o.Genesis == nil && o.dial == nil {
 		return errors.Join(errors.New("bench: no genesis"), o.ValidateLoad())
 	}
-	return o.ValidateLoad()
+	return errors.Join(o.ValidateLoad(), o.validateSizes())
+}
+
+// validateSizes reports that the cluster takes no operations of the load's length: each
+// would be refused at once, for all of the measured time.
+func (o Options) validateSizes() error {
+	if o.Genesis == nil || o.Payload < 0 || o.Payload > payloadMax {
+		return nil
+	}
+	longest := Shape(o.Payload, 0).OpBytes
+	if o.Fill > 0 {
+		longest = max(longest, len(kv.Put(fillKey(0), make([]byte, fillValue))))
+	}
+	if most := o.Genesis.Limits.OpBytes; longest > most {
+		return fmt.Errorf("%w: those of this load have %d bytes, and the cluster takes at most %d (op_bytes)",
+			pbft.ErrOperation, longest, most)
+	}
+	return nil
 }
 
 // ValidateLoad is Validate for options whose cluster is not there yet.
@@ -113,8 +130,8 @@ func (o Options) ValidateLoad() error {
 	need(o.WarmUp >= 0, "warm-up is %v, want 0 or more", o.WarmUp)
 	need(o.Duration > 0 && o.Duration <= durationMax, "duration is %v, want more than 0, to %v", o.Duration, durationMax)
 	need(o.Fill >= 0 && o.Fill <= fillMax, "the state is to hold %d bytes, want 0 to %d", o.Fill, int64(fillMax))
-	need(o.StrikeAfter >= 0 && o.StrikeAfter <= o.Duration, "the strike is to come after %v, want 0 to the duration %v",
-		o.StrikeAfter, o.Duration)
+	need(o.StrikeAfter >= 0 && (o.StrikeAfter == 0 || o.StrikeAfter < o.Duration),
+		"the strike is to come after %v, want it within the duration %v", o.StrikeAfter, o.Duration)
 	need(o.SlowShare >= 0 && o.SlowShare <= 1, "the slow backup is to be stopped for a share of %g, want 0 to 1", o.SlowShare)
 	return errors.Join(errs...)
 }

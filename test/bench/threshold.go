@@ -82,7 +82,7 @@ func (t Thresholds) Check(r Report) error {
 		}
 	}
 	if got := r.Median(func(run Run) float64 { return run.Share }); t.Share > 0 && r.Machine == nil {
-		miss("the share of the machine's limit is unknown, for the replicas are elsewhere")
+		miss("the share of the machine's limit is unknown, for that was not measured")
 	} else if got < t.Share {
 		miss("throughput is %.1f %% of the machine's limit, want at least %.1f %%", 100*got, 100*t.Share)
 	}

@@ -1,0 +1,99 @@
+package main
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/quorate/quorate/app/kv"
+	"github.com/quorate/quorate/pbft"
+	"github.com/quorate/quorate/pbft/forensics"
+	"github.com/quorate/quorate/test/bench"
+)
+
+// TestBenchSaysWhatIsWrongWithItsFlags starts nothing: what a command line asks for is
+// refused or done, and not replaced by a default.
+func TestBenchSaysWhatIsWrongWithItsFlags(t *testing.T) {
+	dir := t.TempDir()
+	for line, want := range map[string]string{
+		"--replicas 0":                                "replicas are 0, want 4",
+		"--replicas -1":                               "replicas are -1",
+		"--replicas 3":                                "replicas are 3",
+		"--replicas 129":                              "replicas are 129",
+		"--checkpoint-interval 0":                     "checkpoint interval is 0",
+		"--request-timeout 0":                         "request timeout is 0s",
+		"--request-timeout 1h":                        "request timeout is 1h",
+		"--state-mib 17592186044416":                  "17592186044416 MiB",
+		"--state-mib -1":                              "state is to hold",
+		"--kill-primary 10s":                          "want it within the duration 10s",
+		"--lose-disk 10s --duration 10s":              "want it within the duration 10s",
+		"--min-share 0.1 --genesis none":              "--min-share is of a cluster to start",
+		"--min-share NaN":                             "least share",
+		"--min-throughput NaN":                        "least throughput",
+		"--read-share NaN":                            "read share is NaN",
+		"--slow-backup NaN":                           "share of NaN",
+		"--payload 65537":                             "payload is 65537",
+		"--no-wait":                                   "give a rate",
+		"--runs 0":                                    "runs are 0",
+		"--data /does/not/exist":                      "--data",
+		"--save /does/not/exist/a.json":               "--save",
+		"--html /does/not/exist/a.html":               "--html",
+		"--save " + dir:                               "is a directory",
+		"--html " + dir:                               "is a directory",
+		"--save " + dir + "/a --html " + dir + "/./a": "the same file",
+		"limits --data /does/not/exist":               "--data",
+		"limits --cores -1":                           "cores are -1",
+		"limits --replicas 0":                         "replicas",
+		"growth --save " + dir:                        "is a directory",
+	} {
+		code, out, errs := command(t, append([]string{"bench"}, strings.Fields(line)...)...)
+		if code != exitUsage || !strings.Contains(errs, want) || out != "" {
+			t.Errorf("%s: exit code %d, %q and\n%s\nwant %d and %q", line, code, out, errs, exitUsage, want)
+		}
+	}
+	if left, err := os.ReadDir(dir); err != nil || len(left) > 0 {
+		t.Errorf("there is %v (%v), want nothing", left, err)
+	}
+}
+
+// TestReportsOutliveAFailedMeter has the runs, and nothing to hold them to.
+func TestReportsOutliveAFailedMeter(t *testing.T) {
+	o := benchOptions{runs: 2, save: filepath.Join(t.TempDir(), "a.json")}
+	report := bench.NewReport(bench.Options{Clients: 1, Outstanding: 1, Duration: time.Second}, bench.Included{})
+	why := errors.New("no such meter")
+	report.Runs = make([]bench.Run, 2)
+	report.Runs[0].Operations, report.Runs[1].Operations = 10, 20
+	out := &strings.Builder{}
+	if err := o.publish(&console{out: out}, report, why); !errors.Is(err, why) || !strings.Contains(out.String(), "of 2 runs") {
+		t.Errorf("got %v and\n%s", err, out)
+	}
+	if saved, err := bench.ReadReport(o.save); err != nil || len(saved.Runs) != 2 {
+		t.Errorf("saved are %d runs (%v), want 2", len(saved.Runs), err)
+	}
+	out.Reset()
+	report.Runs = report.Runs[:1]
+	if err := o.publish(&console{out: out}, report, why); !errors.Is(err, why) || out.Len() > 0 {
+		t.Errorf("of one run of two: got %v and\n%s", err, out)
+	}
+}
+
+// TestOthersClustersAreNotSaidToKeepWhatIsNotKnown compares what is included of them with
+// what flags say of those to start.
+func TestOthersClustersAreNotSaidToKeepWhatIsNotKnown(t *testing.T) {
+	cluster, err := pbft.StartLocal(t.Context(), 4, kv.Machine{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer cluster.Close() //nolint:errcheck // the end of a test
+	for genesis, want := range map[string]int64{"": forensics.ArchiveBytesDefault, "theirs": 0} {
+		o := benchOptions{genesis: genesis, archiveMiB: forensics.ArchiveBytesDefault >> 20}
+		o.load.Genesis = cluster.Genesis()
+		in, err := o.included()
+		if err != nil || in.ArchiveBytes != want {
+			t.Errorf("genesis %q: got an archive of %d bytes (%v), want %d", genesis, in.ArchiveBytes, err, want)
+		}
+	}
+}
