@@ -20,7 +20,8 @@ func newBenchCompare(c *console) *cobra.Command {
 differs from the first: the ratio of each figure, and an interval that holds the
 true ratio with 95 % confidence. It is Welch's interval of the logarithms, with
 each run as one sample, so both need several --runs. Where it holds 1, no
-difference is shown.
+difference is shown. The interval of the share of the limit is 5 % wider on each
+side, for the limit is measured once for all runs.
 
 Results of different loads, clusters or machines are refused.`,
 		Example: `  quorate bench --runs 5 --save before.json

@@ -4,7 +4,9 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"slices"
 	"strings"
+	"time"
 )
 
 // Confidence is that of every interval of a Comparison.
@@ -13,6 +15,10 @@ const Confidence = 0.95
 // driftMax is how much the machine itself may have changed, by its own
 // constants, before a comparison says so.
 const driftMax = 0.05
+
+// latencyStep is how far apart, relatively, two neighbouring latencies of a histogram with
+// three digits are at most.
+const latencyStep = 1.0 / 1024
 
 // Verdict is what a comparison shows of one figure.
 type Verdict string
@@ -53,27 +59,40 @@ type figure struct {
 	name, unit string
 	more       bool // is better
 	of         func(Run) float64
+	// step is the least relative difference that the figure of a run can show.
+	step func(Run) float64
+	// common is how far, relatively, the figures of all runs of a report may be off together.
+	common float64
 }
 
 // figures are those of every run, and those that both reports have.
 func figures(a, b Report) []figure {
-	all := []figure{{"throughput", "1/s", true, func(r Run) float64 { return r.PerSecond }}}
+	one := func(r Run) float64 { return 1 / float64(r.Operations) }
+	all := []figure{{"throughput", "1/s", true, func(r Run) float64 { return r.PerSecond }, one, 0}}
 	if a.Machine != nil && b.Machine != nil {
-		all = append(all, figure{"share of limit", "", true, func(r Run) float64 { return r.Share }})
+		all = append(all, figure{"share of limit", "", true, func(r Run) float64 { return r.Share }, one, driftMax})
 	}
-	all = append(
-		all,
-		figure{"p50", "ns", false, func(r Run) float64 { return float64(r.P50) }},
-		figure{"p90", "ns", false, func(r Run) float64 { return float64(r.P90) }},
-		figure{"p99", "ns", false, func(r Run) float64 { return float64(r.P99) }},
-		figure{"p99.9", "ns", false, func(r Run) float64 { return float64(r.P999) }},
-	)
+	latency := func(name string, of func(Run) time.Duration) {
+		all = append(all, figure{
+			name, "ns", false, func(r Run) float64 { return float64(of(r)) },
+			func(r Run) float64 { return max(float64(time.Microsecond)/float64(of(r)), latencyStep) }, 0,
+		})
+	}
+	latency("p50", func(r Run) time.Duration { return r.P50 })
+	latency("p90", func(r Run) time.Duration { return r.P90 })
+	latency("p99", func(r Run) time.Duration { return r.P99 })
+	latency("p99.9", func(r Run) time.Duration { return r.P999 })
 	if usageKnown(a) && usageKnown(b) {
 		all = append(all, figure{"processor time", "ns", false, func(r Run) float64 {
 			return float64(r.Usage.Replicas + r.Usage.Load)
-		}})
+		}, one, 0})
 	}
 	return all
+}
+
+// known tells whether a figure of every run is a number that has a logarithm.
+func (f figure) known(r Report) bool {
+	return !slices.ContainsFunc(r.Runs, func(run Run) bool { return !(f.of(run) > 0) || math.IsInf(f.of(run), 1) })
 }
 
 func usageKnown(r Report) bool {
@@ -89,14 +108,22 @@ func usageKnown(r Report) bool {
 // machines are refused, and those with too few runs to tell chance from change.
 //
 // Each run is one sample. The interval is Welch's, of the logarithms: it takes
-// neither equal variances nor equal numbers of runs for granted.
+// neither equal variances nor equal numbers of runs for granted. Runs whose figures are
+// equal have at least the variance of what rounding hides: two equal ones are no proof
+// that there is none. What the machine can do is measured once for all runs of a report,
+// so no variance shows how far that is off: the interval of the share of it is wider by
+// as much as is not even noted.
 func Compare(a, b Report) (Comparison, error) {
 	if err := errors.Join(alike(a, b), enough("the first", a), enough("the second", b)); err != nil {
 		return Comparison{}, err
 	}
 	c := Comparison{Confidence: Confidence, RunsA: len(a.Runs), RunsB: len(b.Runs), Notes: notes(a, b)}
 	for _, f := range figures(a, b) {
-		c.Changes = append(c.Changes, f.compare(a, b))
+		if f.known(a) && f.known(b) {
+			c.Changes = append(c.Changes, f.compare(a, b))
+		} else {
+			c.Notes = append(c.Notes, f.name+" is not known of every run, and not compared")
+		}
 	}
 	return c, nil
 }
@@ -158,7 +185,7 @@ func (f figure) compare(a, b Report) Change {
 	meanA, varianceA := f.logarithms(a)
 	meanB, varianceB := f.logarithms(b)
 	difference := meanB - meanA
-	margin := welch(varianceA, varianceB, float64(len(a.Runs)), float64(len(b.Runs)))
+	margin := welch(varianceA, varianceB, float64(len(a.Runs)), float64(len(b.Runs))) + math.Log1p(f.common)
 	c := Change{
 		Name: f.name, Unit: f.unit, A: math.Exp(meanA), B: math.Exp(meanB), Ratio: math.Exp(difference),
 		Low: math.Exp(difference - margin), High: math.Exp(difference + margin), Verdict: Open,
@@ -172,16 +199,18 @@ func (f figure) compare(a, b Report) Change {
 	return c
 }
 
-// logarithms returns the mean and the variance of the logarithms over the runs.
+// logarithms returns the mean and the variance of the logarithms over the runs. A number
+// that was rounded to a step may be anywhere in it: that has the variance step²/12.
 func (f figure) logarithms(r Report) (mean, variance float64) {
-	n := float64(len(r.Runs))
+	n, rounded := float64(len(r.Runs)), 0.0
 	for _, run := range r.Runs {
 		mean += math.Log(f.of(run)) / n
+		rounded += f.step(run) * f.step(run) / 12 / n
 	}
 	for _, run := range r.Runs {
 		variance += (math.Log(f.of(run)) - mean) * (math.Log(f.of(run)) - mean) / (n - 1)
 	}
-	return mean, variance
+	return mean, max(variance, rounded)
 }
 
 // welch returns half the length of the interval for the difference of two means,
@@ -213,6 +242,8 @@ func notes(a, b Report) []string {
 	differs("primary killed after", a.Load.KillAfter.String(), b.Load.KillAfter.String())
 	differs("a disk was lost after", a.Load.LoseDiskAfter.String(), b.Load.LoseDiskAfter.String())
 	differs("a backup was stopped", fmt.Sprintf("%.0f %% of the time", 100*a.Load.SlowShare), fmt.Sprintf("%.0f %% of the time", 100*b.Load.SlowShare))
+	differs("requests in a batch, at most,", fmt.Sprint(a.Included.BatchRequests), fmt.Sprint(b.Included.BatchRequests))
+	differs("kept for audits, at most,", fmt.Sprintf("%d MiB", a.Included.ArchiveBytes>>20), fmt.Sprintf("%d MiB", b.Included.ArchiveBytes>>20))
 	differs("checkpoint interval", fmt.Sprint(a.Included.CheckpointInterval), fmt.Sprint(b.Included.CheckpointInterval))
 	differs("request timeout", a.Included.RequestTimeout.String(), b.Included.RequestTimeout.String())
 	differs("errors", fmt.Sprint(a.errors()), fmt.Sprint(b.errors()))

@@ -1,8 +1,10 @@
 package bench
 
 import (
+	"encoding/json"
 	"math"
 	"math/rand/v2"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -117,6 +119,58 @@ func TestVerdictsFollowTheInterval(t *testing.T) {
 	}
 }
 
+// TestRoundedRunsThatAreEqualAreNoProof has two runs each, whose figures differ by the least
+// that they can: of what comes as either of two numbers, half of all pairs look like that.
+func TestRoundedRunsThatAreEqualAreNoProof(t *testing.T) {
+	twice := func(operations int64, p50 time.Duration) Report {
+		run := sampleRun(float64(operations)/10, p50)
+		run.Operations = operations
+		r := sample()
+		r.Runs = []Run{run, run}
+		return r
+	}
+	a, b := twice(20000, 4099*time.Microsecond), twice(19999, 4103*time.Microsecond)
+	for _, name := range []string{"throughput", "p50"} {
+		if got := change(t, a, b, name); got.Verdict != Open || got.Low >= got.High {
+			t.Errorf("%s: got %+v, want no difference shown", name, got)
+		}
+	}
+	if got := change(t, a, twice(19900, 4099*time.Microsecond), "throughput"); got.Verdict != Worse {
+		t.Errorf("half a percent less: got %+v, want it worse", got)
+	}
+}
+
+// TestSharesAreAsSureAsTheLimitOfTheirReport has runs that do the same, and a machine that
+// seemed 4 % slower in the moment in which it was measured for all of them.
+func TestSharesAreAsSureAsTheLimitOfTheirReport(t *testing.T) {
+	a, b := withRuns(1000, 1001, 1002), withRuns(1000, 1001, 1002)
+	for i := range b.Runs {
+		b.Runs[i].Share *= 1.04
+	}
+	if got := change(t, a, b, "share of limit"); got.Verdict != Open {
+		t.Errorf("got %+v, want no difference shown", got)
+	}
+}
+
+// TestUnknownFiguresAreNotCompared has a run without a share, and one without an end.
+func TestUnknownFiguresAreNotCompared(t *testing.T) {
+	a, b := sample(), sample()
+	b.Runs[1].Share, b.Runs[2].P999 = 0, 0
+	c, err := Compare(a, b)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := json.Marshal(c); err != nil {
+		t.Errorf("it has no JSON: %v", err)
+	}
+	for _, name := range []string{"share of limit", "p99.9"} {
+		found := slices.ContainsFunc(c.Changes, func(c Change) bool { return c.Name == name })
+		if found || !strings.Contains(strings.Join(c.Notes, "\n"), name+" is not known of every run") {
+			t.Errorf("%s: got %+v, want a note", name, c)
+		}
+	}
+}
+
 func TestResultsThatAreNotComparableAreRefused(t *testing.T) {
 	for want, spoil := range map[string]func(*Report){
 		"loop":         func(r *Report) { r.Load.Loop = "open" },
@@ -154,6 +208,7 @@ func TestComparisonsSayWhatCastsDoubt(t *testing.T) {
 	b.Machine = &roofline.Constants{Base: roofline.Base{SignStdlib: 20, OneStdlib: 40, Hash: 2}}
 	b.Included.Commit = "other"
 	b.Load.Duration *= 2
+	b.Included.BatchRequests, b.Included.ArchiveBytes = 8, 1<<20
 	b.Load.Fill, b.Load.KillAfter, b.Load.LoseDiskAfter, b.Load.SlowShare = 1<<30, time.Second, time.Second, 0.5
 	for i := range b.Runs {
 		b.Runs[i].Usage.Others = 0.3
@@ -164,7 +219,7 @@ func TestComparisonsSayWhatCastsDoubt(t *testing.T) {
 	}
 	all := strings.Join(c.Notes, "\n")
 	for _, want := range []string{
-		"2.00 times", "version: v1 c go1, then v1 other go1", "0s + 20s", "30 %",
+		"2.00 times", "version: v1 c go1, then v1 other go1", "0s + 20s", "30 %", "512, then 8", "0 MiB, then 1 MiB",
 		"0 MiB, then 1024 MiB", "0s, then 1s", "0 % of the time, then 50 %",
 	} {
 		if !strings.Contains(all, want) {
