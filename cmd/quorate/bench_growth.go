@@ -154,6 +154,8 @@ func growthNote(p bench.GrowthPoint) string {
 		return fmt.Sprintf("%d errors: %s", p.Errors, printable(p.FirstError))
 	case p.View > 0:
 		return fmt.Sprintf("view %d: a primary was replaced", p.View)
+	case p.Unsettled:
+		return "replicas were behind when they were counted"
 	default:
 		return ""
 	}

@@ -42,12 +42,14 @@ func TestGrowthIsPrintedAndSaved(t *testing.T) {
 		},
 		{Planned: bench.Planned{Varied: bench.VariedPayload, Dimensions: d}, View: 1},
 		{Planned: bench.Planned{Varied: bench.VariedClients, Dimensions: d}, Errors: 2, FirstError: "late"},
+		{Planned: bench.Planned{Varied: bench.VariedClients, Dimensions: d}, Unsettled: true},
 	}}).write(&text)
 	if err != nil {
 		t.Fatal(err)
 	}
 	for _, want := range []string{
 		"(default)", "1234", "3.89 / 3.89 = 1.00", "205 / 205 = 1.50", "10.8 /", "128 B", "view 1", "2 errors: late",
+		"replicas were behind",
 	} {
 		if !strings.Contains(text.String(), want) {
 			t.Errorf("got\n%s\nwant %q in it", text.String(), want)

@@ -106,6 +106,9 @@ type GrowthPoint struct {
 	P50        time.Duration `json:"p50_ns"`
 	P99        time.Duration `json:"p99_ns"`
 	View       uint64        `json:"view"` // at the end; above 0 where a primary was replaced
+	// Unsettled says that replicas were not yet done with what they had been asked for when
+	// they were counted: the counts are not those of the operations.
+	Unsettled bool `json:"unsettled,omitempty"`
 
 	OpsPerBatch     float64 `json:"operations_per_batch"`
 	OpsPerSignature float64 `json:"operations_per_signature"`

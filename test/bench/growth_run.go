@@ -86,14 +86,16 @@ func (o GrowthOptions) measure(ctx context.Context, p Planned) (point GrowthPoin
 	if o.WarmUp > 0 {
 		g.drive(ctx, o.WarmUp, math.MaxInt64)
 	}
-	before, requests := g.quiet(ctx), g.signed()
+	before, quietBefore := quiet(ctx, g.counts)
+	requests := g.signed()
 	lasted := g.drive(ctx, o.duration(), o.most())
-	counts, requests := g.quiet(ctx).Minus(before), g.signed().minus(requests)
+	after, quietAfter := quiet(ctx, g.counts)
 	if err := ctx.Err(); err != nil {
 		return point, err
 	}
 	point = g.point(p, lasted)
-	return point, point.account(counts, requests)
+	point.Unsettled = !quietBefore || !quietAfter
+	return point, point.account(after.Minus(before), g.signed().minus(requests))
 }
 
 func (o GrowthOptions) duration() time.Duration {
@@ -137,32 +139,32 @@ func (g *growing) drive(ctx context.Context, during time.Duration, most int64) t
 	return lasted
 }
 
-// quiet waits, for a bounded time, until all replicas have executed the same and
-// received all that was sent to them, and returns what they have done all together.
-func (g *growing) quiet(ctx context.Context) pbft.Counts {
+// quiet waits, for a bounded time, until all replicas are done with what they were asked
+// for, and returns what they have done all together. Where !ok they are not, and some of
+// what belongs to the operations until now comes later.
+func quiet(ctx context.Context, look func() (sum pbft.Counts, done bool)) (sum pbft.Counts, ok bool) {
 	ctx, cancel := context.WithTimeout(ctx, quietMax)
 	defer cancel()
 	for {
-		sum, same := g.counts()
-		if same && sum.ToPeers.Frames == sum.FromPeers.Frames || ctx.Err() != nil {
-			return sum
+		if sum, ok = look(); ok || ctx.Err() != nil {
+			return sum, ok
 		}
 		await(ctx, time.Now().Add(quietPoll))
 	}
 }
 
 // counts sums the counts of the replicas, and tells whether all have executed the
-// same.
-func (g *growing) counts() (sum pbft.Counts, same bool) {
+// same, and received all that was sent to them.
+func (g *growing) counts() (sum pbft.Counts, done bool) {
 	replicas := g.cluster.Replicas()
 	first := replicas[0].Counts().Batches
-	same = true
+	done = true
 	for _, r := range replicas {
 		c := r.Counts()
-		same = same && c.Batches == first
+		done = done && c.Batches == first
 		sum = sum.Plus(c)
 	}
-	return sum, same
+	return sum, done && sum.ToPeers.Frames == sum.FromPeers.Frames
 }
 
 // requested is what the clients have signed.
@@ -198,7 +200,7 @@ func (g *growing) point(p Planned, lasted time.Duration) GrowthPoint {
 // account fills in what replicas and clients have done. InFlight comes as the number
 // of operations that were open.
 func (p *GrowthPoint) account(counts pbft.Counts, requests requested) error {
-	if counts.Batches == 0 || requests.requests == 0 {
+	if counts.Operations == 0 || requests.requests == 0 { // batches may be empty
 		return errors.New("no operation was answered")
 	}
 	p.Counts = counts

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
@@ -69,6 +70,30 @@ func TestGrowthCountsWhatTheFormulaNeeds(t *testing.T) {
 	var again Growth
 	if err := errors.Join(g.WriteJSON(&text), json.Unmarshal([]byte(text.String()), &again)); err != nil || !cmp.Equal(g, again) {
 		t.Errorf("the JSON is not what was measured: %v\n%s", err, cmp.Diff(g, again))
+	}
+}
+
+// TestCountsWaitForReplicasThatAreBehind, but not for ever: who reads them is told.
+func TestCountsWaitForReplicasThatAreBehind(t *testing.T) {
+	for behind, want := range map[time.Duration]bool{0: true, time.Second: true, time.Hour: false} {
+		synctest.Test(t, func(t *testing.T) {
+			began := time.Now()
+			sum, ok := quiet(t.Context(), func() (pbft.Counts, bool) {
+				return pbft.Counts{Batches: int64(time.Since(began))}, time.Since(began) >= behind
+			})
+			if took := time.Since(began); ok != want || sum.Batches != int64(took) || took > quietMax {
+				t.Errorf("replicas that are %v behind: done %v after %v, with the counts of %d ns", behind, ok, took, sum.Batches)
+			}
+		})
+	}
+}
+
+// TestBatchesWithoutOperationsAreNoPoint has a new primary fill a gap of the order, and
+// nothing else be executed.
+func TestBatchesWithoutOperationsAreNoPoint(t *testing.T) {
+	p := GrowthPoint{Planned: Planned{Dimensions: Dimensions{Replicas: 4, Payload: 1, Clients: 1, BatchLimit: 1}}, Faults: 1}
+	if err := p.account(pbft.Counts{Batches: 4}, requested{1, 1}); err == nil {
+		t.Errorf("got %+v, want an error", p)
 	}
 }
 
