@@ -28,7 +28,7 @@ func (r *Report) Hold(m *roofline.Meter) error {
 		run.Limit = &l
 		run.Share, run.OfSingle = run.PerSecond/l.PerSecond, run.PerSecond/single.PerSecond
 	}
-	if r.Load.Clients*r.Load.Outstanding == 1 {
+	if r.Load.oneOpen() {
 		u, err := m.Unloaded(r.base())
 		if err != nil {
 			return err
@@ -39,6 +39,10 @@ func (r *Report) Hold(m *roofline.Meter) error {
 	r.Machine = &c
 	return nil
 }
+
+// oneOpen tells whether only one operation is open at a time. Of clients that do not wait,
+// Outstanding bounds nothing.
+func (l Load) oneOpen() bool { return l.Clients*l.Outstanding == 1 && !l.NoWait }
 
 // base is the part of a shape that all runs share.
 func (r *Report) base() roofline.Shape {

@@ -66,6 +66,25 @@ func TestReportsAreReadAsTheyWereWritten(t *testing.T) {
 	}
 }
 
+// TestUnloadedIsWhatHasOneOperationOpen keeps loads with more from being held to the time
+// of one.
+func TestUnloadedIsWhatHasOneOperationOpen(t *testing.T) {
+	for _, c := range []struct {
+		load Load
+		want bool
+	}{
+		{Load{Clients: 1, Outstanding: 1}, true},
+		{Load{Clients: 1, Outstanding: 1, Rate: 10}, true},
+		{Load{Clients: 1, Outstanding: 1, Rate: 10_000, NoWait: true}, false},
+		{Load{Clients: 2, Outstanding: 1}, false},
+		{Load{Clients: 1, Outstanding: 2}, false},
+	} {
+		if got := c.load.oneOpen(); got != c.want {
+			t.Errorf("%+v: got %v", c.load, got)
+		}
+	}
+}
+
 func TestReportsOfAnotherKindAreRefused(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "r.json")
 	for text, want := range map[string]string{
