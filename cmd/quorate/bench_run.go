@@ -85,29 +85,26 @@ func (o benchOptions) once(ctx context.Context) (run bench.Run, in bench.Include
 
 // put puts the load on. It ends when a replica ends that was not to: what the others do
 // then are no figures of the cluster that was asked for, and where too few are left, as
-// on a full disk, nobody would ever be answered.
+// on a full disk, nobody would ever be answered. What was open then, or when ctx ended,
+// fails for that, and is not worth telling.
 func (o benchOptions) put(ctx context.Context) (bench.Result, error) {
-	if o.running == nil {
-		return bench.Measure(ctx, o.load)
-	}
-	ctx, cancel := context.WithCancel(ctx)
+	watched, cancel := context.WithCancel(ctx)
 	defer cancel()
 	var (
 		watching sync.WaitGroup
 		died     error
 	)
-	watching.Go(func() {
-		if died = o.running.Watch(ctx); died != nil {
-			cancel()
-		}
-	})
-	result, err := bench.Measure(ctx, o.load)
+	if o.running != nil {
+		watching.Go(func() {
+			if died = o.running.Watch(watched); died != nil {
+				cancel()
+			}
+		})
+	}
+	result, err := bench.Measure(watched, o.load)
 	cancel()
 	watching.Wait()
-	if died != nil {
-		return result, died // other errors follow from it
-	}
-	return result, err
+	return result, cmp.Or(died, ctx.Err(), err)
 }
 
 // start starts replicas as processes of this program. stop ends them and

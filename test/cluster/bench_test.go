@@ -87,8 +87,8 @@ func TestInterruptedBenchCleansUp(t *testing.T) {
 	code, text := measuring(t, func(bench *os.Process, _ string) {
 		must(t, bench.Signal(os.Interrupt))
 	}, "--clients", "1", "--outstanding", "1", "--duration", "60s", "--slow-backup", "1")
-	if code == 0 || !strings.Contains(text, "interrupted") {
-		t.Errorf("exit code %d and\n%s\nwant it interrupted", code, text)
+	if code != 1 || text != "quorate: interrupted\n" {
+		t.Errorf("exit code %d and\n%s\nwant 1, and that it was interrupted", code, text)
 	}
 }
 
