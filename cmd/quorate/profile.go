@@ -65,26 +65,27 @@ func profileAll(ctx context.Context, running *cluster.Cluster, dir string) (end 
 	if err := load.begin(filepath.Join(dir, "load.pprof")); err != nil {
 		return nil, err
 	}
-	end = func() error { return errors.Join(load.end(), endProfiles(ctx, running)) }
 	if running == nil {
-		return end, nil
+		return load.end, nil
 	}
+	begun := make(map[int]int) // processes, by replica
 	for _, id := range running.Live() {
 		if err := running.StartProfile(ctx, int(id), filepath.Join(dir, fmt.Sprintf("r%d.pprof", id))); err != nil {
 			return nil, errors.Join(err, load.end()) // the replicas end with the run
 		}
+		begun[int(id)] = running.PID(int(id))
 	}
-	return end, nil
+	return func() error { return errors.Join(load.end(), endProfiles(ctx, running, begun)) }, nil
 }
 
-// endProfiles ends those of the replicas. One that has been killed leaves none.
-func endProfiles(ctx context.Context, running *cluster.Cluster) error {
-	if running == nil {
-		return nil
-	}
+// endProfiles ends those that were begun by processes of replicas. One that has been
+// killed leaves none, also where another took its place.
+func endProfiles(ctx context.Context, running *cluster.Cluster, begun map[int]int) error {
 	var errs []error
 	for _, id := range running.Live() {
-		errs = append(errs, running.EndProfile(ctx, int(id)))
+		if running.PID(int(id)) == begun[int(id)] {
+			errs = append(errs, running.EndProfile(ctx, int(id)))
+		}
 	}
 	return errors.Join(errs...)
 }

@@ -268,11 +268,12 @@ func TestBenchServesMoreClientsThanReplicasDoByDefault(t *testing.T) {
 	}
 }
 
-// TestBenchHasADiskLost has one backup lose everything, and fetch it again.
+// TestBenchHasADiskLost has one backup lose everything, and fetch it again, while all are
+// profiled.
 func TestBenchHasADiskLost(t *testing.T) {
 	saved := filepath.Join(t.TempDir(), "a.json")
 	code, text, err := Run(bounded(t), binary, "bench", "--clients", "2", "--outstanding", "2", "--checkpoint-interval", "16",
-		"--warm-up", "1s", "--duration", "3s", "--lose-disk", "500ms", "--save", saved)
+		"--warm-up", "1s", "--duration", "3s", "--lose-disk", "500ms", "--save", saved, "--cpu-profile", t.TempDir())
 	if code != 0 || err != nil || !strings.Contains(text, "held what the others did") {
 		t.Fatalf("bench: code %d, %v\n%s", code, err, text)
 	}
