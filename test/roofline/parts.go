@@ -27,8 +27,9 @@ const (
 	framesUnderWay = 1024
 	shortFrame     = 128
 	longFrame      = 8 << 10
-	// patience is how long the transport may take for all of it.
-	patience = 20 * time.Second
+	// patience is how long the transport may take for all of it: a second or two, and many
+	// times that beside other work. It only ends what hangs.
+	patience = 2 * time.Minute
 )
 
 // flushes measures the journal in a directory of its own below dir.
