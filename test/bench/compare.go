@@ -158,7 +158,11 @@ func alike(a, b Report) error {
 	var errs []error
 	same := func(what string, a, b any) {
 		if a != b {
-			errs = append(errs, fmt.Errorf("not comparable: %s %v in the first, %v in the second", what, a, b))
+			format := "not comparable: %s %v in the first, %v in the second"
+			if _, text := a.(string); text { // of a file that anyone may have written
+				format = "not comparable: %s %q in the first, %q in the second"
+			}
+			errs = append(errs, fmt.Errorf(format, what, a, b))
 		}
 	}
 	same("the loop is", a.Load.Loop, b.Load.Loop)
