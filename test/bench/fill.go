@@ -20,6 +20,10 @@ const (
 	fillOpen  = 64
 )
 
+// fillPatience is how long each of those values has to be answered: a cluster that does
+// not answer for so long never will.
+const fillPatience = 5 * time.Minute
+
 // A filled cluster has settled when its processes have written less than settledBytes
 // for settleFor: tables are still put in order long after the last value is answered,
 // and that is a cost of the filling. It has settleMax for that.
@@ -42,6 +46,8 @@ func (l *load) fill(ctx context.Context) error {
 		client := l.clients[i%int64(len(l.clients))]
 		group.Go(func() error {
 			rng := rand.New(rand.NewPCG(l.o.Seed, uint64(i))) //nolint:gosec // not for secrets
+			ctx, cancel := context.WithTimeout(ctx, fillPatience)
+			defer cancel()
 			if _, err := client.Submit(ctx, kv.Put(fillKey(i), payload(rng, fillValue))); err != nil {
 				return fmt.Errorf("fill the state, %d of %d values in: %w", i, values, err)
 			}

@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"slices"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -92,6 +93,34 @@ func TestStateIsFilledBeforeTheLoad(t *testing.T) {
 		}
 		if want := 1<<20/fillValue + 1; large != want {
 			t.Errorf("%d values were put before the load, want %d", large, want)
+		}
+	})
+}
+
+// forgetful is a cluster that answers nothing but the first operation.
+type forgetful struct {
+	silent
+
+	asked atomic.Int64
+}
+
+func (f *forgetful) Submit(ctx context.Context, op []byte) (pbft.Result, error) {
+	if f.asked.Add(1) == 1 {
+		return pbft.Result{Seq: 1}, nil
+	}
+	return f.silent.Submit(ctx, op)
+}
+
+// TestFillingDoesNotWaitForEver has a cluster that stops before its state is filled.
+func TestFillingDoesNotWaitForEver(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		began, f := time.Now(), &forgetful{}
+		_, err := Measure(t.Context(), Options{
+			Clients: 1, Outstanding: 1, Duration: time.Second, Fill: 1 << 20,
+			dial: func(context.Context) (Client, error) { return f, nil },
+		})
+		if took := time.Since(began); !errors.Is(err, context.DeadlineExceeded) || took != fillPatience {
+			t.Errorf("got %v after %v, want it given up after %v", err, took, fillPatience)
 		}
 	})
 }
