@@ -14,15 +14,7 @@ func TestLocalClusterServesManyClients(t *testing.T) {
 	if testing.Short() {
 		t.Skip("hundreds of handshakes are too much for the race detector")
 	}
-	l, err := StartLocalWith(t.Context(), LocalConfig{Replicas: 4, Dir: t.TempDir()}, echo{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() {
-		if err := l.Close(); err != nil {
-			t.Error(err)
-		}
-	}()
+	l := startLocal(t, LocalConfig{Replicas: 4, Dir: t.TempDir()}, echo{})
 	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 	defer cancel()
 	var wg sync.WaitGroup
@@ -52,15 +44,7 @@ func (longAnswers) Execute(*app.Tx, []byte) []byte { return make([]byte, 250<<10
 // at once, and the client reads them all. It is neither cut off, nor told the first of
 // them again and again.
 func TestLongAnswersAllArrive(t *testing.T) {
-	l, err := StartLocalWith(t.Context(), LocalConfig{Replicas: 4, Dir: t.TempDir()}, longAnswers{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() {
-		if err := l.Close(); err != nil {
-			t.Error(err)
-		}
-	}()
+	l := startLocal(t, LocalConfig{Replicas: 4, Dir: t.TempDir()}, longAnswers{})
 	c, err := l.Client(t.Context())
 	if err != nil {
 		t.Fatal(err)

@@ -19,15 +19,7 @@ import (
 // q. While links come up, votes are signed again for who says that it lacks them.
 func TestReplicasCountWhatAnOperationTakes(t *testing.T) {
 	const n, q, operations, again = 4, 3, 50, 24
-	l, err := StartLocalWith(t.Context(), LocalConfig{Replicas: n, Memory: true, RequestTimeout: RequestTimeoutMax, Dir: t.TempDir()}, echo{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() {
-		if err := l.Close(); err != nil {
-			t.Error(err)
-		}
-	}()
+	l := startLocal(t, LocalConfig{Replicas: n, Memory: true, RequestTimeout: RequestTimeoutMax, Dir: t.TempDir()}, echo{})
 	client, err := l.Client(t.Context())
 	if err != nil {
 		t.Fatal(err)

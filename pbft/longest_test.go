@@ -11,15 +11,7 @@ import (
 func TestLongestOperationIsTaken(t *testing.T) {
 	limits := DefaultGenesisLimits()
 	limits.OpBytes, limits.Window, limits.CheckpointInterval = opBytesMax, 64, 32
-	l, err := StartLocalWith(t.Context(), LocalConfig{Replicas: 4, Limits: limits, Dir: t.TempDir()}, longAnswers{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() {
-		if err := l.Close(); err != nil {
-			t.Error(err)
-		}
-	}()
+	l := startLocal(t, LocalConfig{Replicas: 4, Limits: limits, Dir: t.TempDir()}, longAnswers{})
 	c, err := l.Client(t.Context())
 	if err != nil {
 		t.Fatal(err)

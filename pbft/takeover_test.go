@@ -13,15 +13,7 @@ import (
 // everything that the first one did: what that one acknowledged is known to be done, and
 // its result kept no more; what it did not is answered.
 func TestAcknowledgedIdentityIsForgotten(t *testing.T) {
-	l, err := StartLocalWith(t.Context(), LocalConfig{Replicas: 4, Memory: true, Dir: t.TempDir()}, echo{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() {
-		if err := l.Close(); err != nil {
-			t.Error(err)
-		}
-	}()
+	l := startLocal(t, LocalConfig{Replicas: 4, Memory: true, Dir: t.TempDir()}, echo{})
 	key, err := crypto.GenerateKey(nil)
 	if err != nil {
 		t.Fatal(err)
