@@ -99,6 +99,9 @@ func runRows(run bench.Run) []string {
 	if run.View > 0 {
 		rows = append(rows, "view", fmt.Sprintf("%d at the end: a primary was replaced", run.View))
 	}
+	if run.NotVoting > 0 {
+		rows = append(rows, "not voting", fmt.Sprintf("%d of the replicas at the end: they left the view alone, or were away", run.NotVoting))
+	}
 	if s := run.Slow; s != nil {
 		rows = append(rows, "slow backup", fmt.Sprintf("replica %d was %d numbers behind at the end, and had caught up %s later",
 			s.Replica, s.Behind, milli(s.CaughtUp)))

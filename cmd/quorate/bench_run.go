@@ -75,9 +75,11 @@ func (o benchOptions) once(ctx context.Context) (run bench.Run, in bench.Include
 	if run.Result, err = o.put(ctx); err != nil {
 		return run, in, err
 	}
-	if run.View, err = viewOf(ctx, o.load.Genesis); err != nil {
+	health, err := healthOf(ctx, o.load.Genesis)
+	if err != nil {
 		return run, in, err
 	}
+	run.View, run.NotVoting = uint64(health.view), health.used()
 	run.Slow, run.Lost = o.slow.outcome(), o.lost.outcome()
 	in, err = o.included()
 	return run, in, err
@@ -175,28 +177,27 @@ func (o *benchOptions) observe(running *cluster.Cluster) {
 
 // killPrimary kills the process of the replica that leads.
 func killPrimary(ctx context.Context, running *cluster.Cluster) error {
-	view, err := viewOf(ctx, running.Genesis())
+	primary, _, err := running.Primary(ctx)
 	if err != nil {
 		return fmt.Errorf("find the primary: %w", err)
 	}
-	return running.Kill(int(view % uint64(running.Genesis().Replicas()))) //nolint:gosec // below the number of replicas
+	return running.Kill(int(primary))
 }
 
-// viewOf returns the highest view that a replica is in.
-func viewOf(ctx context.Context, genesis *pbft.Genesis) (view uint64, err error) {
+// healthOf returns what the replicas say of themselves.
+func healthOf(ctx context.Context, genesis *pbft.Genesis) (health, error) {
 	ctx, cancel := context.WithTimeout(ctx, timeoutDefault)
 	defer cancel()
+	quorum, err := genesis.Quorum()
+	if err != nil {
+		return health{}, err
+	}
 	client, err := pbft.Dial(ctx, pbft.DialConfig{Genesis: genesis})
 	if err != nil {
-		return 0, err
+		return health{}, err
 	}
 	status, err := client.Status(ctx)
-	for _, s := range status {
-		if s.Report != nil {
-			view = max(view, uint64(s.Report.View))
-		}
-	}
-	return view, errors.Join(err, client.Close())
+	return judge(status, quorum), errors.Join(err, client.Close())
 }
 
 // included tells what the figures include.

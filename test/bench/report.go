@@ -75,7 +75,10 @@ type Included struct {
 // Run is one run of a report.
 type Run struct {
 	Result
-	View uint64 `json:"view"` // at the end; above 0 where a primary was replaced
+	View uint64 `json:"view"` // of f+1 replicas at the end; above 0 where a primary was replaced
+	// NotVoting is how many replicas did not vote at the end: they had left the view
+	// alone, rejoined, had a wrong state, or did not answer.
+	NotVoting int `json:"not_voting"`
 	// Slow tells of the slow backup, if the load had one.
 	Slow *SlowBackup `json:"slow_backup,omitempty"`
 	// Lost tells of the backup that lost its data, if one did.

@@ -107,3 +107,14 @@ func TestWatchIsOfReplicasThatNobodyKilled(t *testing.T) {
 		t.Errorf("got %v, want that replica 2 has ended", err)
 	}
 }
+
+// TestBenchTellsThatThePrimaryWasKilled looks at the view, and at who votes, at the end.
+func TestBenchTellsThatThePrimaryWasKilled(t *testing.T) {
+	code, text := measuring(t, func(*os.Process, string) {},
+		"--clients", "1", "--outstanding", "1", "--duration", "4s", "--kill-primary", "1s", "-o", "json")
+	for _, want := range []string{`"view": 1,`, `"not_voting": 1,`} {
+		if code != 0 || !strings.Contains(text, want) {
+			t.Errorf("exit code %d and\n%s\nwant 0 and %s", code, text, want)
+		}
+	}
+}
