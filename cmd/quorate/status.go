@@ -55,6 +55,7 @@ must hold the same state. Each line is what that replica says of itself.
 
 A replica that lost its data follows, and does not vote until the others have
 gone on far enough: it is "rejoining", and uses the tolerance like a silent one.
+One that left the view alone is "changing view" until the others leave it, too.
 
 It ends with exit code 1 if replicas diverged, and with 3 if too few answer and
 vote for the cluster to work.`,
