@@ -250,6 +250,7 @@ func notes(a, b Report) []string {
 	differs("kept for audits, at most,", fmt.Sprintf("%d MiB", a.Included.ArchiveBytes>>20), fmt.Sprintf("%d MiB", b.Included.ArchiveBytes>>20))
 	differs("checkpoint interval", fmt.Sprint(a.Included.CheckpointInterval), fmt.Sprint(b.Included.CheckpointInterval))
 	differs("request timeout", a.Included.RequestTimeout.String(), b.Included.RequestTimeout.String())
+	differs("replicas that did not vote at the end", fmt.Sprint(a.notVoting()), fmt.Sprint(b.notVoting()))
 	differs("errors", fmt.Sprint(a.errors()), fmt.Sprint(b.errors()))
 	if d := drift(a, b); math.Abs(d-1) > driftMax {
 		note("the machine itself took %.2f times as long for signatures and digests in the second: compare shares of the limit", d)

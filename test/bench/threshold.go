@@ -134,3 +134,11 @@ func (r Report) errors() (sum int64) {
 	}
 	return sum
 }
+
+// notVoting returns how many replicas did not vote at the end of a run, at most.
+func (r Report) notVoting() (most int) {
+	for _, run := range r.Runs {
+		most = max(most, run.NotVoting)
+	}
+	return most
+}
