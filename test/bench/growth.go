@@ -105,7 +105,7 @@ type GrowthPoint struct {
 	FirstError string        `json:"first_error,omitempty"`
 	P50        time.Duration `json:"p50_ns"`
 	P99        time.Duration `json:"p99_ns"`
-	View       uint64        `json:"view"` // at the end; above 0 where a primary was replaced
+	View       uint64        `json:"view"` // of f+1 replicas at the end; above 0 where a primary was replaced
 	// Unsettled says that replicas were not yet done with what they had been asked for when
 	// they were counted: the counts are not those of the operations.
 	Unsettled bool `json:"unsettled,omitempty"`

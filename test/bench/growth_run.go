@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math"
 	"runtime"
+	"slices"
 	"sync"
 	"time"
 
@@ -191,10 +192,19 @@ func (g *growing) point(p Planned, lasted time.Duration) GrowthPoint {
 		Errors: r.Errors, FirstError: r.FirstError, P50: r.P50, P99: r.P99,
 		ClientsPerBatch: r.Reached.ClientsPerBatch, InFlight: p.Clients * g.options.Outstanding,
 	}
+	var views []uint64
 	for _, replica := range g.cluster.Replicas() {
-		point.View = max(point.View, uint64(replica.Report().View))
+		views = append(views, uint64(replica.Report().View))
 	}
+	point.View = reached(views, point.Faults)
 	return point
+}
+
+// reached returns the highest view that f+1 of the replicas are in or beyond: one may have
+// left it alone.
+func reached(views []uint64, faults int) uint64 {
+	sorted := slices.Sorted(slices.Values(views))
+	return sorted[len(sorted)-faults-1]
 }
 
 // account fills in what replicas and clients have done. InFlight comes as the number

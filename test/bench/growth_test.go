@@ -153,3 +153,20 @@ func TestGrowthOptionsReportEveryProblem(t *testing.T) {
 		}
 	}
 }
+
+func TestViewIsThatOfMoreThanMayLie(t *testing.T) {
+	for _, test := range []struct {
+		views  []uint64
+		faults int
+		want   uint64
+	}{
+		{[]uint64{0, 0, 5, 0}, 1, 0},
+		{[]uint64{3, 1, 1, 0}, 1, 1},
+		{[]uint64{2, 9, 8, 2, 2, 2, 3}, 2, 3},
+		{[]uint64{4}, 0, 4},
+	} {
+		if got := reached(test.views, test.faults); got != test.want {
+			t.Errorf("%v with f = %d: got view %d, want %d", test.views, test.faults, got, test.want)
+		}
+	}
+}
