@@ -54,10 +54,13 @@ type BecameCommitted struct {
 	Digest crypto.Digest
 }
 
-// LeftView says that the replica left its view and asks for View, and why.
+// LeftView says that the replica left its view and asks for View, and why; and how far it
+// had executed then, and f+1 others: where they had executed more, it may be this replica
+// that is slow, and not the primary.
 type LeftView struct {
-	View wire.View
-	Why  string
+	View             wire.View
+	Why              string
+	Executed, Others wire.Seq
 }
 
 // EnteredView says that the replica entered View by its NewView.

@@ -87,7 +87,7 @@ func (r *Replica) leave(view wire.View, why string, fx *Effects) {
 	c.own = &wire.ViewChange{View: view, Stable: r.stable, Prepared: r.preparedAbove(), Sender: r.id}
 	fx.persist(ViewRecord{View: view})
 	fx.persist(ViewChangeRecord{c.own})
-	fx.observe(LeftView{view, why})
+	fx.observe(LeftView{view, why, r.executed, r.known()})
 	r.say(c.own, fx)
 	r.announceLoss(fx)
 	r.countAsking()

@@ -111,8 +111,8 @@ func (n *Node) logObservation(o core.Observation) {
 	case core.BecameCommitted:
 		n.log.Debugf("committed view=%d seq=%d digest=%s", o.View, o.Seq, o.Digest.Short())
 	case core.LeftView:
-		n.log.Warnf("left the view and asks for the next: see to the old primary if this repeats view=%d why=%q",
-			o.View, o.Why)
+		n.log.Warnf("left the view and asks for the next: see to the old primary if this repeats view=%d why=%q executed=%d others=%d",
+			o.View, o.Why, o.Executed, o.Others)
 	case core.EnteredView:
 		n.log.Infof("entered view=%d primary=%d stable=%d carried=%d", o.View, o.Primary, o.Stable, o.Carried)
 	case core.BecameStable:

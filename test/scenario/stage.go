@@ -248,6 +248,7 @@ func noticed(line string) string {
 	}
 	if _, why, left := strings.Cut(line, "left the view"); left {
 		_, why, _ = strings.Cut(why, "why=")
+		why, _, _ = strings.Cut(why, " executed=")
 		return "leaves a view: " + strings.Trim(strings.TrimSpace(why), `"`)
 	}
 	return ""
