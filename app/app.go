@@ -32,12 +32,45 @@ type Validator interface {
 	Validate(op []byte) error
 }
 
+// InputBytesMax bounds the input of a batch.
+const InputBytesMax = 64 << 10
+
+// Proposer is an optional power of a StateMachine: input from outside that is not a
+// client's, such as randomness, a price or the reading of a sensor. The primary
+// proposes one input with every batch, backups check it, and what is agreed on is
+// Tx.Input, the same at every replica, of every operation of the batch. Clocks need
+// none of this: Tx.Time is agreed on already.
+//
+// An input that is executed has passed CheckInput at f+1 correct replicas, or at f
+// where its primary, which does not check its own, is correct too. So it is as good as
+// the check: of a reading that each replica takes by itself and compares, a lying
+// primary chooses within what the others let pass; and of a random number, which
+// nobody can check, it chooses freely. Where that matters, have clients or replicas
+// commit to shares first, and combine them in operations.
+type Proposer interface {
+	// ProposeInput returns the input for a batch that is to be proposed now, of up to
+	// InputBytesMax bytes; none is an input too. It is called by the goroutine that
+	// orders, once for each batch and now and then in vain, so it must return at once:
+	// what takes time to read must be ready in memory. After an error, or a panic,
+	// nothing is proposed, and it is asked again after a tick or so; replicas whose
+	// clients wait longer than the request timeout choose another primary.
+	ProposeInput() ([]byte, error)
+	// CheckInput returns why an input that another replica proposes is not to be
+	// accepted, and nil if it is. A panic is a refusal. It is asked when the proposal
+	// arrives, not when a new view carries it over; it may be called by many goroutines
+	// at once, must return soon, and may neither change nor keep the input. Where more
+	// than f correct replicas refuse what correct primaries propose, nothing is
+	// ordered: let it be tolerant of what may differ between correct replicas.
+	CheckInput(input []byte) error
+}
+
 // Context is what an operation may know beside the state: all of it agreed.
 type Context struct {
 	Seq    uint64           // where the batch of the operation is in the order
 	View   uint64           // in which it committed here; informative, not agreed: never decide by it
 	Time   int64            // agreed time, nanoseconds since 1970, never decreasing
 	Client crypto.PublicKey // who signed the operation
+	Input  []byte           // agreed input of the batch, see Proposer; not to be changed
 }
 
 // Store is the state that a Tx works on. It takes keys twice as long as

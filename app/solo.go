@@ -13,7 +13,8 @@ var ErrRolledBack = errors.New("app: rolled back")
 // tests of applications. It is for one goroutine at a time.
 type Solo struct {
 	// Context is what the next operation sees. Execute raises Seq by one before
-	// every operation, and Time by a millisecond; a test may set any of it.
+	// every operation, and Time by a millisecond; a test may set any of it. Input is
+	// what the state machine itself proposes, if it is a Proposer and the test sets none.
 	Context
 
 	machine StateMachine
@@ -25,8 +26,8 @@ type Solo struct {
 func NewSolo(sm StateMachine) *Solo { return &Solo{machine: sm, store: NewMemory()} }
 
 // Execute validates op, if the state machine is a Validator, executes it, and
-// returns its result. The error is the Validator's, or ErrRolledBack with what
-// the operation panicked with.
+// returns its result. The error is the Validator's, the Proposer's, or ErrRolledBack
+// with what the operation panicked with.
 func (s *Solo) Execute(op []byte) ([]byte, error) {
 	s.Seq++
 	s.Time += 1e6
@@ -48,7 +49,15 @@ func (s *Solo) run(op []byte, readOnly bool) ([]byte, error) {
 			return nil, err
 		}
 	}
-	tx := NewTx(s.store, nil, s.Context, readOnly)
+	ctx := s.Context
+	if p, ok := s.machine.(Proposer); ok {
+		input, err := agreedInput(p, ctx.Input)
+		if err != nil {
+			return nil, err
+		}
+		ctx.Input = input
+	}
+	tx := NewTx(s.store, nil, ctx, readOnly)
 	result, failure, err := Run(s.machine, tx, op)
 	if err != nil {
 		return nil, err
@@ -61,4 +70,19 @@ func (s *Solo) run(op []byte, readOnly bool) ([]byte, error) {
 	}
 	s.outputs = append(s.outputs, tx.Outputs()...)
 	return result, nil
+}
+
+// agreedInput returns what p proposes, or what is given in its place, once p has
+// checked it.
+func agreedInput(p Proposer, given []byte) ([]byte, error) {
+	if given == nil {
+		var err error
+		if given, err = p.ProposeInput(); err != nil {
+			return nil, fmt.Errorf("app: no input: %w", err)
+		}
+	}
+	if err := p.CheckInput(given); err != nil {
+		return nil, fmt.Errorf("app: unfit input: %w", err)
+	}
+	return given, nil
 }

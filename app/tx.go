@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/quorate/quorate/crypto"
@@ -74,6 +75,11 @@ func (tx *Tx) Time() time.Time { return time.Unix(0, tx.ctx.Time).UTC() }
 
 // Client returns the key that signed the operation.
 func (tx *Tx) Client() crypto.PublicKey { return tx.ctx.Client }
+
+// Input returns a copy of the agreed input of the operation's batch: nil unless the
+// state machine is a Proposer. Several operations see the same one, so who draws from
+// it must mix in what tells them apart.
+func (tx *Tx) Input() []byte { return slices.Clone(tx.ctx.Input) }
 
 // Get returns a copy of the value of key, and whether there is one.
 func (tx *Tx) Get(key string) (value []byte, ok bool) {

@@ -100,7 +100,7 @@ func (l GenesisLimits) check(p *problemList) {
 	if len(*p) > before {
 		return
 	}
-	bytes := l.Window * (unsigned(l.BatchBytes) + unsigned(l.OpBytes))
+	bytes := l.Window * (unsigned(l.BatchBytes) + unsigned(l.OpBytes) + wire.InputBytesMax)
 	p.need(bytes <= windowBytesMax, "limits: a window of %d full batches takes %d bytes of memory, want at most %d: "+
 		"lower window or batch_bytes", l.Window, bytes, windowBytesMax)
 }

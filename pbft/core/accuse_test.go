@@ -34,7 +34,7 @@ func changeOf3(r *Replica, view wire.View) Received {
 	vc := &wire.ViewChange{
 		View: view, Stable: wire.CheckpointCert{State: r.cfg.StateZero}, Sender: 3, Signature: crypto.Signature{2},
 	}
-	return Received{3, wire.Reseal(vc)}
+	return Received{From: 3, Message: wire.Reseal(vc)}
 }
 
 // told counts what fx reports of lies, and what it spreads of them.
@@ -116,7 +116,7 @@ func TestAProofWithoutRoomIsNotPassedOn(t *testing.T) {
 			t.Fatal(err)
 		}
 		var fx Effects
-		r.Step(Received{1, wire.Reseal(e)}, &fx)
+		r.Step(Received{From: 1, Message: wire.Reseal(e)}, &fx)
 		if _, spread := told(&fx); spread != c.spread {
 			t.Errorf("a proof against R%d is passed on %d times, want %d: %s", c.culprit, spread, c.spread, c.why)
 		}

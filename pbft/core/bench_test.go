@@ -93,7 +93,7 @@ func (s *swarm) deliverAll() {
 	for len(s.queue) > 0 {
 		p := s.queue[0]
 		s.queue = s.queue[1:]
-		s.members[p.to].step(Received{p.from, p.sealed})
+		s.members[p.to].step(Received{From: p.from, Message: p.sealed})
 	}
 }
 

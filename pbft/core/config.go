@@ -44,6 +44,9 @@ type Config struct {
 
 	// DriftMax is how far a proposed time may be from the own clock.
 	DriftMax wire.Time
+	// Inputs says that the application proposes an input for every batch (Offered), and
+	// checks those of others (Received.Unfit). Without it no batch has one.
+	Inputs bool
 	// ClientsMax bounds the client table. A client beyond it is refused.
 	ClientsMax int
 	// QueueRequestsMax and QueueBytesMax bound what one client may have waiting: twice

@@ -116,7 +116,7 @@ func (k *track) rush(rounds int) {
 			if p.client {
 				k.step(p.to, Submitted{p.sealed})
 			} else {
-				k.step(p.to, Received{p.from, p.sealed})
+				k.step(p.to, Received{From: p.from, Message: p.sealed})
 			}
 		}
 	}

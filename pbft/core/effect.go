@@ -107,6 +107,7 @@ type Execution struct {
 	Digest  crypto.Digest // of the batch
 	History crypto.Digest // after it
 	Time    wire.Time     // agreed, above the previous batch's
+	Input   []byte        // agreed; not to be changed
 	Orders  []Order
 	// Clients are the states, after the batch, of the clients that it touched,
 	// ascending.

@@ -22,14 +22,21 @@ type Tick struct{ Now wire.Time }
 type Received struct {
 	From    wire.ReplicaID
 	Message *wire.Sealed
+	// Unfit says why the application does not accept the input of the batch that a
+	// pre-prepare proposes; it is empty if it does.
+	Unfit string
 }
 
 // Submitted is a verified wire.Request that came from a client directly.
 type Submitted struct{ Request *wire.Sealed }
 
 // TurnEnded says that no further event waits: a primary now packs the requests
-// that it holds into batches.
+// that it holds into batches, if these need no input.
 type TurnEnded struct{}
+
+// Offered is what the application proposes as the input of the next batch: a primary
+// now packs one, if it would (Replica.Proposes).
+type Offered struct{ Input []byte }
 
 // Snapshotted says that the replica's own snapshot after Seq, a multiple of the
 // checkpoint interval, is durable and has digest State.
@@ -61,6 +68,7 @@ func (Tick) isEvent()           {}
 func (Received) isEvent()       {}
 func (Submitted) isEvent()      {}
 func (TurnEnded) isEvent()      {}
+func (Offered) isEvent()        {}
 func (Snapshotted) isEvent()    {}
 func (Transferred) isEvent()    {}
 func (TransferFailed) isEvent() {}

@@ -43,7 +43,7 @@ func (r *Replica) run(cert *wire.CommitCert, batch *wire.Batch, fx *Effects) {
 	r.change.executed()
 	r.keepPace(r.slots.at(cert.Seq), orders)
 	fx.Execute = append(fx.Execute, Execution{
-		Seq: cert.Seq, View: cert.View, Digest: cert.Digest, History: r.history, Time: r.time,
+		Seq: cert.Seq, View: cert.View, Digest: cert.Digest, History: r.history, Time: r.time, Input: batch.Input,
 		Orders: orders, Clients: r.clients.states(batch),
 		Evicted: r.clients.takeEvicted(), Floor: r.clients.floor, Checkpoint: cert.Seq%r.cfg.Interval == 0,
 	})

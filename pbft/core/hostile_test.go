@@ -38,7 +38,7 @@ func TestNoMessageBreaksAReplica(t *testing.T) {
 			taken[sealed.Message().Kind()]++
 			for range 1 + s.rng.IntN(3) {
 				m := s.members[s.rng.IntN(len(s.members))]
-				m.step(Received{wire.ReplicaID(from), sealed})
+				m.step(Received{From: wire.ReplicaID(from), Message: sealed})
 			}
 		}
 	})

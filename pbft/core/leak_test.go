@@ -32,12 +32,12 @@ func TestPlacesOfWhatNeverExecutesAreForgotten(t *testing.T) {
 		fx.Reset()
 		shown, real := batch(n, 1), batch(n, 2)
 		pp := &wire.PrePrepare{Vote: wire.Vote{Seq: wire.Seq(n), Digest: shown.Digest(), Signature: crypto.Signature{1}}, Batch: shown}
-		r.Step(Received{0, wire.Reseal(pp)}, &fx)
-		r.Step(Received{1, wire.Reseal(&wire.Committed{Cert: wire.CommitCert{Seq: wire.Seq(n), Digest: real.Digest(), Commits: signers}, Batch: real})}, &fx)
+		r.Step(Received{From: 0, Message: wire.Reseal(pp)}, &fx)
+		r.Step(Received{From: 1, Message: wire.Reseal(&wire.Committed{Cert: wire.CommitCert{Seq: wire.Seq(n), Digest: real.Digest(), Commits: signers}, Batch: real})}, &fx)
 		if n%4 == 0 {
 			state := crypto.Sum([]byte{byte(n), byte(n >> 8)})
 			r.Step(Snapshotted{wire.Seq(n), state}, &fx)
-			r.Step(Received{1, wire.Reseal(&wire.StableProof{Cert: wire.CheckpointCert{Seq: wire.Seq(n), State: state, Signers: signers}})}, &fx)
+			r.Step(Received{From: 1, Message: wire.Reseal(&wire.StableProof{Cert: wire.CheckpointCert{Seq: wire.Seq(n), State: state, Signers: signers}})}, &fx)
 		}
 	}
 	if r.executed != 400 || r.low != 400 {

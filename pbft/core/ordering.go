@@ -9,27 +9,52 @@ import (
 
 // propose packs what waits into batches, while fewer than InFlight are open and the
 // next is worth its votes: an unloaded primary never waits for a batch to fill, and a
-// loaded one fills batches by itself.
+// loaded one fills batches by itself. Batches that need an input wait for one each.
 func (r *Replica) propose(fx *Effects) {
-	for r.mayPropose() && r.worthwhile() {
-		requests := r.pool.take(&r.cfg, &r.clients)
-		if len(requests) == 0 {
+	for !r.cfg.Inputs && r.mayPropose() && r.worthwhile() {
+		if !r.pack(nil, fx) {
 			return
 		}
-		batch := &wire.Batch{Time: max(r.now, r.time+1), Requests: requests}
-		pp := &wire.PrePrepare{
-			Vote:  wire.Vote{View: r.view, Seq: r.next, Digest: batch.Digest(), Sender: r.id},
-			Batch: batch,
-		}
-		s := r.slot(r.next)
-		s.proposal, s.since, s.voted = pp, r.tick, true
-		s.keep(pp.Digest, batch)
-		r.place(pp)
-		r.next++
-		r.proposed = r.tick
-		fx.persist(AcceptedRecord{pp})
-		r.vote(pp.Seq, pp, fx)
 	}
+}
+
+// proposeWith packs one batch that has input.
+func (r *Replica) proposeWith(input []byte, fx *Effects) {
+	if r.cfg.Inputs && r.Proposes() {
+		r.pack(input, fx)
+	}
+}
+
+// Proposes tells whether the replica is a primary that would pack one more batch now,
+// if a request waits that may be ordered.
+func (r *Replica) Proposes() bool {
+	return r.mayPropose() && r.pool.waiting > 0 && r.worthwhile()
+}
+
+// pack makes a batch of what waits and proposes it. It returns false if nothing waits
+// that may be ordered.
+func (r *Replica) pack(input []byte, fx *Effects) bool {
+	requests := r.pool.take(&r.cfg, &r.clients)
+	if len(requests) == 0 {
+		return false
+	}
+	batch := &wire.Batch{Time: max(r.now, r.time+1), Requests: requests}
+	if len(input) > 0 { // or it is nil, as where it is decoded
+		batch.Input = input
+	}
+	pp := &wire.PrePrepare{
+		Vote:  wire.Vote{View: r.view, Seq: r.next, Digest: batch.Digest(), Sender: r.id},
+		Batch: batch,
+	}
+	s := r.slot(r.next)
+	s.proposal, s.since, s.voted = pp, r.tick, true
+	s.keep(pp.Digest, batch)
+	r.place(pp)
+	r.next++
+	r.proposed = r.tick
+	fx.persist(AcceptedRecord{pp})
+	r.vote(pp.Seq, pp, fx)
+	return true
 }
 
 // mayPropose tells whether the primary has room for one more batch. After a
@@ -85,7 +110,7 @@ func (r *Replica) onPrePrepare(ev Received, pp *wire.PrePrepare, fx *Effects) {
 		r.onAgain(s, pp, fx)
 		return
 	}
-	if why := r.refusePrePrepare(pp); why != "" {
+	if why := r.refusePrePrepare(pp, ev.Unfit); why != "" {
 		fx.observe(Refused{wire.KindPrePrepare, ev.From, why})
 		return
 	}
@@ -113,8 +138,8 @@ func (r *Replica) onAgain(s *slot, pp *wire.PrePrepare, fx *Effects) {
 }
 
 // refusePrePrepare says why a proposal is not accepted. Its signatures, shape
-// and digest were checked before; PBFT §4.2 and docs/PROTOCOL.md step 4.2.
-func (r *Replica) refusePrePrepare(pp *wire.PrePrepare) string {
+// and digest were checked before, and its input, which is unfit if that is not empty; PBFT §4.2 and docs/PROTOCOL.md step 4.2.
+func (r *Replica) refusePrePrepare(pp *wire.PrePrepare, unfit string) string {
 	switch b := pp.Batch; {
 	case pp.Sender == r.id:
 		return "it claims to be this replica's own, which proposed nothing there"
@@ -130,6 +155,10 @@ func (r *Replica) refusePrePrepare(pp *wire.PrePrepare) string {
 		return fmt.Sprintf("its batch is larger than %d bytes", r.cfg.BatchBytesMax)
 	case b.Time > r.now+r.cfg.DriftMax || b.Time < r.now-r.cfg.DriftMax:
 		return fmt.Sprintf("its time is %d ms away from the own clock", (b.Time-r.now)/1e6)
+	case !r.cfg.Inputs && len(b.Input) > 0:
+		return "its batch has an input, and the application takes none"
+	case r.cfg.Inputs && unfit != "":
+		return "the application does not accept its input: " + unfit
 	case pp.Seq > r.executed && r.repeats(pp):
 		return "it holds a request that is in the order of this view already"
 	}

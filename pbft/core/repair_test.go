@@ -28,7 +28,7 @@ func TestRepairDoesNotGoBack(t *testing.T) {
 		}
 		r.snapshots[seq] = crypto.Sum([]byte("wrong"))
 		var fx Effects
-		r.Step(Received{1, wire.Reseal(&wire.StableProof{Cert: cert})}, &fx)
+		r.Step(Received{From: 1, Message: wire.Reseal(&wire.StableProof{Cert: cert})}, &fx)
 		return &fx
 	}
 	for _, one := range []struct {

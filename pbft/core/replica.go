@@ -120,6 +120,8 @@ func (r *Replica) Step(ev Event, fx *Effects) {
 		r.onSubmitted(ev.Request, fx)
 	case TurnEnded:
 		r.propose(fx)
+	case Offered:
+		r.proposeWith(ev.Input, fx)
 	case Snapshotted:
 		r.onSnapshotted(ev, fx)
 	case Transferred:

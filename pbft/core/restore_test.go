@@ -233,7 +233,7 @@ func (s *swarm) compare(t *rapid.T, m *member, one, two *Replica) {
 		}
 		p := s.queue[s.rng.IntN(len(s.queue))]
 		if _, ask := p.sealed.Message().(*wire.FetchViewChange); !ask {
-			events = append(events, Received{p.from, p.sealed}, TurnEnded{})
+			events = append(events, Received{From: p.from, Message: p.sealed}, TurnEnded{})
 		}
 	}
 	for i, ev := range events {

@@ -64,7 +64,7 @@ func TestBatchesWithoutCheckpointsAreBounded(t *testing.T) {
 	feed := func(n int) {
 		batch := &wire.Batch{Time: wire.Time(n), Requests: []*wire.Request{requestOf(1, 1, wire.Number(n))}}
 		cert := wire.CommitCert{Seq: wire.Seq(n), Digest: batch.Digest(), Commits: signers}
-		r.Step(Received{1, wire.Reseal(&wire.Committed{Cert: cert, Batch: batch})}, &fx)
+		r.Step(Received{From: 1, Message: wire.Reseal(&wire.Committed{Cert: cert, Batch: batch})}, &fx)
 		if n%4 == 0 {
 			r.Step(Snapshotted{wire.Seq(n), crypto.Sum([]byte{byte(n)})}, &fx)
 		}
@@ -77,7 +77,7 @@ func TestBatchesWithoutCheckpointsAreBounded(t *testing.T) {
 		t.Fatalf("executed %d without a checkpoint, want %d; %q", r.Executed(), most, over)
 	}
 	cert := wire.CheckpointCert{Seq: 20, State: crypto.Sum([]byte{20}), Signers: signers}
-	r.Step(Received{1, wire.Reseal(&wire.StableProof{Cert: cert})}, &fx)
+	r.Step(Received{From: 1, Message: wire.Reseal(&wire.StableProof{Cert: cert})}, &fx)
 	feed(most + 1)
 	if r.Executed() != r.Stable().Seq+5 || r.Stable().Seq != 20 {
 		t.Errorf("executed %d above %d, want 25 above 20", r.Executed(), r.Stable().Seq)

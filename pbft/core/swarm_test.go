@@ -300,7 +300,7 @@ func (s *swarm) deliver(one packet) {
 		return
 	}
 	if one.from != one.to || one.life == to.life {
-		to.step(Received{one.from, one.sealed})
+		to.step(Received{From: one.from, Message: one.sealed})
 	}
 }
 

@@ -319,6 +319,7 @@ func (r *running) fits(i int, client wire.ClientID, bytes int) bool {
 func (r *running) execute(i int, o core.Order) (record, error) {
 	tx := app.NewTx(r.state, r.prefix, app.Context{
 		Seq: uint64(r.ex.Seq), View: uint64(r.ex.View), Time: int64(r.ex.Time), Client: o.Request.Client,
+		Input: r.ex.Input,
 	}, o.Request.ReadOnly)
 	result, failure, err := app.Run(r.machine, tx, o.Request.Ops[o.Index])
 	if err != nil {

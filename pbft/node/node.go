@@ -11,6 +11,7 @@ import (
 	logging "github.com/ipfs/go-log/v2"
 	"golang.org/x/sync/errgroup"
 
+	"github.com/quorate/quorate/app"
 	"github.com/quorate/quorate/crypto"
 	"github.com/quorate/quorate/pbft/core"
 	"github.com/quorate/quorate/pbft/wire"
@@ -26,9 +27,11 @@ type Node struct {
 	log      *logging.ZapEventLogger
 	ran      atomic.Bool
 
-	engine  engine   // step's
-	applier *Applier // apply's
-	opener  *wire.Opener
+	engine    engine       // step's
+	inputless bool         // step's: the application had no input for the last batch
+	applier   *Applier     // apply's
+	proposer  app.Proposer // nil if the application takes no input
+	opener    *wire.Opener
 
 	penalties *penalties
 	clients   *clients
@@ -78,6 +81,7 @@ func New(cfg Config) (*Node, error) {
 	if err != nil {
 		return nil, err
 	}
+	_, cfg.Core.Inputs = cfg.Machine.(app.Proposer)
 	replica, err := core.New(cfg.Core, core.Restored{Snapshot: state, Records: cfg.Records, Rejoin: cfg.Rejoin})
 	if err != nil {
 		return nil, fmt.Errorf("node: %w", err)
@@ -103,6 +107,7 @@ func newNode(cfg Config, e engine, applier *Applier) *Node {
 	}
 	n.opener = wire.NewOpener(cfg.Domain, cfg.Keys, cfg.Limits, cfg.Verifier).WithSeen(newSeenCache(seenPlaces))
 	n.penalties = newPenalties(n.logPenalty)
+	n.proposer, _ = cfg.Machine.(app.Proposer)
 	n.lanes = newLanes(runtime.GOMAXPROCS(0), n.penalties.suspect)
 	n.aside = newAside(cfg.Core.Window)
 	n.outlet = &outlet{

@@ -29,6 +29,7 @@ func (e *fakeEngine) Base() []core.Record                  { return e.base() }
 func (*fakeEngine) View() wire.View                        { return 0 }
 func (*fakeEngine) Active() bool                           { return true }
 func (*fakeEngine) Rejoining() bool                        { return false }
+func (*fakeEngine) Proposes() bool                         { return false }
 func (e *fakeEngine) Executed() wire.Seq                   { return e.executed }
 func (e *fakeEngine) Stable() wire.CheckpointCert          { return wire.CheckpointCert{Seq: e.stable} }
 

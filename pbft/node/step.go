@@ -36,6 +36,7 @@ type engine interface {
 	View() wire.View
 	Active() bool
 	Rejoining() bool
+	Proposes() bool
 	Executed() wire.Seq
 	Stable() wire.CheckpointCert
 }
@@ -190,6 +191,7 @@ func (s *stepper) tell(conn uint64) {
 func (s *stepper) endTurn() {
 	n, fx := s.n, &s.turn.fx
 	s.one(core.TurnEnded{})
+	s.offer()
 	for _, cert := range fx.Stable {
 		s.stable = max(s.stable, cert.Seq)
 		n.serving.collect(cert.Seq)

@@ -107,7 +107,7 @@ func (n *Node) fromVerifiedPeer(from wire.ReplicaID, sealed *wire.Sealed) core.E
 		n.pieces.offer(from, m)
 		return nil
 	}
-	return core.Received{From: from, Message: sealed}
+	return core.Received{From: from, Message: sealed, Unfit: Unfit(n.proposer, sealed)}
 }
 
 // fromVerifiedClient takes a Request or an Ask: fromClient lets nothing else

@@ -51,12 +51,13 @@ func (r *reader) batch() *Batch {
 	from := r.at
 	t := r.u64()
 	r.need(t <= 1<<63-1, "time is before 1970")
+	input := r.bytes("bytes of input", InputBytesMax)
 	n := r.count("requests", r.lim.BatchRequestsMax, requestBytesMin)
-	r.need(n > 0 || t == 0, "a batch without requests has time 0")
+	r.need(n > 0 || t == 0 && len(input) == 0, "a batch without requests has time 0 and no input")
 	if r.err != nil {
 		return nil
 	}
-	m := &Batch{Time: Time(t)} //nolint:gosec // checked above
+	m := &Batch{Time: Time(t), Input: input} //nolint:gosec // checked above
 	if n > 0 {
 		m.Requests = make([]*Request, n)
 	}

@@ -148,9 +148,9 @@ func (b buf) request(m *Request) buf {
 
 func (b buf) batch(m *Batch) buf {
 	if m == nil {
-		return b.u64(0).count(0)
+		return b.u64(0).bytes(nil).count(0)
 	}
-	b = b.u64(uint64(m.Time)).count(len(m.Requests)) //nolint:gosec // the same bits
+	b = b.u64(uint64(m.Time)).bytes(m.Input).count(len(m.Requests)) //nolint:gosec // the same bits
 	for _, q := range m.Requests {
 		b = b.request(q).signature(&q.Signature)
 	}

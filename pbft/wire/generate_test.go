@@ -108,6 +108,10 @@ func (d draw) batch() *wire.Batch {
 		return wire.NullBatch()
 	}
 	b := &wire.Batch{Time: wire.Time(d.n("time", 0, 1<<63-1))}
+	if n := d.n("input", 0, 8); n > 0 {
+		b.Input = make([]byte, n)
+		b.Input[n-1] = byte(n)
+	}
 	for range d.n("requests", 1, 4) {
 		b.Requests = append(b.Requests, d.request())
 	}

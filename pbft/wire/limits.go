@@ -13,6 +13,8 @@ const (
 	FetchDigestsMax = 1024
 	// RefusalDetailBytesMax bounds Refusal.Detail.
 	RefusalDetailBytesMax = 256
+	// InputBytesMax bounds Batch.Input: it is the bound of package app.
+	InputBytesMax = 64 << 10
 	// RepliesMax bounds Replies.Answers: a client has as many operations open at
 	// most (core.ClientWindowMax), so one frame has room for all that a batch holds
 	// of it.
@@ -36,8 +38,8 @@ type Limits struct {
 	OpsMax int
 	// BatchRequestsMax bounds the number of requests of a batch.
 	BatchRequestsMax int
-	// BatchBytesMax is what a primary fills a batch up to. The last request may
-	// pass it: RequestBytesMax on top are accepted.
+	// BatchBytesMax is what a primary fills a batch with requests up to. The last one
+	// may pass it: RequestBytesMax on top are accepted.
 	BatchBytesMax  int
 	ResultBytesMax int // of one operation
 	PieceBytesMax  int // of a piece of the state
@@ -58,7 +60,9 @@ func DefaultLimits(n int) Limits {
 func (l Limits) RequestBytesMax() int { return requestFixedBytes + l.OpsMax*countBytes + l.OpBytesMax }
 
 // batchBytesMax returns the largest Batch.Size.
-func (l Limits) batchBytesMax() int { return batchFixedBytes + l.BatchBytesMax + l.RequestBytesMax() }
+func (l Limits) batchBytesMax() int {
+	return batchFixedBytes + InputBytesMax + l.BatchBytesMax + l.RequestBytesMax()
+}
 
 // FrameBytesMax returns the length of the longest legal frame of any kind.
 func (l Limits) FrameBytesMax() int {

@@ -27,9 +27,9 @@ func largestRequest(lim wire.Limits) *wire.Request {
 
 // largestBatch is filled by requests of one size, and then by the largest.
 func largestBatch(lim wire.Limits) *wire.Batch {
-	b := &wire.Batch{Time: 1}
+	b := &wire.Batch{Time: 1, Input: make([]byte, wire.InputBytesMax)}
 	one := &wire.Request{Number: 1, Ops: [][]byte{make([]byte, 121)}}
-	for b.Size()-wire.NullBatch().Size()+one.Size() <= lim.BatchBytesMax {
+	for b.Size()-len(b.Input)-wire.NullBatch().Size()+one.Size() <= lim.BatchBytesMax {
 		b.Requests = append(b.Requests, one)
 	}
 	b.Requests = append(b.Requests, largestRequest(lim))
@@ -121,7 +121,7 @@ func TestEveryKindFitsItsLimit(t *testing.T) {
 func TestABatchIsBoundedWhateverItsFrame(t *testing.T) {
 	lim := tight()
 	b := largestBatch(lim)
-	lim.BatchBytesMax = b.Size() - wire.NullBatch().Size() - lim.RequestBytesMax()
+	lim.BatchBytesMax = b.Size() - wire.NullBatch().Size() - wire.InputBytesMax - lim.RequestBytesMax()
 	decode := func() error {
 		m := &wire.Committed{Cert: wire.CommitCert{Seq: 1, Digest: b.Digest()}, Batch: b}
 		_, err := wire.Decode(wire.Encode(m), &lim)

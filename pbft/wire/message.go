@@ -96,7 +96,8 @@ type digested struct {
 
 // Batch is what one sequence number orders.
 type Batch struct {
-	Time     Time // proposed by the primary
+	Time     Time   // proposed by the primary
+	Input    []byte // proposed by the primary's application, see app.Proposer
 	Requests []*Request
 }
 

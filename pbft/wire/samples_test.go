@@ -26,7 +26,7 @@ func (w *world) sampleRequest(client int, ops ...string) *wire.Request {
 }
 
 func (w *world) sampleBatch() *wire.Batch {
-	return &wire.Batch{Time: 1_700_000_000_000_000_001, Requests: []*wire.Request{
+	return &wire.Batch{Time: 1_700_000_000_000_000_001, Input: []byte("from outside"), Requests: []*wire.Request{
 		w.sampleRequest(0, "add 1"), w.sampleRequest(1, "add 2", "add 3"),
 	}}
 }

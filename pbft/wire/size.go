@@ -5,7 +5,7 @@ import "github.com/quorate/quorate/crypto"
 // Encoded sizes in bytes of the fixed parts of what has variable ones.
 const (
 	requestFixedBytes        = len(ClientID{}) + 8 + 8 + 8 + 1 + countBytes + signatureBytes
-	batchFixedBytes          = 8 + countBytes
+	batchFixedBytes          = 8 + countBytes + countBytes
 	voteBytes                = voteBodyBytes + signatureBytes
 	checkpointBytes          = 8 + crypto.DigestSize + 4 + signatureBytes
 	checkpointCertFixedBytes = 8 + crypto.DigestSize + countBytes
@@ -52,6 +52,7 @@ func (m *Batch) Size() int {
 	if m == nil {
 		return n
 	}
+	n += len(m.Input)
 	for _, q := range m.Requests {
 		n += q.Size()
 	}

@@ -1,0 +1,152 @@
+package node
+
+import (
+	"bytes"
+	"errors"
+	"strings"
+	"testing"
+	"testing/synctest"
+
+	"github.com/quorate/quorate/app"
+	"github.com/quorate/quorate/pbft/wire"
+)
+
+// thermometer answers with the input of the batch.
+type thermometer struct {
+	propose func() ([]byte, error)
+	check   func(input []byte) error
+}
+
+func (m *thermometer) Execute(tx *app.Tx, op []byte) []byte {
+	if key, is := strings.CutPrefix(string(op), "recall "); is {
+		value, _ := tx.Get(key)
+		return value
+	}
+	tx.Put(string(op), tx.Input())
+	return tx.Input()
+}
+func (m *thermometer) ProposeInput() ([]byte, error) { return m.propose() }
+func (m *thermometer) CheckInput(input []byte) error { return m.check(input) }
+
+func reads(input string) func() ([]byte, error) {
+	return func() ([]byte, error) { return []byte(input), nil }
+}
+
+func accepts([]byte) error { return nil }
+
+func refuses([]byte) error { return errors.New("nobody reads that") }
+
+// thermometers gives every member one.
+func thermometers(t *testing.T, of func(i int) *thermometer) *members {
+	t.Helper()
+	m := newMembers(t, 4)
+	for i := range m.configs {
+		m.configs[i].Machine = of(i)
+	}
+	return m
+}
+
+func TestAllExecuteWithTheInputOfThePrimary(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := thermometers(t, func(i int) *thermometer { return &thermometer{reads("read by " + string(rune('0'+i))), accepts} })
+		m.startAll()
+		if got, want := m.caller(1).call([]int{0, 1, 2, 3}, 4, "a"), "0 read by 0"; got != want {
+			t.Errorf("got %q, want %q", got, want)
+		}
+		m.stopAll()
+	})
+}
+
+// TestAPrimaryWithoutGoodInputIsReplaced holds that a primary loses its office, and the
+// next one serves, if its application has no input, or one that the others refuse.
+func TestAPrimaryWithoutGoodInputIsReplaced(t *testing.T) {
+	for name, of := range map[string]thermometer{
+		"an error":      {func() ([]byte, error) { return nil, errors.New("no such sensor") }, accepts},
+		"a bad error":   {func() ([]byte, error) { return nil, panicking{} }, accepts},
+		"a panic":       {func() ([]byte, error) { panic("no such sensor") }, accepts}, //nolint:forbidigo // it is what the test is about
+		"too much":      {reads(strings.Repeat("x", app.InputBytesMax+1)), accepts},
+		"refused":       {reads("hot"), refuses},
+		"a check fails": {reads("hot"), func([]byte) error { panic("no such sensor") }}, //nolint:forbidigo // it is what the test is about
+		"a bad refusal": {reads("hot"), func([]byte) error { return panicking{} }},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				m := thermometers(t, func(i int) *thermometer {
+					if i == 0 {
+						return &thermometer{of.propose, accepts}
+					}
+					return &thermometer{reads("cold"), func(input []byte) error {
+						if string(input) == "cold" {
+							return nil
+						}
+						return of.check(input)
+					}}
+				})
+				m.startAll()
+				if got, want := m.caller(1).call([]int{0, 1, 2, 3}, 3, "a"), "0 cold"; got != want {
+					t.Errorf("got %q, want %q", got, want)
+				}
+				if view := m.nodes[1].Report().View; view == 0 {
+					t.Error("the primary without input is still in office")
+				}
+				m.stopAll()
+			})
+		})
+	}
+}
+
+// TestAnInputSurvivesRestarts holds that a batch which is executed again after a crash
+// has the input that it had.
+func TestAnInputSurvivesRestarts(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := thermometers(t, func(int) *thermometer { return &thermometer{reads("before"), accepts} })
+		m.startAll()
+		one := m.caller(1)
+		one.call([]int{0, 1, 2, 3}, 4, "a")
+		m.stopAll()
+		for i := range m.configs {
+			m.configs[i].Machine = &thermometer{reads("after"), accepts}
+			m.configs[i].Records = m.journals[i].durable()
+			m.states[i] = newFakeState() // its last snapshot is that of number 0
+			m.configs[i].State = m.states[i]
+			m.start(i)
+		}
+		if got := one.call([]int{0, 1, 2, 3}, 4, "recall a"); got != "0 before" {
+			t.Errorf("got %q, want what was read before the restart", got)
+		}
+		if got := one.call([]int{0, 1, 2, 3}, 4, "b"); got != "0 after" {
+			t.Errorf("got %q, want what was read after it", got)
+		}
+		m.stopAll()
+	})
+}
+
+func TestProposeReturnsWhatIsTheCallersAlone(t *testing.T) {
+	mine := []byte("read")
+	got, err := Propose(&thermometer{propose: func() ([]byte, error) { return mine, nil }})
+	if err != nil {
+		t.Fatal(err)
+	}
+	mine[0] = 'd'
+	if string(got) != "read" {
+		t.Errorf("got %q, want what was proposed", got)
+	}
+	if wire.InputBytesMax != app.InputBytesMax {
+		t.Errorf("a batch has room for %d bytes of input, the application may propose %d", wire.InputBytesMax, app.InputBytesMax)
+	}
+}
+
+func TestOnlyProposalsAreChecked(t *testing.T) {
+	none := &thermometer{check: refuses}
+	batch := &wire.Batch{Time: 1, Input: bytes.Repeat([]byte("x"), 3), Requests: []*wire.Request{{Number: 1, Ops: [][]byte{{1}}}}}
+	proposal := wire.Reseal(&wire.PrePrepare{Vote: wire.Vote{Seq: 1, Digest: batch.Digest()}, Batch: batch})
+	if why := Unfit(none, proposal); why != "nobody reads that" {
+		t.Errorf("a proposal: got %q, want what the application says", why)
+	}
+	if why := Unfit(none, wire.Reseal(&wire.BatchBody{Batch: batch})); why != "" {
+		t.Errorf("a batch that was accepted before: got %q, want nothing", why)
+	}
+	if why := Unfit(nil, proposal); why != "" {
+		t.Errorf("an application without inputs: got %q, want nothing: the core refuses", why)
+	}
+}
