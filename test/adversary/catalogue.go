@@ -78,6 +78,7 @@ func primaries() []Entry {
 		{"wrong-digest", "as primary, names other batches than it sends, or never sends them", WrongDigest},
 		{"forged-request", "as primary, proposes requests that no client signed", ForgedRequest},
 		{"bad-time", "as primary, proposes times an hour ahead and an hour back", func() Strategy { return BadTime(0) }},
+		{"bad-input", "as primary, proposes inputs that no application read, or none", BadInput},
 		{"dark-replica", "sends the last replica no proposals, commits or batches", func() Strategy { return DarkReplica() }},
 		{"replay-requests", "as primary, proposes old requests again", ReplayRequests},
 		{"hollow-batches", "as primary, proposes one old request again and again, and nothing else", HollowBatches},

@@ -136,7 +136,7 @@ func retold(m *wire.PrePrepare) *wire.PrePrepare {
 	if m.Batch.IsNull() {
 		return &lie // there is one null batch only
 	}
-	lie.Batch = &wire.Batch{Time: m.Batch.Time + 1, Requests: m.Batch.Requests}
+	lie.Batch = &wire.Batch{Time: m.Batch.Time + 1, Input: m.Batch.Input, Requests: m.Batch.Requests}
 	lie.Digest = lie.Batch.Digest()
 	return &lie
 }

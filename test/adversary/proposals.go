@@ -94,7 +94,7 @@ func WrongDigest() Strategy {
 			return one(&wire.Commit{Vote: unsigned(m.Vote)})
 		}
 		lie := *m
-		lie.Batch = &wire.Batch{Time: m.Batch.Time + 1, Requests: m.Batch.Requests}
+		lie.Batch = &wire.Batch{Time: m.Batch.Time + 1, Input: m.Batch.Input, Requests: m.Batch.Requests}
 		return one(&lie)
 	})
 }
@@ -115,9 +115,9 @@ func ForgedRequest() Strategy {
 // proposing returns a proposal like m of another batch.
 func proposing(m *wire.PrePrepare, t wire.Time, requests []*wire.Request) *wire.PrePrepare {
 	lie := *m
-	lie.Batch = &wire.Batch{Time: t, Requests: requests}
+	lie.Batch = &wire.Batch{Time: t, Input: m.Batch.Input, Requests: requests}
 	if len(requests) == 0 {
-		lie.Batch.Time = 0
+		lie.Batch = wire.NullBatch()
 	}
 	lie.Digest = lie.Batch.Digest()
 	return &lie
@@ -141,6 +141,23 @@ func BadTime(off time.Duration) Strategy {
 			}
 		}
 		return one(proposing(m, max(0, m.Batch.Time+wire.Time(by)), m.Batch.Requests))
+	})
+}
+
+// BadInput returns a primary whose batches have an input that no application read, or
+// none where there should be one, in turn.
+func BadInput() Strategy {
+	return rewriting("proposes a made-up input", func(_ Env, _ wire.ReplicaID, m *wire.PrePrepare) ([]wire.Message, bool) {
+		if m.Batch.IsNull() {
+			return nil, false
+		}
+		lie := proposing(m, m.Batch.Time, m.Batch.Requests)
+		lie.Batch.Input = nil
+		if m.Seq%2 == 0 || len(m.Batch.Input) == 0 {
+			lie.Batch.Input = []byte("made up")
+		}
+		lie.Digest = lie.Batch.Digest()
+		return one(lie)
 	})
 }
 

@@ -74,6 +74,7 @@ func newConfig(c call, quorum core.Quorum) core.Config {
 	cfg.QueueRequestsMax = c.count("queue", 8)
 	cfg.ArchiveBytesMax = c.count("archive", 1<<20)
 	cfg.Seed = uint64(c.count("jitter", 0)) //nolint:gosec // not negative
+	cfg.Inputs = c.flag("inputs")
 	cfg.StateZero = stateDigest(0, crypto.Digest{}, false)
 	return cfg
 }

@@ -125,6 +125,9 @@ func (w *World) batch(ref string, c call) (*wire.Batch, error) {
 		return known, nil
 	}
 	b := &wire.Batch{Time: wallStart + w.elapsed + wire.Time(c.count("ms", 0))*1e6 + wire.Time(primes)}
+	if input := c.options["input"]; input != "" {
+		b.Input = []byte(input)
+	}
 	if plain != "empty" {
 		for _, request := range strings.Split(plain, "+") {
 			sealed, err := w.request(request, call{})

@@ -25,6 +25,7 @@ import (
 // Commands describes the language of World.Do, one command a line.
 const Commands = `
 cluster [n=4] [f=] [K=4] [L=8] [W=2] [batch=8] ...     begins anew; see newConfig for the rest
+cluster inputs ...                                     the application takes an input for every batch
 cluster by-hand ...                                    nothing starts, is flushed or is durable but by command
 submit a1 [b1 ...] [to=0|all] [acked=] [session=] [size=] [ops=] [read=yes]  requests of clients reach replicas
 forward a1 from=1 to=0                                 a replica passes a request on
@@ -38,6 +39,8 @@ crash 2 [keep=0] [state=4] | restart 2 | lose 2        keep= of the records not 
 lazy 2 | flush 2 [own=later] | own 2 | rebase 2        flush by hand; hear itself; make the journal begin anew
 isolate 3 | partition 0,1 2,3 | heal | link 1 2 | unlink 1,2,3 0   a replica is told of its connection to another
 corrupt 3 | snapshot 3 | transfer 3 [from=0] [fail] | clock 1 ms=90000
+input 0 [is=TEXT|none] [picky]                         what it proposes as inputs; one that begins with bad is refused,
+                                                       and by one that is picky any
 status | journal 1 | network [FILTER] | show|hide sends|records|status
 forge KIND from=0 to=1|all ...                         a message signed with a replica's key; see forge.go
 # a comment

@@ -1,10 +1,10 @@
 package golden
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 
-	"github.com/quorate/quorate/pbft/core"
 	"github.com/quorate/quorate/pbft/wire"
 )
 
@@ -182,7 +182,8 @@ func (n *network) remove(gone func(*envelope) bool) []*envelope {
 // arrive hands a message over, if its receiver can take it.
 func (w *World) arrive(e *envelope) {
 	if w.network.group[e.from] == w.network.group[e.to] {
-		w.replicas[e.to].step(core.Received{From: e.from, Message: e.sealed})
+		r := w.replicas[e.to]
+		r.step(r.received(e.from, e.sealed))
 	}
 }
 
@@ -229,6 +230,7 @@ func (w *World) doFault(c call) (known bool, err error) {
 		"rebase":  (*replica).rebase,
 		"corrupt": func(r *replica) { r.app.corrupt, r.rotten = true, true },
 		"clock":   func(r *replica) { r.skew = wire.Time(c.count("ms", 0)) * 1e6 },
+		"input":   func(r *replica) { r.input, r.picky = cmp.Or(c.options["is"], r.input), c.flag("picky") },
 		"isolate": func(r *replica) { n.separate(int(r.id)+1, []wire.ReplicaID{r.id}) },
 		"restart": func(r *replica) { err = r.start() },
 		"snapshot": func(r *replica) {
@@ -244,7 +246,7 @@ func (w *World) doFault(c call) (known bool, err error) {
 	}
 	if do, ok := simple[c.name]; ok {
 		named := c
-		named.words = slices.DeleteFunc(slices.Clone(c.words), func(word string) bool { return word == "fail" })
+		named.words = slices.DeleteFunc(slices.Clone(c.words), func(word string) bool { return word == "fail" || word == "picky" })
 		if failed := w.each(named, do); failed != nil {
 			return true, failed
 		}

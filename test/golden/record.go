@@ -212,6 +212,8 @@ func (rec *recording) translate(i int) {
 	s := &rec.steps[i]
 	switch s.Do {
 	case sim.StepExecute:
+	case sim.StepOffer:
+		rec.omit("the inputs of batches")
 	case sim.StepStart:
 		rec.do("restart %d", s.Node)
 	case sim.StepCrash:

@@ -121,7 +121,7 @@ func TestRecordedRunsTellTheSame(t *testing.T) {
 	views := 0
 	for seed := uint64(16); seed < 28; seed++ {
 		o := sim.FromSeed(seed).Honest()
-		o.Corruption, o.RealStorage, o.Outlaws, o.Liveness = 0, false, 0, false
+		o.Corruption, o.RealStorage, o.Outlaws, o.Liveness, o.Inputs = 0, false, 0, false, false
 		o.Operations = min(o.Operations, 12)
 		want, result := told(o)
 		if result.Violation != nil {

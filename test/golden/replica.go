@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 
 	"github.com/quorate/quorate/crypto"
 	"github.com/quorate/quorate/pbft/core"
@@ -18,6 +19,8 @@ type replica struct {
 	core   *core.Replica
 	up     bool
 	skew   wire.Time
+	input  string // that its application proposes
+	picky  bool   // and it refuses those of others, whatever they are
 
 	journal   []core.Record // durable
 	unflushed []core.Record
@@ -145,7 +148,29 @@ func (r *replica) turn(events ...core.Event) {
 		r.core.Step(ev, fx)
 	}
 	r.core.Step(core.TurnEnded{}, fx)
+	r.offer(fx)
 	r.carryOut(fx)
+}
+
+// offer lets the application propose its input for as many batches as there may be.
+func (r *replica) offer(fx *core.Effects) {
+	for range r.w.config.InFlight {
+		if !r.w.config.Inputs || r.input == "none" || !r.core.Proposes() {
+			return
+		}
+		r.core.Step(core.Offered{Input: []byte(r.input)}, fx)
+	}
+}
+
+// received is the event of a message, once the application has seen to an input.
+func (r *replica) received(from wire.ReplicaID, sealed *wire.Sealed) core.Received {
+	ev := core.Received{From: from, Message: sealed}
+	if pp, is := sealed.Message().(*wire.PrePrepare); is && r.w.config.Inputs {
+		if input := pp.Batch.Input; r.picky || strings.HasPrefix(string(input), "bad") {
+			ev.Unfit = fmt.Sprintf("%q", input)
+		}
+	}
+	return ev
 }
 
 // nextOwn takes the oldest message that the replica sent to itself.
@@ -289,6 +314,9 @@ func (r *replica) execute(ex core.Execution) {
 	}
 	if len(ex.Orders) == 0 {
 		text += " nothing"
+	}
+	if len(ex.Input) > 0 {
+		text += fmt.Sprintf(" with input %q", ex.Input)
 	}
 	w.emit(r.name(), text+w.truth.watch(&ex, s.Time))
 	s.Seq, s.History, s.Time = ex.Seq, ex.History, ex.Time

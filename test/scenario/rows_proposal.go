@@ -86,6 +86,17 @@ func malformedRows() []Scenario {
 			},
 			Real: lie(0, "bad-time", newView(1), answersIn(1)),
 		},
+		{
+			Name: "bad-input", Faulty: "R0 proposes inputs that no application read, or none", Stake: "VA",
+			Seen: "refused",
+			Sim: func(p *Play) {
+				p.Options.Inputs = p.Options.Machine == nil
+				p.Lie(0, "bad-input")
+				p.suspected()
+				p.Finally("the others refuse", func(s *Seen) error { return atLeast("refusals", s.log.refused["R0"], 1) })
+			},
+			Real: lie(0, "bad-input", newView(1), answersIn(1)),
+		},
 	}
 }
 

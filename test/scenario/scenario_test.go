@@ -28,7 +28,7 @@ var (
 func rows() []string {
 	return strings.Fields(`
 		split-preprepare split-preprepare-and-votes lone-preparer mute-primary mute-idle-primary almost-timeout-primary
-		ramping-primary censor-client censor-by-order empty-batches huge-sequence wrong-digest forged-request bad-time
+		ramping-primary censor-client censor-by-order empty-batches huge-sequence wrong-digest forged-request bad-time bad-input
 		dark-replica double-prepare withheld-commits future-votes bad-signature-flood relay-old-votes view-change-spam
 		false-alarm hidden-certificate inflated-certificate one-voice-newview stale-newview wrong-choice-newview silent-successors
 		amnesia power-cut clone twins checkpoint-lies diverging-app poisoned-transfer endless-transfer split-brain

@@ -73,6 +73,9 @@ type Counters struct {
 	// sent besides, Unopened those that nobody would open, Accusations the
 	// observations of proven lies.
 	Lies, Echoes, Unopened, Accusations int
+	// RefusedInputs counts proposals whose input the application refused, Inputless the times that
+	// it had none to propose.
+	RefusedInputs, Inputless int
 }
 
 // unreachable is why a view is left whose primary no quorum reaches.

@@ -50,18 +50,19 @@ type node struct {
 	replica  *core.Replica
 	bounds   core.Sizes // that it promises to keep
 	applier  *driver.Applier
-	held     []core.Send // waiting for the flush
-	free     []core.Send // memory for it
-	early    []core.Send // leaves before it
-	dirty    bool        // a flush is due
-	reserves bool        // a reservation is not durable
-	appended int         // records since the last flush
-	risked   int         // those of them that votes have left before
-	frozen   wire.Seq    // the last checkpoint that a snapshot was asked for
-	covered  wire.Seq    // the same, of those whose records are durable: it may become so too
-	overdue  int         // snapshots that wait for that alone
-	fetched  wire.Seq    // the last state that was fetched
-	unsent   bool        // the process ended with something held
+	proposer app.Proposer // nil if the application takes no input
+	held     []core.Send  // waiting for the flush
+	free     []core.Send  // memory for it
+	early    []core.Send  // leaves before it
+	dirty    bool         // a flush is due
+	reserves bool         // a reservation is not durable
+	appended int          // records since the last flush
+	risked   int          // those of them that votes have left before
+	frozen   wire.Seq     // the last checkpoint that a snapshot was asked for
+	covered  wire.Seq     // the same, of those whose records are durable: it may become so too
+	overdue  int          // snapshots that wait for that alone
+	fetched  wire.Seq     // the last state that was fetched
+	unsent   bool         // the process ended with something held
 	flushes  bool
 	onFlush  func()             // what the agenda does for a flush in this life
 	doom     doom               // where it is going to crash
@@ -168,7 +169,9 @@ func (n *node) boot() bool {
 	if n.lost && !n.keepRejoin() {
 		return false
 	}
-	n.applier = driver.NewApplier(n.state, n.application(), n.w.domain, cmp.Or(n.w.o.ResultBytes, resultBytesMax))
+	machine := n.application()
+	n.proposer, _ = machine.(app.Proposer)
+	n.applier = driver.NewApplier(n.state, machine, n.w.domain, cmp.Or(n.w.o.ResultBytes, resultBytesMax))
 	if n.w.o.UnsavedBytes > 0 {
 		n.applier.BoundUnsaved(n.w.o.UnsavedBytes)
 	}
@@ -178,6 +181,7 @@ func (n *node) boot() bool {
 	}
 	n.proves(snapshot.Seq, found.records)
 	config := n.config()
+	config.Inputs = n.proposer != nil
 	n.bounds = config.Bounds(n.w.opener.Limits())
 	n.replica, err = core.New(config, core.Restored{Snapshot: snapshot, Records: found.records, Rejoin: n.lost})
 	n.lost = false
@@ -345,7 +349,7 @@ func (n *node) receive(life int, from wire.ReplicaID, id uint64, sealed *wire.Se
 	if n.strategy != nil && from != n.id {
 		n.hear(from, sealed)
 	} else {
-		n.step(core.Received{From: from, Message: sealed})
+		n.step(n.received(from, sealed))
 	}
 	if _, late := sealed.Message().(*wire.Committed); late {
 		n.w.counters.CaughtUp += int(n.replica.Executed() - before) //nolint:gosec // small
@@ -359,6 +363,7 @@ func (n *node) step(ev core.Event) {
 	n.w.oracle.losses.watch(n)
 	n.replica.Step(ev, &n.fx)
 	n.replica.Step(core.TurnEnded{}, &n.fx)
+	n.offer()
 	n.w.oracle.losses.watch(n)
 	if !n.stored("append", n.journal.Append(n.fx.Persist)) {
 		return

@@ -48,6 +48,10 @@ type Options struct {
 	// ValueBytes pads the values of the key-value store, so that its state has
 	// several pieces.
 	ValueBytes int
+	// Inputs has the key-value store take an input for every batch, which replicas
+	// propose and check. A Machine of one's own has inputs if it is an app.Proposer: it
+	// may propose nothing then that differs from one run to the next.
+	Inputs bool
 	// ResultBytes and UnsavedBytes, if not 0, are small bounds on a result of the
 	// key-value store, and on the results of all clients that wait for a checkpoint:
 	// operations beyond them are rolled back.
@@ -237,6 +241,9 @@ func (o *Options) workTime() time.Duration {
 func (o Options) withMachine() Options {
 	if o.Machine == nil {
 		o.Machine = func() app.StateMachine { return kv.Machine{} }
+		if o.Inputs {
+			o.Machine = sensing()
+		}
 		if o.Operation == nil {
 			o.Operation = kvOperations(o.ValueBytes)
 		}
@@ -247,6 +254,9 @@ func (o Options) withMachine() Options {
 	if (o.History || o.ResultBytes > 0 || o.UnsavedBytes > 0) && !o.isStore() {
 		o.History, o.ResultBytes, o.UnsavedBytes = false, 0, 0
 	}
+	if _, is := o.Machine().(sensor); !is {
+		o.Inputs = false
+	}
 	if o.Query == nil {
 		o.Reads = 0
 	}
@@ -255,8 +265,12 @@ func (o Options) withMachine() Options {
 
 // isStore tells whether the application is the key-value store.
 func (o Options) isStore() bool {
-	_, is := o.Machine().(kv.Machine)
-	return is
+	switch o.Machine().(type) {
+	case kv.Machine, sensor:
+		return true
+	default:
+		return false
+	}
 }
 
 // On returns o for a cluster of so many replicas, with as many of its faulty ones

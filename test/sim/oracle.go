@@ -81,6 +81,7 @@ func (o *oracle) executed(n *node, ex core.Execution) {
 		o.w.breach(lawOnce, "batch %d has a time that is %s after what any correct clock showed",
 			ex.Seq, time.Duration(ex.Time-o.w.latest)) //nolint:gosec // not beyond 292 years
 	}
+	o.fit(n, &ex)
 	known := same(o, o.batches, ex.Seq, ex.Digest, lawAgreement)
 	same(o, o.histories, ex.Seq, ex.History, lawPrefix)
 	if !known {

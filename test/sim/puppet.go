@@ -5,7 +5,6 @@ import (
 	"math/rand/v2"
 	"time"
 
-	"github.com/quorate/quorate/pbft/core"
 	"github.com/quorate/quorate/pbft/wire"
 )
 
@@ -107,6 +106,6 @@ func (n *node) hear(from wire.ReplicaID, sealed *wire.Sealed) {
 		if n.down {
 			return
 		}
-		n.step(core.Received{From: from, Message: m})
+		n.step(n.received(from, m))
 	}
 }

@@ -59,7 +59,7 @@ func operationOf(order core.Order) operation {
 
 func (r *reference) run(ex *core.Execution, order core.Order) (outcome, error) {
 	tx := app.NewTx(r.store, nil, app.Context{
-		Seq: uint64(ex.Seq), View: uint64(ex.View), Time: int64(ex.Time), Client: order.Request.Client,
+		Seq: uint64(ex.Seq), View: uint64(ex.View), Time: int64(ex.Time), Client: order.Request.Client, Input: ex.Input,
 	}, order.Request.ReadOnly)
 	result, failure, err := app.Run(r.machine, tx, order.Request.Ops[order.Index])
 	rolledBack := func(what wire.Outcome, why string) (outcome, error) {

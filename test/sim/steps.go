@@ -19,6 +19,7 @@ const (
 	StepTick     Do = "tick"     //
 	StepTake     Do = "take"     // Message from Peer, or its own next one, with Message 0
 	StepSubmit   Do = "submit"   // a request of a client
+	StepOffer    Do = "offer"    // the application has Input for the next batch
 	StepSnapshot Do = "snapshot" // the one of Seq is durable
 	StepTransfer Do = "transfer" // the state of Seq is installed
 	StepGiveUp   Do = "give up"  // the transfer
@@ -44,6 +45,7 @@ type Step struct {
 	Message, Old uint64
 	Sealed       *wire.Sealed
 	Seq          wire.Seq
+	Input        []byte
 	Kept         int
 	Wall         wire.Time // what the process takes for the time, at a tick
 	Execution    *core.Execution
@@ -72,8 +74,8 @@ func (w *world) stepped(n *node, ev core.Event) {
 	}
 	var s Step
 	switch ev := ev.(type) {
-	case core.Start, core.TurnEnded, core.Exposed:
-		return // a start is told when it has read the disk, and only liars expose
+	case core.Start, core.TurnEnded, core.Offered, core.Exposed:
+		return // a start is told when it has read the disk, an offer by itself, and only liars expose
 	case core.Tick:
 		s = Step{Do: StepTick, Wall: ev.Now}
 	case core.Received:
