@@ -51,8 +51,15 @@ func (m Marks) observe(obs core.Observation) {
 	}
 }
 
-// MarkOf returns a reason without the numbers in it, each as "#".
+// applications is how reasons begin that end with what an application says.
+const applications = "the application does not accept its input: "
+
+// MarkOf returns a reason without the numbers in it, each as "#", and without what an
+// application says.
 func MarkOf(why string) string {
+	if strings.HasPrefix(why, applications) {
+		why = applications
+	}
 	var b strings.Builder
 	number := false
 	for _, r := range why {
