@@ -69,7 +69,7 @@ func TestBoundsFailTheOperationAlike(t *testing.T) {
 	const (
 		longKey    = "a key has 513 bytes, at most 512 are possible"
 		longValue  = "a value has 262145 bytes, at most 262144 are possible"
-		longOutput = "an output has 262145 bytes, at most 262144 are possible"
+		longOutput = "an output has 262145 bytes, at most 262136 are possible"
 		manyWrites = "more than 4096 writes in one operation"
 	)
 	tests := map[string]struct {

@@ -15,8 +15,10 @@ import (
 const (
 	// KeyBytesMax bounds a key.
 	KeyBytesMax = 512
-	// ValueBytesMax bounds a value and an output.
+	// ValueBytesMax bounds a value.
 	ValueBytesMax = 256 << 10
+	// OutputBytesMax bounds an output: it is kept in a value of the state.
+	OutputBytesMax = ValueBytesMax - 8
 	// WritesMax bounds how many keys one operation writes plus its outputs.
 	WritesMax = 4096
 	// WriteBytesMax bounds the keys, values and outputs of one operation
@@ -125,13 +127,14 @@ func (tx *Tx) PutUint64(key string, n uint64) {
 	tx.buffer(entry{key: key, value: binary.BigEndian.AppendUint64(nil, n)})
 }
 
-// Emit adds one output to the outside world, up to ValueBytesMax bytes. Outputs
-// are numbered in the order of execution, and every replica hands its own to its
-// embedder (pbft.Config.Output), who waits until enough replicas emitted the same.
-// Those of an operation that is rolled back are not emitted.
+// Emit adds one output to the outside world, up to OutputBytesMax bytes. Outputs
+// are numbered in the order of execution. Whoever acts on them subscribes
+// (pbft.Client.Outputs), and hears each once f+1 replicas emitted the same; every
+// replica hands its own to its embedder too (pbft.Config.Output). Those of an
+// operation that is rolled back are not emitted.
 func (tx *Tx) Emit(payload []byte) {
-	if len(payload) > ValueBytesMax {
-		tx.refuse("an output has %d bytes, at most %d are possible", len(payload), ValueBytesMax)
+	if len(payload) > OutputBytesMax {
+		tx.refuse("an output has %d bytes, at most %d are possible", len(payload), OutputBytesMax)
 	}
 	tx.admit(1, len(payload))
 	tx.outputs = append(tx.outputs, append([]byte{}, payload...))

@@ -21,7 +21,7 @@ func TestTheDocumentIsTrue(t *testing.T) {
 		fmt.Sprintf("says hello, %d bytes:", helloBytes),
 		fmt.Sprintf("answers with %d bytes,", answerBytes),
 		fmt.Sprintf("| 4 | version `u32`, %d |", protocolVersion),
-		fmt.Sprintf("| `%s` | %d | from the client 1 and 19, to it 20, 21 and 24 |", protocolOf(wire.ClassClients), wire.ClassClients),
+		fmt.Sprintf("| `%s` | %d | from the client 1, 19 and 25, to it 20, 21, 24 and 26 |", protocolOf(wire.ClassClients), wire.ClassClients),
 		fmt.Sprintf("%d welcome, %d another version, %d another genesis, %d another epoch, %d not the sender or class that it says, "+
 			"%d no room for one more client", verdictWelcome, verdictVersion, verdictGenesis, verdictEpoch, verdictImpostor, verdictCrowd),
 	}
@@ -41,7 +41,7 @@ func TestTheDocumentIsTrue(t *testing.T) {
 		if s := fmt.Sprintf("| `%s` | %d | %s |", protocolOf(class), class, row.text); !strings.Contains(string(page), s) {
 			t.Errorf("docs/WIRE.md does not say %q", s)
 		}
-		for k := wire.KindRequest; k <= wire.KindReplies; k++ {
+		for k := wire.KindRequest; k <= wire.KindLast; k++ {
 			if k != wire.KindPrepared && slices.Contains(row.kinds, k) != (k.Class() == class) { // the journal alone has that one
 				t.Errorf("%s is of class %d, and of class %d are %v", k, k.Class(), class, row.kinds)
 			}

@@ -52,12 +52,13 @@ type Client struct {
 	cfg       clientConfig
 	transport clientTransport
 
-	submits  chan *call   // new operations; not received while the window is full
-	retries  chan *call   // operations with a number
-	leaves   chan *call   // calls whose context ended
-	asks     chan *asking // questions for status
-	unasks   chan *asking // those whose context ended
-	arrivals chan arrival // verified messages and changes of links
+	submits            chan *call      // new operations; not received while the window is full
+	retries            chan *call      // operations with a number
+	leaves             chan *call      // calls whose context ended
+	asks               chan *asking    // questions for status
+	unasks             chan *asking    // those whose context ended
+	listens, unlistens chan *listening // the same for outputs
+	arrivals           chan arrival    // verified messages and changes of links
 
 	signed, operations, frames atomic.Int64 // see ClientCounts
 	calls                      atomic.Int64 // operations of a client that does not wait
@@ -135,6 +136,7 @@ func newClient(cfg clientConfig, transport clientTransport) *Client {
 		cfg: cfg, transport: transport, settled: newSettledThings(len(cfg.keys)),
 		submits: make(chan *call), retries: make(chan *call), leaves: make(chan *call),
 		asks: make(chan *asking), unasks: make(chan *asking),
+		listens: make(chan *listening), unlistens: make(chan *listening),
 		arrivals: make(chan arrival, eventsMax),
 		ended:    make(chan struct{}),
 		full:     fmt.Errorf("%w: %d operations have no result yet", ErrOverload, core.ClientWindowMax),

@@ -42,6 +42,7 @@ type arrival struct {
 	replies *wire.Replies
 	refusal *wire.Refusal
 	report  *wire.Report
+	outputs *wire.Outputs
 	link    *link
 }
 
@@ -53,12 +54,13 @@ type clientLoop struct {
 	requests []*request // oldest first; the first has operations without an answer, between events
 	links    []link
 	// views are the highest views in the verified replies of each replica.
-	views    []wire.View
-	view     wire.View // which f+1 replicas reached
-	askings  []*asking
-	deadline *time.Timer
-	// armed is when deadline fires, and due is no later than anything of requests and
-	// askings is: finding out what is due looks at all of them, and is done then only.
+	views      []wire.View
+	view       wire.View // which f+1 replicas reached
+	askings    []*asking
+	listenings []*listening
+	deadline   *time.Timer
+	// armed is when deadline fires, and due is no later than anything of requests, askings
+	// and listenings is: finding out what is due looks at all of them, and is done then only.
 	// What fast answers make due sooner than it was is seen within cfg.retransmit.
 	armed, due time.Time
 	swept      int // events since answered requests were last looked for
@@ -140,6 +142,10 @@ func (l *clientLoop) loop(ctx context.Context) {
 			l.onAsk(a)
 		case a := <-l.unasks:
 			l.finishAsk(a)
+		case w := <-l.listens:
+			l.onListen(w)
+		case w := <-l.unlistens:
+			l.onUnlisten(w)
 		case a := <-l.arrivals:
 			l.onArrival(a)
 		case <-l.deadline.C:
@@ -405,6 +411,7 @@ func (l *clientLoop) onDeadline(now time.Time) {
 		}
 	}
 	l.onAskDeadline(now)
+	l.onListenDeadline(now)
 }
 
 // sendAgain asks everyone for what r lacks: for all of it, or, where some is answered, for

@@ -71,14 +71,14 @@ func openerFor(d crypto.Domain, keys []crypto.PublicKey, lim wire.Limits) *wire.
 	return wire.NewOpener(d, keys, lim, crypto.NewVerifier(len(keys)))
 }
 
-// open returns what a frame brings: replies or a refusal to this client, or a
-// report, that the replica it came from signed. Anything else is not ok.
+// open returns what a frame brings: replies or a refusal to this client, a
+// report or outputs, that the replica it came from signed. Anything else is not ok.
 func (d *clientDoor) open(from wire.ReplicaID, frame []byte) (a arrival, ok bool) {
 	kind, err := wire.FrameKind(frame)
 	if err != nil || len(frame) > d.limits.KindBytesMax(kind) {
 		return a, false
 	}
-	if kind != wire.KindReplies && kind != wire.KindRefusal && kind != wire.KindReport {
+	if kind != wire.KindReplies && kind != wire.KindRefusal && kind != wire.KindReport && kind != wire.KindOutputs {
 		return a, false
 	}
 	if d.settled.covers(from, frame) {
@@ -99,6 +99,10 @@ func (d *clientDoor) open(from wire.ReplicaID, frame []byte) (a arrival, ok bool
 	}
 	if m, is := sealed.Message().(*wire.Report); is {
 		a.report = m
+		return a, m.Sender == from
+	}
+	if m, is := sealed.Message().(*wire.Outputs); is {
+		a.outputs = m
 		return a, m.Sender == from
 	}
 	return a, false

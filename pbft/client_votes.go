@@ -38,6 +38,8 @@ func (l *clientLoop) onArrival(a arrival) {
 		l.onRefusal(a.refusal)
 	case a.report != nil:
 		l.onReport(a.report)
+	case a.outputs != nil:
+		l.onOutputs(a.outputs)
 	}
 }
 

@@ -95,9 +95,9 @@ type Config struct {
 	ClientsMax, ClientsPerAddressMax int
 	// Output, if set, takes what executed operations emit (app.Tx.Emit), in order
 	// and numbered alike on all replicas. It is this replica's word alone: who acts
-	// on it in the outside world waits until f+1 replicas say the same. Nothing
-	// executes while it runs, so it may neither wait for a result of the cluster nor
-	// close the replica. After a restart a replica may deliver again what it
+	// on it in the outside world subscribes to what f+1 replicas say (Client.Outputs).
+	// Nothing executes while it runs, so it may neither wait for a result of the cluster
+	// nor close the replica. After a restart a replica may deliver again what it
 	// delivered since its last checkpoint; after a state transfer it may skip some.
 	Output func(Output)
 	// Interpose, if set, returns the transport that the node of its argument uses

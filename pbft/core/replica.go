@@ -175,8 +175,8 @@ func (r *Replica) onReceived(ev Received, fx *Effects) {
 		r.onEvidence(ev.From, m, fx)
 	case *wire.CommitProof:
 		r.onCommitProof(ev.From, &m.Cert, fx)
-	case *wire.Replies, *wire.Reply, *wire.Refusal, *wire.Ask, *wire.Report, *wire.FetchPieces, *wire.Piece,
-		*wire.Prepared:
+	case *wire.Replies, *wire.Reply, *wire.Refusal, *wire.Ask, *wire.Report, *wire.AskOutputs, *wire.Outputs,
+		*wire.FetchPieces, *wire.Piece, *wire.Prepared:
 		// Not the core's: the driver answers or ignores these.
 	}
 }

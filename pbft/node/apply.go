@@ -71,16 +71,6 @@ type Applied struct {
 	Failures []Failure
 }
 
-// Output is something that an operation emitted to the outside world. Outputs
-// are numbered from 1, without gaps, alike on all replicas. After a restart, a
-// replica may deliver again what it delivered since its last checkpoint; after a
-// transfer it may skip some.
-type Output struct {
-	Number  uint64
-	Seq     wire.Seq
-	Payload []byte
-}
-
 // Failure says that an operation was rolled back, and why. Detail says for
 // FailurePanic what the application panicked with and where, on this replica.
 type Failure struct {
@@ -344,8 +334,9 @@ func (r *running) execute(i int, o core.Order) (record, error) {
 		return record{}, err
 	}
 	for _, payload := range tx.Outputs() {
-		r.next.outputs++
-		r.applied.Outputs = append(r.applied.Outputs, Output{r.next.outputs, r.ex.Seq, payload})
+		if err := r.emit(payload); err != nil {
+			return record{}, err
+		}
 	}
 	return record{seq: r.ex.Seq, outcome: wire.OutcomeOK, result: result}, nil
 }

@@ -94,6 +94,7 @@ func (a *applying) work(ctx context.Context, now time.Time) (bool, error) {
 	if a.wanted != nil || a.transfer != nil {
 		a.asked = nil // the content may be wrong
 		w.takeAnswers()
+		w.takeOutputAsk()
 	}
 	switch {
 	case a.transfer != nil && (a.wanted == nil || a.transfer.goesWell(now)):
@@ -111,9 +112,13 @@ func (a *applying) work(ctx context.Context, now time.Time) (bool, error) {
 	if err := a.answer(); err != nil {
 		return true, err
 	}
+	told, err := a.tellOutputs()
+	if err != nil {
+		return true, err
+	}
 	ex, ok := w.takeExecution()
 	if !ok {
-		return worked, nil
+		return worked || told, nil
 	}
 	return true, a.execute(ctx, ex)
 }
@@ -186,6 +191,22 @@ func (a *applying) answer() error {
 	}
 	a.send(&out)
 	return nil
+}
+
+// tellOutputs answers one question about outputs, and tells whether there was one.
+func (a *applying) tellOutputs() (bool, error) {
+	n := a.n
+	q, ok := n.work.takeOutputAsk()
+	if !ok {
+		return false, nil
+	}
+	m, err := a.applier.Outputs(q.from)
+	if err != nil {
+		return true, err
+	}
+	m.Sender = n.self
+	n.outlet.answer(q.conn, wire.Seal(n.cfg.Signer, n.cfg.Domain, &m).Frame())
+	return true, nil
 }
 
 // answered is what was asked for, by connection.

@@ -20,6 +20,8 @@ const (
 	clientPrefix = "c"
 	// resultPrefix + client + session + number → the operation's kept result.
 	resultPrefix = "r"
+	// outputPrefix + number → an output that is kept.
+	outputPrefix = "o"
 	// metaName → the place in the order.
 	metaName = "smeta"
 )
@@ -28,7 +30,7 @@ const (
 const (
 	clientBytes      = 8 + 8 + 8*len(core.ClientState{}.Done)
 	recordFixedBytes = 8 + 1
-	metaBytes        = 8 + crypto.DigestSize + 8 + 8 + crypto.DigestSize + 8 + 8
+	metaBytes        = 8 + crypto.DigestSize + 8 + 3*8 + crypto.DigestSize + 8 + 8
 )
 
 // meta is the place of a state in the order.
@@ -36,7 +38,7 @@ type meta struct {
 	seq     wire.Seq
 	history crypto.Digest
 	time    wire.Time
-	outputs uint64 // how many were emitted
+	outputs emittedSoFar
 	domain  crypto.Domain
 	floor   wire.Session // the highest session that the client table forgot
 }
@@ -77,7 +79,9 @@ func (m meta) encode() []byte {
 	b = binary.BigEndian.AppendUint64(b, uint64(m.seq))
 	b = append(b, m.history[:]...)
 	b = binary.BigEndian.AppendUint64(b, uint64(m.time)) //nolint:gosec // the same bits
-	b = binary.BigEndian.AppendUint64(b, m.outputs)
+	b = binary.BigEndian.AppendUint64(b, m.outputs.all)
+	b = binary.BigEndian.AppendUint64(b, m.outputs.kept)
+	b = binary.BigEndian.AppendUint64(b, m.outputs.bytes)
 	b = append(b, m.domain.Cluster[:]...)
 	b = binary.BigEndian.AppendUint64(b, m.domain.Epoch)
 	return binary.BigEndian.AppendUint64(b, uint64(m.floor))
@@ -92,8 +96,10 @@ func decodeMeta(b []byte) (meta, error) {
 	b = b[8:]
 	b = b[copy(m.history[:], b):]
 	m.time = wire.Time(binary.BigEndian.Uint64(b)) //nolint:gosec // the same bits
-	m.outputs = binary.BigEndian.Uint64(b[8:])
-	b = b[16:]
+	m.outputs.all = binary.BigEndian.Uint64(b[8:])
+	m.outputs.kept = binary.BigEndian.Uint64(b[16:])
+	m.outputs.bytes = binary.BigEndian.Uint64(b[24:])
+	b = b[32:]
 	b = b[copy(m.domain.Cluster[:], b):]
 	m.domain.Epoch = binary.BigEndian.Uint64(b)
 	m.floor = wire.Session(binary.BigEndian.Uint64(b[8:]))

@@ -45,7 +45,7 @@ func (n *Node) fromPeer(ctx context.Context, from wire.ReplicaID, frame []byte) 
 func (n *Node) fromClient(ctx context.Context, conn uint64, frame []byte) {
 	s := source{client: true, id: conn}
 	kind, why := n.inspect(frame)
-	if why == "" && kind != wire.KindRequest && kind != wire.KindAsk {
+	if why == "" && kind != wire.KindRequest && kind != wire.KindAsk && kind != wire.KindAskOutputs {
 		why = "a kind that clients do not send"
 	}
 	if why != "" { // as above
@@ -111,7 +111,8 @@ func (n *Node) clientGone(conn uint64) {
 // replicas and clients, nor the one that only the journal holds.
 func peerMaySend(k wire.Kind) bool {
 	switch k {
-	case wire.KindReplies, wire.KindReply, wire.KindAsk, wire.KindReport, wire.KindRefusal, wire.KindPrepared:
+	case wire.KindReplies, wire.KindReply, wire.KindAsk, wire.KindReport, wire.KindRefusal, wire.KindPrepared,
+		wire.KindAskOutputs, wire.KindOutputs:
 		return false
 	default:
 		return true

@@ -110,11 +110,15 @@ func (n *Node) fromVerifiedPeer(from wire.ReplicaID, sealed *wire.Sealed) core.E
 	return core.Received{From: from, Message: sealed, Unfit: Unfit(n.proposer, sealed)}
 }
 
-// fromVerifiedClient takes a Request or an Ask: fromClient lets nothing else
-// pass.
+// fromVerifiedClient takes a Request, an Ask or an AskOutputs: fromClient lets nothing
+// else pass.
 func (n *Node) fromVerifiedClient(conn uint64, sealed *wire.Sealed) core.Event {
 	if m, ok := sealed.Message().(*wire.Ask); ok {
 		n.respond(response{conn: conn, ask: m})
+		return nil
+	}
+	if m, ok := sealed.Message().(*wire.AskOutputs); ok {
+		n.respond(response{conn: conn, outputs: m})
 		return nil
 	}
 	m, ok := sealed.Message().(*wire.Request)

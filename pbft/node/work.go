@@ -12,6 +12,10 @@ import (
 // that asks has an equal share, and what exceeds it is dropped; clients ask again.
 const answersMax = 1024
 
+// outputAsksMax bounds the questions about outputs that wait: each may be answered with
+// some hundred KiB. Beyond it they are dropped; clients ask again.
+const outputAsksMax = 64
+
 // work is what waits for apply. Putting never blocks step. It is bounded by
 // construction:
 //
@@ -20,6 +24,7 @@ const answersMax = 1024
 //     its batches are those that the core holds anyway;
 //   - the target: a later one replaces an earlier one;
 //   - answers: by answersMax, beside those that apply has taken;
+//   - questions about outputs: by outputAsksMax;
 //   - snapshots: one for each checkpoint among the executions.
 type work struct {
 	wake chan struct{}
@@ -28,6 +33,7 @@ type work struct {
 		executions []execution
 		target     *core.Target
 		answers    shared[ask]
+		outputAsks shared[outputAsk]
 		snapshots  []snapshot
 	}
 }
@@ -45,6 +51,9 @@ type ask struct {
 	conn uint64
 }
 
+// outputAsk is a question about outputs, and over which connection it came.
+type outputAsk struct{ conn, from uint64 }
+
 // snapshot is a finished one of the State.
 type snapshot struct {
 	seq  wire.Seq
@@ -53,7 +62,7 @@ type snapshot struct {
 
 func newWork() *work {
 	w := &work{wake: make(chan struct{}, 1)}
-	w.mu.answers.max = answersMax
+	w.mu.answers.max, w.mu.outputAsks.max = answersMax, outputAsksMax
 	return w
 }
 
@@ -85,6 +94,20 @@ func (w *work) answer(conn uint64, answers []core.Answer) {
 	}
 	w.mu.Unlock()
 	token(w.wake)
+}
+
+// askOutputs queues a question about outputs, if there is room.
+func (w *work) askOutputs(conn, from uint64) {
+	w.mu.Lock()
+	w.mu.outputAsks.add(conn, outputAsk{conn, from})
+	w.mu.Unlock()
+	token(w.wake)
+}
+
+func (w *work) takeOutputAsk() (outputAsk, bool) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.mu.outputAsks.take()
 }
 
 // snapshot queues a finished snapshot.

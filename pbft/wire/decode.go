@@ -47,7 +47,7 @@ func FrameKind(frame []byte) (Kind, error) {
 		return 0, fmt.Errorf("%w: version %d, this is version %d", ErrMalformed, frame[0], Version)
 	}
 	k := Kind(frame[1])
-	if k < KindRequest || k > kindLast {
+	if k < KindRequest || k > KindLast {
 		return 0, fmt.Errorf("%w: unknown %s", ErrMalformed, k)
 	}
 	return k, nil
@@ -108,7 +108,10 @@ func (r *reader) message(k Kind) Message {
 		return r.report()
 	case KindRefusal:
 		return r.refusal()
-	case KindBatchBody, KindCommitted, KindStableProof, KindPiece, KindEvidence, KindAsk, KindPrepared, KindCommitProof:
+	case KindOutputs:
+		return r.outputs()
+	case KindBatchBody, KindCommitted, KindStableProof, KindPiece, KindEvidence, KindAsk, KindAskOutputs, KindPrepared,
+		KindCommitProof:
 		return r.selfProving(k)
 	}
 	r.err = errors.New("unknown kind")
@@ -132,6 +135,8 @@ func (r *reader) selfProving(k Kind) Message {
 		return r.evidence()
 	case KindAsk:
 		return &Ask{Nonce: r.u64()}
+	case KindAskOutputs:
+		return &AskOutputs{From: r.outputNumber()}
 	case KindPrepared:
 		return &Prepared{Cert: r.preparedCert()}
 	default:
@@ -333,6 +338,30 @@ func (r *reader) refusal() Message {
 	m.Reason = RefusalReason(r.u8())
 	r.need(m.Reason >= RefusalOverload && m.Reason <= RefusalRejoining, "unknown reason")
 	m.Detail = string(r.bytes("bytes of detail", RefusalDetailBytesMax))
+	m.Sender, m.Signature = r.id(), r.signature()
+	return m
+}
+
+// outputNumber reads the number of an output: they start at 1.
+func (r *reader) outputNumber() uint64 {
+	n := r.number("output number")
+	r.need(n > 0, "output number is 0, they start at 1")
+	return n
+}
+
+func (r *reader) outputs() Message {
+	m := &Outputs{From: r.outputNumber(), Kept: r.outputNumber(), Next: r.outputNumber()}
+	r.need(m.Kept <= m.Next, "the lowest number kept is above the next one")
+	if n := r.count("outputs", OutputsMax, emittedBytes); n > 0 {
+		m.Emitted = make([]Emitted, n)
+		r.need(m.From >= m.Kept && m.From+uint64(n) <= m.Next, "outputs that it does not have")
+	}
+	bytes := 0
+	for i := range m.Emitted {
+		m.Emitted[i] = Emitted{Seq: r.someSeq(), Payload: r.bytes("bytes of an output", OutputBytesMax)}
+		bytes += len(m.Emitted[i].Payload)
+	}
+	r.need(len(m.Emitted) <= 1 || bytes <= OutputsBytesMax, "too many bytes of outputs")
 	m.Sender, m.Signature = r.id(), r.signature()
 	return m
 }

@@ -31,6 +31,9 @@ func TestTheDocumentIsTrue(t *testing.T) {
 		fmt.Sprintf("| digests of a fetch | %d |", wire.FetchDigestsMax),
 		fmt.Sprintf("| answers of a replies | %d |", wire.RepliesMax),
 		fmt.Sprintf("if it has several | %d bytes together |", wire.RepliesBytesMax),
+		fmt.Sprintf("| payload of an output | %d bytes |", wire.OutputBytesMax),
+		fmt.Sprintf("| outputs of an outputs | %d |", wire.OutputsMax),
+		fmt.Sprintf("| payloads of an outputs, if it has several | %d bytes together |", wire.OutputsBytesMax),
 		fmt.Sprintf("| detail of a refusal | %d bytes |", wire.RefusalDetailBytesMax),
 	}
 	for _, k := range kinds() {

@@ -33,6 +33,8 @@ func Append(to []byte, m Message) []byte {
 		return b.digest(&m.Root).bytes(m.Data)
 	case *Ask:
 		return b.u64(m.Nonce)
+	case *AskOutputs:
+		return b.u64(m.From)
 	case *Evidence:
 		return b.evidence(m)
 	case *Reply:
@@ -40,7 +42,7 @@ func Append(to []byte, m Message) []byte {
 	case *Replies:
 		return b.replies(m)
 	case *Request, *Prepare, *Commit, *Checkpoint, *ViewChange, *NewView, *Status, *FetchBatches, *FetchCommitted,
-		*FetchViewChange, *FetchPieces, *Report, *Refusal:
+		*FetchViewChange, *FetchPieces, *Report, *Refusal, *Outputs:
 		return b.signed(m)
 	}
 	return b
@@ -88,7 +90,9 @@ func (b buf) body(m Message) buf {
 		return b.report(m)
 	case *Refusal:
 		return b.refusal(m)
-	case *Replies, *Reply, *BatchBody, *Committed, *StableProof, *Piece, *Evidence, *Ask, *Prepared, *CommitProof:
+	case *Outputs:
+		return b.outputs(m)
+	case *Replies, *Reply, *BatchBody, *Committed, *StableProof, *Piece, *Evidence, *Ask, *AskOutputs, *Prepared, *CommitProof:
 		return b
 	}
 	return b
@@ -130,7 +134,9 @@ func signatureOf(m Message) *crypto.Signature {
 		return &m.Signature
 	case *Refusal:
 		return &m.Signature
-	case *BatchBody, *Committed, *StableProof, *Piece, *Evidence, *Ask, *Prepared, *CommitProof:
+	case *Outputs:
+		return &m.Signature
+	case *BatchBody, *Committed, *StableProof, *Piece, *Evidence, *Ask, *AskOutputs, *Prepared, *CommitProof:
 		return nil
 	}
 	return nil
@@ -222,6 +228,14 @@ func (b buf) report(m *Report) buf {
 func (b buf) refusal(m *Refusal) buf {
 	b = append(b, m.Client[:]...)
 	b = b.u64(uint64(m.Session)).u64(uint64(m.Number)).u8(byte(m.Reason)).text(m.Detail)
+	return b.id(m.Sender)
+}
+
+func (b buf) outputs(m *Outputs) buf {
+	b = b.u64(m.From).u64(m.Kept).u64(m.Next).count(len(m.Emitted))
+	for i := range m.Emitted {
+		b = b.seq(m.Emitted[i].Seq).bytes(m.Emitted[i].Payload)
+	}
 	return b.id(m.Sender)
 }
 

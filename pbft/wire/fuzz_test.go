@@ -65,6 +65,8 @@ func FuzzDecodeReport(f *testing.F)          { fuzzDecode(f, wire.KindReport) }
 func FuzzDecodeRefusal(f *testing.F)         { fuzzDecode(f, wire.KindRefusal) }
 func FuzzDecodePrepared(f *testing.F)        { fuzzDecode(f, wire.KindPrepared) }
 func FuzzDecodeReplies(f *testing.F)         { fuzzDecode(f, wire.KindReplies) }
+func FuzzDecodeAskOutputs(f *testing.F)      { fuzzDecode(f, wire.KindAskOutputs) }
+func FuzzDecodeOutputs(f *testing.F)         { fuzzDecode(f, wire.KindOutputs) }
 func FuzzDecodeCommitProof(f *testing.F)     { fuzzDecode(f, wire.KindCommitProof) }
 
 // FuzzDecodeEvidence begins with a proof of every kind.

@@ -274,6 +274,10 @@ func (d draw) unsigned(k wire.Kind) wire.Message {
 			Client: d.client(), Session: 3, Number: 9, Reason: wire.RefusalReason(d.n("reason", 1, 4)),
 			Detail: string(d.bytes()), Sender: d.id(),
 		}
+	case wire.KindAskOutputs:
+		return &wire.AskOutputs{From: d.n("from", 1, wire.NumberMax)}
+	case wire.KindOutputs:
+		return d.outputs()
 	case wire.KindPrepared:
 		return &wire.Prepared{Cert: d.preparedCert(d.view(0), d.seq(0))}
 	case wire.KindCommitProof:
@@ -282,4 +286,14 @@ func (d draw) unsigned(k wire.Kind) wire.Message {
 		d.Fatalf("no generator for %s", k)
 		return nil
 	}
+}
+
+func (d draw) outputs() *wire.Outputs {
+	m := &wire.Outputs{From: d.n("from", 1, 1<<40), Sender: d.id()}
+	m.Kept = d.n("kept", 1, m.From)
+	for range d.n("outputs", 0, 3) {
+		m.Emitted = append(m.Emitted, wire.Emitted{Seq: d.seq(0), Payload: d.bytes()})
+	}
+	m.Next = d.n("next", m.From+uint64(len(m.Emitted)), 1<<41)
+	return m
 }

@@ -122,6 +122,16 @@ func (*Replies) Kind() Kind { return KindReplies }
 
 func (*Replies) isMessage() {}
 
+// Kind returns KindAskOutputs.
+func (*AskOutputs) Kind() Kind { return KindAskOutputs }
+
+func (*AskOutputs) isMessage() {}
+
+// Kind returns KindOutputs.
+func (*Outputs) Kind() Kind { return KindOutputs }
+
+func (*Outputs) isMessage() {}
+
 // String names the kind as the documents do.
 func (k Kind) String() string {
 	names := [...]string{
@@ -149,6 +159,8 @@ func (k Kind) String() string {
 		KindPrepared:        "prepared",
 		KindCommitProof:     "commit-proof",
 		KindReplies:         "replies",
+		KindAskOutputs:      "ask-outputs",
+		KindOutputs:         "outputs",
 	}
 	if int(k) >= len(names) || names[k] == "" {
 		return fmt.Sprintf("kind %d", byte(k))
@@ -166,7 +178,7 @@ func (k Kind) Class() Class {
 		return ClassBatches
 	case KindCommitted, KindFetchPieces, KindPiece, KindEvidence:
 		return ClassBulk
-	case KindReplies, KindReply, KindAsk, KindReport, KindRefusal:
+	case KindReplies, KindReply, KindAsk, KindReport, KindRefusal, KindAskOutputs, KindOutputs:
 		return ClassClients
 	default:
 		return ClassBulk

@@ -118,6 +118,8 @@ func TestIllegalBatchesAreMalformed(t *testing.T) {
 	var table []illegal
 	for _, k := range []wire.Kind{wire.KindPrePrepare, wire.KindBatchBody, wire.KindCommitted} {
 		table = append(table,
+			illegal{"empty with an input", k, batch(func(b *wire.Batch) { b.Time, b.Requests = 0, nil }), "no input"},
+			illegal{"long input", k, batch(func(b *wire.Batch) { b.Input = make([]byte, wire.InputBytesMax+1) }), "at most 65536"},
 			illegal{"empty with a time", k, batch(func(b *wire.Batch) { b.Requests = nil }), "has time 0"},
 			illegal{"before 1970", k, batch(func(b *wire.Batch) { b.Time = -1 }), "before 1970"},
 			illegal{"illegal request", k, batch(func(b *wire.Batch) { b.Requests[1].Ops = nil }), "request 1: no operation"},
@@ -134,6 +136,29 @@ func TestIllegalBatchesAreMalformed(t *testing.T) {
 		m.Cert.Digest = digest("another")
 	}), "not the one that is named"})
 	refuseAll(t, table)
+}
+
+func TestIllegalOutputsAreMalformed(t *testing.T) {
+	out, k := on[*wire.Outputs], wire.KindOutputs
+	refuseAll(t, []illegal{
+		{"from 0", wire.KindAskOutputs, on(func(m *wire.AskOutputs) { m.From = 0 }), "they start at 1"},
+		{"from the last number", wire.KindAskOutputs, on(func(m *wire.AskOutputs) { m.From = math.MaxUint64 }), "output number"},
+		{"from 0", k, out(func(m *wire.Outputs) { m.From = 0 }), "they start at 1"},
+		{"keeps 0", k, out(func(m *wire.Outputs) { m.Kept = 0 }), "they start at 1"},
+		{"keeps what comes", k, out(func(m *wire.Outputs) { m.Kept = m.Next + 1 }), "above the next one"},
+		{"not kept", k, out(func(m *wire.Outputs) { m.Kept = 18 }), "does not have"},
+		{"not emitted yet", k, out(func(m *wire.Outputs) { m.Next = 18 }), "does not have"},
+		{"of number 0", k, out(func(m *wire.Outputs) { m.Emitted[1].Seq = 0 }), "sequence number is 0"},
+		{"sender n", k, out(func(m *wire.Outputs) { m.Sender = replicas }), "not one of 4"},
+		{"long output", k, out(func(m *wire.Outputs) {
+			m.Emitted = m.Emitted[:1]
+			m.Emitted[0].Payload = make([]byte, wire.OutputBytesMax+1)
+		}), "allowed"},
+		{"many bytes", k, out(func(m *wire.Outputs) { m.Emitted[0].Payload = make([]byte, wire.OutputsBytesMax) }), "too many bytes"},
+		{"257 outputs", k, out(func(m *wire.Outputs) {
+			m.Emitted, m.Next = slices.Repeat(m.Emitted[:1], wire.OutputsMax+1), 1000
+		}), "at most 256"},
+	})
 }
 
 func TestIllegalCertificatesAreMalformed(t *testing.T) {

@@ -23,6 +23,12 @@ const (
 	// what waits behind a longer frame waits longer, and less than a hundredth of
 	// one of this length is not results.
 	RepliesBytesMax = 64 << 10
+	// OutputBytesMax bounds an output: it is the bound of package app.
+	OutputBytesMax = 256<<10 - 8
+	// OutputsMax bounds Outputs.Emitted, and OutputsBytesMax their payloads together, if
+	// there are several.
+	OutputsMax      = 256
+	OutputsBytesMax = 64 << 10
 	// innerPathMax and outerPathMax bound the paths of a reply: a tree of RepliesMax
 	// leaves is no deeper, nor is one of 2^32.
 	innerPathMax, outerPathMax = 8, 32
@@ -67,7 +73,7 @@ func (l Limits) batchBytesMax() int {
 // FrameBytesMax returns the length of the longest legal frame of any kind.
 func (l Limits) FrameBytesMax() int {
 	longest := 0
-	for k := KindRequest; k <= kindLast; k++ {
+	for k := KindRequest; k <= KindLast; k++ {
 		longest = max(longest, l.KindBytesMax(k))
 	}
 	return longest
@@ -107,8 +113,10 @@ func (l Limits) bodyBytesMax(k Kind) int {
 		return statusFixedBytes + StatusSlotsMax*slotBytes + l.Replicas*4
 	case KindEvidence:
 		return evidenceFixedBytes + l.proofBytesMax()
-	case KindAsk:
+	case KindAsk, KindAskOutputs:
 		return askBytes
+	case KindOutputs:
+		return outputsFixedBytes + max(emittedBytes+OutputBytesMax, OutputsMax*emittedBytes+OutputsBytesMax)
 	case KindReport:
 		return reportBytes
 	case KindRefusal:

@@ -104,6 +104,8 @@ func TestEveryKindFitsItsLimit(t *testing.T) {
 		{&wire.Checkpoint{Seq: 1}, 0},
 		{&wire.Ask{}, 0},
 		{&wire.Report{}, 0},
+		{&wire.AskOutputs{From: 1}, 0},
+		{&wire.Outputs{From: 1, Kept: 1, Next: 2, Emitted: []wire.Emitted{{Seq: 1, Payload: make([]byte, wire.OutputBytesMax)}}}, 0},
 	} {
 		k, frame := c.m.Kind(), wire.Encode(c.m)
 		if _, err := wire.Decode(frame, &lim); err != nil {
@@ -171,7 +173,7 @@ func TestFrameBytesMaxIsThatOfTheLongestKind(t *testing.T) {
 		}
 	}
 	lim := wire.DefaultLimits(replicas)
-	for _, k := range []wire.Kind{0, wire.KindReplies + 1, 255} {
+	for _, k := range []wire.Kind{0, wire.KindLast + 1, 255} {
 		if got := lim.KindBytesMax(k); got != 0 {
 			t.Errorf("kind %d: got %d bytes, want 0", byte(k), got)
 		}

@@ -44,10 +44,12 @@ const (
 	KindPrepared        Kind = 22
 	KindCommitProof     Kind = 23
 	KindReplies         Kind = 24 // signed as KindReply
+	KindAskOutputs      Kind = 25
+	KindOutputs         Kind = 26
 )
 
-// kindLast is the highest number of a kind.
-const kindLast = KindReplies
+// KindLast is the highest number of a kind.
+const KindLast = KindOutputs
 
 // Class tells on which of a peer's streams a message travels, so that votes
 // overtake bulk.
@@ -395,6 +397,29 @@ type Report struct {
 	State      crypto.Digest
 	Sender     ReplicaID
 	Signature  crypto.Signature
+}
+
+// AskOutputs asks a replica for what operations emitted to the outside world, from the
+// output with a number on. Anyone may ask.
+type AskOutputs struct{ From uint64 }
+
+// Outputs answers AskOutputs: the outputs From, From + 1 and so on, as many as the frame
+// has room for, and none where there are none yet, or none so old any more. It is one
+// replica's word; of f+1 that say the same one is correct.
+type Outputs struct {
+	From uint64
+	// Kept is the lowest number that the replica still has, and Next the one that the next
+	// output will have: they are equal if it has none.
+	Kept, Next uint64
+	Emitted    []Emitted
+	Sender     ReplicaID
+	Signature  crypto.Signature
+}
+
+// Emitted is one output, and the number of the batch that it comes from.
+type Emitted struct {
+	Seq     Seq
+	Payload []byte
 }
 
 // RefusalReason tells a client why a replica will not order its request.

@@ -340,8 +340,8 @@ func (c *collector) message(m Message) error {
 		c.preparedCert(&m.Cert)
 	case *CommitProof:
 		c.commitCert(&m.Cert)
-	case *Piece, *Ask:
-	case *Checkpoint, *Status, *FetchBatches, *FetchCommitted, *FetchViewChange, *FetchPieces, *Report, *Refusal:
+	case *Piece, *Ask, *AskOutputs:
+	case *Checkpoint, *Status, *FetchBatches, *FetchCommitted, *FetchViewChange, *FetchPieces, *Report, *Refusal, *Outputs:
 		c.own(m)
 	}
 	return nil

@@ -41,7 +41,7 @@ func signatures() map[wire.Kind]int {
 		wire.KindFetchBatches: 1, wire.KindBatchBody: 2, wire.KindFetchCommitted: 1, wire.KindCommitted: 5,
 		wire.KindFetchViewChange: 1, wire.KindStableProof: 3, wire.KindFetchPieces: 1, wire.KindPiece: 0,
 		wire.KindEvidence: 2, wire.KindAsk: 0, wire.KindReport: 1, wire.KindRefusal: 1, wire.KindPrepared: 3,
-		wire.KindCommitProof: 3, wire.KindReplies: 1,
+		wire.KindCommitProof: 3, wire.KindReplies: 1, wire.KindAskOutputs: 0, wire.KindOutputs: 1,
 	}
 }
 
@@ -200,7 +200,7 @@ func TestSignaturesOfOneKindServeNoOther(t *testing.T) {
 		for _, other := range kinds() {
 			frame := bytes.Clone(s.Frame())
 			frame[1] = byte(other)
-			unsigned := other == wire.KindAsk || other == wire.KindPiece
+			unsigned := other == wire.KindAsk || other == wire.KindAskOutputs || other == wire.KindPiece
 			if _, err := o.OpenOne(frame); err == nil && other != k && !unsigned {
 				t.Errorf("a %s was opened as a %s", k, other)
 			}

@@ -85,6 +85,11 @@ func (w *world) samples(tb testing.TB) map[wire.Kind]*wire.Sealed {
 			Sender: 2,
 		},
 		&wire.Prepared{Cert: sampleCert(6, 300, 0, 1)},
+		&wire.AskOutputs{From: 17},
+		&wire.Outputs{
+			From: 17, Kept: 3, Next: 20, Sender: 1,
+			Emitted: []wire.Emitted{{Seq: 300, Payload: []byte("one")}, {Seq: 301, Payload: []byte("two")}},
+		},
 		&wire.CommitProof{Cert: commits()},
 	}
 	replies := w.sampleReplies()[1]
@@ -124,7 +129,7 @@ func (w *world) sampleEvidence(tb testing.TB) *wire.Evidence {
 // kinds returns all kinds in order.
 func kinds() []wire.Kind {
 	var all []wire.Kind
-	for k := wire.KindRequest; k <= wire.KindReplies; k++ {
+	for k := wire.KindRequest; k <= wire.KindLast; k++ {
 		all = append(all, k)
 	}
 	return all

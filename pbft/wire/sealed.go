@@ -127,7 +127,9 @@ func clone(m Message) Message {
 		return copyOf(m)
 	case *Refusal:
 		return copyOf(m)
-	case *BatchBody, *Committed, *StableProof, *Piece, *Evidence, *Ask, *Prepared, *CommitProof:
+	case *Outputs:
+		return copyOf(m)
+	case *BatchBody, *Committed, *StableProof, *Piece, *Evidence, *Ask, *AskOutputs, *Prepared, *CommitProof:
 		return m
 	}
 	return m

@@ -34,7 +34,9 @@ func SenderOf(m Message) (ReplicaID, bool) {
 		return m.Sender, true
 	case *Refusal:
 		return m.Sender, true
-	case *Request, *BatchBody, *Committed, *StableProof, *Piece, *Evidence, *Ask, *Prepared, *CommitProof:
+	case *Outputs:
+		return m.Sender, true
+	case *Request, *BatchBody, *Committed, *StableProof, *Piece, *Evidence, *Ask, *AskOutputs, *Prepared, *CommitProof:
 		return 0, false
 	}
 	return 0, false

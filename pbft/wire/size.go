@@ -32,6 +32,8 @@ const (
 	statementFixedBytes      = 1 + countBytes + signatureBytes
 	evidenceFixedBytes       = 1 + 4 + 2*statementFixedBytes + countBytes
 	askBytes                 = 8
+	outputsFixedBytes        = 8 + 8 + 8 + countBytes + 4 + signatureBytes
+	emittedBytes             = 8 + countBytes // of each output, before its payload
 )
 
 // frameBytes returns the length of the frame of m.
@@ -132,6 +134,16 @@ func (e *Evidence) bodyBytes() int {
 }
 
 func (m *Ask) bodyBytes() int { return askBytes }
+
+func (m *AskOutputs) bodyBytes() int { return askBytes }
+
+func (m *Outputs) bodyBytes() int {
+	n := outputsFixedBytes + len(m.Emitted)*emittedBytes
+	for i := range m.Emitted {
+		n += len(m.Emitted[i].Payload)
+	}
+	return n
+}
 
 func (m *Report) bodyBytes() int { return reportBytes }
 

@@ -137,7 +137,7 @@ func oversized(id wire.ReplicaID) []func() wire.Message {
 func Bombs() [][]byte {
 	const length = 512
 	out := [][]byte{nil, {}, {wire.Version}, {0, 1}, {^byte(0), ^byte(0)}}
-	for kind := wire.KindRequest; kind <= wire.KindReplies; kind++ {
+	for kind := wire.KindRequest; kind <= wire.KindLast; kind++ {
 		ones := []byte{wire.Version, byte(kind)}
 		for range length {
 			ones = append(ones, 0xff)
@@ -150,5 +150,5 @@ func Bombs() [][]byte {
 		}
 		out = append(out, ones, ones[:2], ones[:len(ones)/2], zeros[:length/2], long, lengths)
 	}
-	return append(out, []byte{wire.Version, 0}, []byte{wire.Version, byte(wire.KindReplies) + 1})
+	return append(out, []byte{wire.Version, 0}, []byte{wire.Version, byte(wire.KindLast) + 1})
 }

@@ -131,7 +131,7 @@ func (k Kind) MarshalText() ([]byte, error) { return []byte(wire.Kind(k).String(
 // UnmarshalText reads a name.
 func (k *Kind) UnmarshalText(text []byte) error {
 	var names []string
-	for kind := wire.KindRequest; kind <= wire.KindReplies; kind++ {
+	for kind := wire.KindRequest; kind <= wire.KindLast; kind++ {
 		if kind.String() == string(text) {
 			*k = Kind(kind)
 			return nil

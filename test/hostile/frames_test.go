@@ -160,7 +160,8 @@ func unknownTypes(t *testing.T, s *siege) {
 	good := s.puppetFrame(&wire.Commit{Vote: s.liarsVote()})
 	future, kind, none := bytes.Clone(good), bytes.Clone(good), bytes.Clone(good)
 	future[0], kind[1], none[1] = 2, 99, 0
-	s.drops(t, future, kind, none, s.puppetFrame(&wire.Report{Sender: s.liar}), s.puppetFrame(&wire.Ask{}))
+	s.drops(t, future, kind, none, s.puppetFrame(&wire.Report{Sender: s.liar}), s.puppetFrame(&wire.Ask{}),
+		s.puppetFrame(&wire.Outputs{From: 1, Kept: 1, Next: 1, Sender: s.liar}), s.puppetFrame(&wire.AskOutputs{From: 1}))
 }
 
 // puppetFrame returns a message with the liar's signature.

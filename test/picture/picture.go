@@ -154,7 +154,7 @@ func groupOf(k wire.Kind) string {
 		return k.String()
 	case wire.KindReplies, wire.KindRefusal:
 		return "reply"
-	case wire.KindAsk, wire.KindReport:
+	case wire.KindAsk, wire.KindReport, wire.KindAskOutputs, wire.KindOutputs:
 		return "status"
 	default:
 		return "transfer"
@@ -164,7 +164,7 @@ func groupOf(k wire.Kind) string {
 // kinds returns the name and the group of each kind.
 func kinds() [][2]string {
 	var all [][2]string
-	for k := wire.Kind(0); k <= wire.KindReplies; k++ {
+	for k := wire.Kind(0); k <= wire.KindLast; k++ {
 		all = append(all, [2]string{k.String(), groupOf(k)})
 	}
 	return all

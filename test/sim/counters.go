@@ -76,6 +76,8 @@ type Counters struct {
 	// RefusedInputs counts proposals whose input the application refused, Inputless the times that
 	// it had none to propose.
 	RefusedInputs, Inputless int
+	// Outputs counts what executed operations emitted, at each replica.
+	Outputs int
 }
 
 // unreachable is why a view is left whose primary no quorum reaches.

@@ -49,9 +49,10 @@ func (s sensor) CheckInput(input []byte) error {
 	return nil
 }
 
-// Execute notes the input, and executes.
+// Execute notes the input, tells the outside world of it, and executes.
 func (s sensor) Execute(tx *app.Tx, op []byte) []byte {
 	tx.Put(sensedKey, tx.Input())
+	tx.Emit(append(tx.Input(), op...))
 	return s.Machine.Execute(tx, op)
 }
 

@@ -49,7 +49,7 @@ type Options struct {
 	// several pieces.
 	ValueBytes int
 	// Inputs has the key-value store take an input for every batch, which replicas
-	// propose and check. A Machine of one's own has inputs if it is an app.Proposer: it
+	// propose and check, and emit it with every operation. A Machine of one's own has inputs if it is an app.Proposer: it
 	// may propose nothing then that differs from one run to the next.
 	Inputs bool
 	// ResultBytes and UnsavedBytes, if not 0, are small bounds on a result of the

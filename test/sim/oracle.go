@@ -2,10 +2,12 @@ package sim
 
 import (
 	"fmt"
+	"reflect"
 	"time"
 
 	"github.com/quorate/quorate/crypto"
 	"github.com/quorate/quorate/pbft/core"
+	driver "github.com/quorate/quorate/pbft/node"
 	"github.com/quorate/quorate/pbft/wire"
 )
 
@@ -88,6 +90,21 @@ func (o *oracle) executed(n *node, ex core.Execution) {
 		o.refer(&ex)
 	}
 	o.ordered(&ex, known)
+}
+
+// emitted checks O5 of what a batch emitted: it is what the reference emitted.
+func (o *oracle) emitted(n *node, outputs []driver.Output) {
+	if n.byzantine {
+		return
+	}
+	for _, out := range outputs {
+		o.w.checked(lawOrder)
+		o.w.counters.Outputs++
+		all := o.reference.outputs
+		if out.Number == 0 || out.Number > uint64(len(all)) || !reflect.DeepEqual(all[out.Number-1], out) {
+			o.w.breach(lawOrder, "output %d of batch %d is %.40q: the log emits another, or none", out.Number, out.Seq, out.Payload)
+		}
+	}
 }
 
 // ordered checks O4 of the operations of a batch, which is known if another

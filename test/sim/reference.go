@@ -6,6 +6,7 @@ import (
 
 	"github.com/quorate/quorate/app"
 	"github.com/quorate/quorate/pbft/core"
+	driver "github.com/quorate/quorate/pbft/node"
 	"github.com/quorate/quorate/pbft/wire"
 )
 
@@ -18,6 +19,7 @@ type reference struct {
 	store   *app.Memory
 	seq     wire.Seq
 	results map[operation]outcome
+	outputs []driver.Output
 	unsaved unsaved
 	bounded int // operations that were rolled back because too many results wait
 }
@@ -79,6 +81,10 @@ func (r *reference) run(ex *core.Execution, order core.Order) (outcome, error) {
 		r.bounded++
 		return rolledBack(wire.OutcomeTooLarge, "too many results wait to be acknowledged: have fewer long ones open at once")
 	default:
+		for _, payload := range tx.Outputs() {
+			number := uint64(len(r.outputs) + 1)
+			r.outputs = append(r.outputs, driver.Output{Number: number, Seq: ex.Seq, Payload: payload})
+		}
 		return outcome{ex.Seq, wire.OutcomeOK, result}, tx.Commit()
 	}
 }
