@@ -1,5 +1,5 @@
 // Package bank is an application with an invariant: money moves between
-// accounts, and the sum of all balances is what was minted. Whatever faults a
+// accounts, and the sum of all balances is what was minted and not paid out. Whatever faults a
 // cluster suffers, Check must hold.
 //
 // Operations are text, and Open, Mint and the like make them:
@@ -7,13 +7,16 @@
 //	open NAME              an account with balance 0
 //	mint NAME AMOUNT       new money
 //	transfer FROM TO AMOUNT
+//	pay NAME AMOUNT        money leaves the bank, and whoever pays it out is told
 //	balance NAME
 //	total                  the sum of all balances
 //	audit                  the same, if the invariant holds
 //
 // The result is "ok N", where N is the balance of the (first) account after the
 // operation, or the sum; or "error: " and why nothing happened. The last three
-// may be submitted read-only. It is an example: anyone may move anything.
+// may be submitted read-only. A payment is emitted as "pay NAME AMOUNT", for a
+// subscriber to the cluster's outputs (pbft.Client.Outputs). It is an example:
+// anyone may move anything.
 package bank
 
 import (
@@ -39,7 +42,7 @@ const (
 const (
 	accountPrefix = "account/" // + name → balance
 	accountsKey   = "accounts" // → how many accounts there are
-	mintedKey     = "minted"   // → how much money there is
+	mintedKey     = "minted"   // → how much money there is: minted, and not paid out
 )
 
 // The beginnings of results.
@@ -61,6 +64,9 @@ func Mint(name string, amount uint64) []byte { return fmt.Appendf(nil, "mint %s 
 func Transfer(from, to string, amount uint64) []byte {
 	return fmt.Appendf(nil, "transfer %s %s %d", from, to, amount)
 }
+
+// Pay returns the operation that pays money out. It is also what that emits.
+func Pay(name string, amount uint64) []byte { return fmt.Appendf(nil, "pay %s %d", name, amount) }
 
 // Balance returns the operation that reads a balance.
 func Balance(name string) []byte { return []byte("balance " + name) }
@@ -118,7 +124,7 @@ func Check(tx *app.Tx) error {
 		return err
 	}
 	if minted := tx.Uint64(mintedKey); sum != minted {
-		return fmt.Errorf("%w: %d was minted, the balances sum up to %d", ErrInvariant, minted, sum)
+		return fmt.Errorf("%w: %d was minted and not paid out, the balances sum up to %d", ErrInvariant, minted, sum)
 	}
 	if count := tx.Uint64(accountsKey); n != count {
 		return fmt.Errorf("%w: %d accounts were opened, there are %d", ErrInvariant, count, n)
@@ -147,6 +153,8 @@ func run(tx *app.Tx, o operation) (uint64, error) {
 		return mint(tx, o.names[0], o.amount)
 	case "transfer":
 		return transfer(tx, o.names[0], o.names[1], o.amount)
+	case "pay":
+		return pay(tx, o.names[0], o.amount)
 	case "balance":
 		return balanceOf(tx, o.names[0])
 	case "audit":
@@ -211,4 +219,18 @@ func transfer(tx *app.Tx, from, to string, amount uint64) (uint64, error) {
 	tx.PutUint64(accountPrefix+from, source-amount)
 	tx.PutUint64(accountPrefix+to, target+amount)
 	return source - amount, nil
+}
+
+func pay(tx *app.Tx, name string, amount uint64) (uint64, error) {
+	balance, err := balanceOf(tx, name)
+	if err != nil {
+		return 0, err
+	}
+	if balance < amount {
+		return 0, fmt.Errorf("insufficient funds: account %s has %d, not %d", name, balance, amount)
+	}
+	tx.PutUint64(accountPrefix+name, balance-amount)
+	tx.PutUint64(mintedKey, tx.Uint64(mintedKey)-amount)
+	tx.Emit(Pay(name, amount))
+	return balance - amount, nil
 }

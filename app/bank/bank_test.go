@@ -49,10 +49,19 @@ func TestOperationsDoWhatTheySay(t *testing.T) {
 		{bank.Balance("carol"), "error: there is no account carol"},
 		{bank.Total(), "ok 18446744073709551615"},
 		{bank.Audit(), "ok 18446744073709551615"},
+		{bank.Pay("alice", 31), "error: insufficient funds: account alice has 30, not 31"},
+		{bank.Pay("carol", 1), "error: there is no account carol"},
+		{bank.Pay("alice", 30), "ok 0"},
+		{bank.Pay(longest, 5), "ok 18446744073709551580"},
+		{bank.Audit(), "ok 18446744073709551580"},
 	} {
 		if got := do(t, solo, step.op); got != step.want {
 			t.Errorf("%s: got %q, want %q", step.op, got, step.want)
 		}
+	}
+	want := []string{"pay alice 30", "pay " + longest + " 5"}
+	if got := fmt.Sprintf("%s", solo.Outputs()); got != fmt.Sprint(want) {
+		t.Errorf("emitted %s, want %s: of what was paid, and nothing else", got, want)
 	}
 }
 
@@ -87,7 +96,7 @@ func TestOnlyReadsAreReads(t *testing.T) {
 			t.Errorf("%s: got %s, %v, want 5", op, got, err)
 		}
 	}
-	for _, op := range [][]byte{bank.Open("c"), bank.Mint("a", 1), bank.Transfer("a", "b", 1)} {
+	for _, op := range [][]byte{bank.Open("c"), bank.Mint("a", 1), bank.Transfer("a", "b", 1), bank.Pay("a", 1)} {
 		if got, err := solo.Query(op); !errors.Is(err, app.ErrRolledBack) {
 			t.Errorf("%s: got %s, %v, want it rolled back", op, got, err)
 		}
@@ -117,7 +126,7 @@ func TestTheBooksAlwaysBalance(t *testing.T) {
 		minted := uint64(0)
 		for range rapid.IntRange(1, 40).Draw(rt, "operations") {
 			from, to, n := name.Draw(rt, "from"), name.Draw(rt, "to"), amount.Draw(rt, "amount")
-			switch rapid.IntRange(0, 3).Draw(rt, "operation") {
+			switch rapid.IntRange(0, 4).Draw(rt, "operation") {
 			case 0:
 				do(t, solo, bank.Open(from))
 				want[from] += 0
@@ -126,6 +135,12 @@ func TestTheBooksAlwaysBalance(t *testing.T) {
 				if _, ok := want[from]; ok && minted+n >= n {
 					want[from] += n
 					minted += n
+				}
+			case 2:
+				do(t, solo, bank.Pay(from, n))
+				if _, ok := want[from]; ok && want[from] >= n {
+					want[from] -= n
+					minted -= n
 				}
 			default:
 				do(t, solo, bank.Transfer(from, to, n))

@@ -21,7 +21,7 @@ func shape(verb string) (names int, amount, ok bool) {
 	switch verb {
 	case "open", "balance":
 		return 1, false, true
-	case "mint":
+	case "mint", "pay":
 		return 1, true, true
 	case "transfer":
 		return 2, true, true
@@ -39,7 +39,7 @@ func parse(op []byte) (operation, error) {
 	words := strings.Split(string(op), " ")
 	names, amount, ok := shape(words[0])
 	if !ok {
-		return operation{}, fmt.Errorf("%+.20q is no operation; there are open, mint, transfer, balance, total and audit",
+		return operation{}, fmt.Errorf("%+.20q is no operation; there are open, mint, transfer, pay, balance, total and audit",
 			words[0])
 	}
 	want := 1 + names

@@ -15,9 +15,10 @@ func newBank(c *console) *cobra.Command {
 	f := &clusterFlags{}
 	cmd := group("bank", "Use the bank application of a cluster", `  quorate bank open alice --mint 100 --genesis cluster/genesis.toml
   quorate bank transfer alice bob 30 --genesis cluster/genesis.toml
+  quorate bank pay bob 5 --genesis cluster/genesis.toml
   quorate bank balance bob --genesis cluster/genesis.toml
   quorate bank total --genesis cluster/genesis.toml`,
-		newBankOpen(c, f), newBankTransfer(c, f), newBankBalance(c, f), newBankTotal(c, f))
+		newBankOpen(c, f), newBankTransfer(c, f), newBankPay(c, f), newBankBalance(c, f), newBankTotal(c, f))
 	f.add(cmd)
 	f.addKey(cmd)
 	return cmd
@@ -100,14 +101,40 @@ func newBankTransfer(c *console, f *clusterFlags) *cobra.Command {
 		Example: "  quorate bank transfer alice bob 30",
 		Args:    cobra.ExactArgs(3),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			amount, err := strconv.ParseUint(args[2], 10, 64)
+			amount, err := amountOf(args[2])
 			if err != nil {
-				return usagef("the amount is %q, want a whole number, not negative", args[2])
+				return err
 			}
 			call := bankCall{op: bank.Transfer(args[0], args[1], amount), what: "balance of " + args[0]}
 			return f.bank(cmd.Context(), c, call)
 		},
 	}
+}
+
+func newBankPay(c *console, f *clusterFlags) *cobra.Command {
+	return &cobra.Command{
+		Use:   "pay NAME AMOUNT",
+		Short: "Pay money out, and tell whoever hands it over",
+		Long: `Pay takes money out of an account and out of the bank. The cluster emits that once,
+for whoever hands the money over: see quorate outputs.`,
+		Example: "  quorate bank pay alice 5",
+		Args:    cobra.ExactArgs(2),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			amount, err := amountOf(args[1])
+			if err != nil {
+				return err
+			}
+			return f.bank(cmd.Context(), c, bankCall{op: bank.Pay(args[0], amount), what: "balance of " + args[0]})
+		},
+	}
+}
+
+func amountOf(text string) (uint64, error) {
+	amount, err := strconv.ParseUint(text, 10, 64)
+	if err != nil {
+		return 0, usagef("the amount is %q, want a whole number, not negative", text)
+	}
+	return amount, nil
 }
 
 func newBankBalance(c *console, f *clusterFlags) *cobra.Command {

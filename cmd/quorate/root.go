@@ -57,7 +57,7 @@ Exit codes:
 	root.PersistentFlags().StringVarP(&c.format, "output", "o", "table", "how to print results: table or json")
 	root.AddCommand(
 		newInit(c), newKeys(c), newConfig(c), newVersion(c),
-		newNode(c), newStatus(c), newKV(c), newBank(c), newBench(c), newDemo(c), newScenario(c), newEvidence(c),
+		newNode(c), newStatus(c), newKV(c), newBank(c), newOutputs(c), newBench(c), newDemo(c), newScenario(c), newEvidence(c),
 	)
 	return root
 }
