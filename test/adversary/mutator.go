@@ -215,7 +215,7 @@ func (t twister) proposal(m wire.PrePrepare) wire.Message {
 	if len(batch.Requests) == 0 { // a null batch, carried over
 		return nil
 	}
-	switch t.env.Rand().IntN(5) {
+	switch t.env.Rand().IntN(6) {
 	case 0:
 		batch.Requests = batch.Requests[1:]
 	case 1:
@@ -226,6 +226,8 @@ func (t twister) proposal(m wire.PrePrepare) wire.Message {
 		batch.Time-- // and the digest is not the batch's
 		m.Batch = &batch
 		return &m
+	case 4:
+		batch.Input = []byte("made up")
 	default:
 		m.Seq += 5
 	}

@@ -18,7 +18,7 @@ func FromSeed(seed uint64) Options {
 	d := drawing{rand.New(rand.NewPCG(seed, 0x5eed))}
 	o := Options{
 		Seed: seed, RealStorage: seed%4 == 0, Reencode: seed%8 == 1, RealSignatures: seed%512 == 0,
-		Inputs:     seed%8 == 2 || seed%16 == 4,
+		Inputs:     seed%4 == 2 || seed%16 == 4,
 		Replicas:   []int{4, 4, 4, 4, 4, 4, 4, 4, 4, 4, 4, 4, 5, 5, 6, 6, 7, 7, 7, 10}[d.IntN(20)],
 		Turbulence: time.Duration(1+d.IntN(6)) * time.Second,
 	}
