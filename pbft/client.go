@@ -52,13 +52,9 @@ type Client struct {
 	cfg       clientConfig
 	transport clientTransport
 
-	submits            chan *call      // new operations; not received while the window is full
-	retries            chan *call      // operations with a number
-	leaves             chan *call      // calls whose context ended
-	asks               chan *asking    // questions for status
-	unasks             chan *asking    // those whose context ended
-	listens, unlistens chan *listening // the same for outputs
-	arrivals           chan arrival    // verified messages and changes of links
+	submits  chan *call   // new operations; not received while the window is full
+	errands  chan errand  // all else that callers want
+	arrivals chan arrival // verified messages and changes of links
 
 	signed, operations, frames atomic.Int64 // see ClientCounts
 	calls                      atomic.Int64 // operations of a client that does not wait
@@ -110,6 +106,16 @@ type call struct {
 	done chan answer
 }
 
+// errand is what a caller wants of the loop beside new operations: one of these.
+type errand struct {
+	retry    *call      // an operation with a number
+	leave    *call      // whose context ended
+	ask      *asking    // where replicas stand
+	unask    *asking    // whose context ended
+	listen   *listening // what outputs there are
+	unlisten *listening // whose context ended
+}
+
 // answer is what a call returns.
 type answer struct {
 	result Result
@@ -134,9 +140,7 @@ func (a answer) again() answer {
 func newClient(cfg clientConfig, transport clientTransport) *Client {
 	c := &Client{
 		cfg: cfg, transport: transport, settled: newSettledThings(len(cfg.keys)),
-		submits: make(chan *call), retries: make(chan *call), leaves: make(chan *call),
-		asks: make(chan *asking), unasks: make(chan *asking),
-		listens: make(chan *listening), unlistens: make(chan *listening),
+		submits: make(chan *call), errands: make(chan errand),
 		arrivals: make(chan arrival, eventsMax),
 		ended:    make(chan struct{}),
 		full:     fmt.Errorf("%w: %d operations have no result yet", ErrOverload, core.ClientWindowMax),
@@ -202,13 +206,13 @@ func (c *Client) Read(ctx context.Context, op []byte) (Result, error) {
 // more to do than to refuse, and what it takes late is late.
 func (c *Client) enter(ctx context.Context, w *call) (Result, error) {
 	if !c.cfg.noWait {
-		return c.do(ctx, c.submits, w)
+		return c.do(ctx, w)
 	}
 	defer c.calls.Add(-1)
 	if c.calls.Add(1) > core.ClientWindowMax {
 		return Result{}, c.full
 	}
-	return c.do(ctx, c.submits, w)
+	return c.do(ctx, w)
 }
 
 // SubmitWith is Submit with an identity that the caller knows: of a Submit that
@@ -227,7 +231,7 @@ func (c *Client) SubmitWith(ctx context.Context, id Identity, op []byte) (Result
 	case id.Number == 0 || id.Number > numberMax:
 		return Result{}, fmt.Errorf("%w: %s is that of no operation: if nothing was sent, Submit it", ErrIdentity, id)
 	}
-	return c.do(ctx, c.retries, &call{op: op, number: id.Number})
+	return c.do(ctx, &call{op: op, number: id.Number})
 }
 
 // Close ends the client and waits until all that it started has ended. Calls
@@ -240,13 +244,20 @@ func (c *Client) Close() error {
 	return c.cause
 }
 
-func (c *Client) do(ctx context.Context, queue chan<- *call, w *call) (Result, error) {
+func (c *Client) do(ctx context.Context, w *call) (Result, error) {
 	if limit := c.cfg.limits.OpBytesMax; len(w.op) > limit {
 		return Result{}, fmt.Errorf("%w: it has %d bytes, and the cluster takes at most %d", ErrOperation, len(w.op), limit)
 	}
 	w.done = make(chan answer, 1)
+	submits, errands := c.submits, c.errands
+	if w.number == 0 {
+		errands = nil
+	} else {
+		submits = nil
+	}
 	select {
-	case queue <- w:
+	case submits <- w:
+	case errands <- errand{retry: w}:
 	case <-ctx.Done():
 		return Result{}, &UnfinishedError{Identity: Identity{c.cfg.session, w.number}, Err: ctx.Err()}
 	case <-c.ended:
@@ -269,7 +280,7 @@ func (c *Client) do(ctx context.Context, queue chan<- *call, w *call) (Result, e
 // result, if it came first.
 func (c *Client) leave(ctx context.Context, w *call) (Result, error) {
 	select {
-	case c.leaves <- w:
+	case c.errands <- errand{leave: w}:
 	case <-c.ended:
 		return c.last(w)
 	}

@@ -134,23 +134,30 @@ func (l *clientLoop) loop(ctx context.Context) {
 			} else {
 				l.onSubmits(w)
 			}
-		case w := <-l.retries:
-			l.onRetry(w)
-		case w := <-l.leaves:
-			l.onLeave(w)
-		case a := <-l.asks:
-			l.onAsk(a)
-		case a := <-l.unasks:
-			l.finishAsk(a)
-		case w := <-l.listens:
-			l.onListen(w)
-		case w := <-l.unlistens:
-			l.onUnlisten(w)
+		case e := <-l.errands:
+			l.onErrand(e)
 		case a := <-l.arrivals:
 			l.onArrival(a)
 		case <-l.deadline.C:
 			l.onDeadline(time.Now())
 		}
+	}
+}
+
+func (l *clientLoop) onErrand(e errand) {
+	switch {
+	case e.retry != nil:
+		l.onRetry(e.retry)
+	case e.leave != nil:
+		l.onLeave(e.leave)
+	case e.ask != nil:
+		l.onAsk(e.ask)
+	case e.unask != nil:
+		l.finishAsk(e.unask)
+	case e.listen != nil:
+		l.onListen(e.listen)
+	case e.unlisten != nil:
+		l.onUnlisten(e.unlisten)
 	}
 }
 

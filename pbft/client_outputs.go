@@ -72,7 +72,7 @@ func (c *Client) listen(ctx context.Context, from uint64) heard {
 		asked: make([]time.Time, len(c.cfg.keys)), said: make([]*wire.Outputs, len(c.cfg.keys)), done: make(chan heard, 1),
 	}
 	select {
-	case c.listens <- w:
+	case c.errands <- errand{listen: w}:
 	case <-c.ended:
 		return heard{err: c.closed()}
 	case <-ctx.Done():
@@ -86,7 +86,7 @@ func (c *Client) listen(ctx context.Context, from uint64) heard {
 	case <-ctx.Done():
 	}
 	select {
-	case c.unlistens <- w:
+	case c.errands <- errand{unlisten: w}:
 	case <-c.ended:
 	}
 	return heard{err: ctx.Err()}

@@ -47,7 +47,7 @@ func (c *Client) Status(ctx context.Context) ([]ReplicaStatus, error) {
 	a.frame = wire.Encode(&wire.Ask{Nonce: a.nonce})
 	a.reports = make([]*wire.Report, len(c.cfg.keys))
 	select {
-	case c.asks <- a:
+	case c.errands <- errand{ask: a}:
 	case <-c.ended:
 		return nil, c.closed()
 	}
@@ -59,7 +59,7 @@ func (c *Client) Status(ctx context.Context) ([]ReplicaStatus, error) {
 	case <-ctx.Done():
 	}
 	select {
-	case c.unasks <- a:
+	case c.errands <- errand{unask: a}:
 		return <-a.done, nil
 	case s := <-a.done:
 		return s, nil
