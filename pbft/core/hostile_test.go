@@ -2,6 +2,7 @@ package core
 
 import (
 	"fmt"
+	"reflect"
 	"slices"
 	"testing"
 
@@ -29,16 +30,8 @@ func TestNoMessageBreaksAReplica(t *testing.T) {
 				s.chance()
 				continue
 			}
-			from := s.rng.IntN(len(s.members))
-			said := wire.Seal(s.signers[from], s.domain, s.nonsense(wire.ReplicaID(from)))
-			sealed, err := s.opener.OpenOne(said.Frame())
-			if err != nil {
-				continue // no receiver ever sees it
-			}
-			taken[sealed.Message().Kind()]++
-			for range 1 + s.rng.IntN(3) {
-				m := s.members[s.rng.IntN(len(s.members))]
-				m.step(Received{From: wire.ReplicaID(from), Message: sealed})
+			if kind, legal := s.babble(); legal {
+				taken[kind]++
 			}
 		}
 	})
@@ -52,6 +45,63 @@ func TestNoMessageBreaksAReplica(t *testing.T) {
 	if empty := most.empty(); len(empty) > 0 {
 		t.Errorf("nothing ever filled %v: the test of their bounds is void", empty)
 	}
+}
+
+// TestNothingFollowsFromProposalsOfThePast holds what the driver relies on: it drops
+// the proposals of views that were left, and at or below the stable checkpoint.
+func TestNothingFollowsFromProposalsOfThePast(t *testing.T) {
+	type place struct {
+		view wire.View
+		low  wire.Seq
+	}
+	past := 0
+	rapid.Check(t, func(t *rapid.T) {
+		s := newSwarm(t)
+		s.lying = true
+		stood := map[*Replica]place{}
+		s.after = func(m *member, ev Event, fx *Effects) {
+			at := stood[m.r]
+			stood[m.r] = place{m.r.view, m.r.low}
+			got, is := ev.(Received)
+			if !is {
+				return
+			}
+			pp, is := got.Message.Message().(*wire.PrePrepare)
+			if !is || pp.View >= at.view && pp.Seq > at.low {
+				return
+			}
+			past++
+			if !reflect.DeepEqual(*fx, Effects{}) {
+				t.Fatalf("R%d, in view %d above %d: %+v follows from a proposal for %d in view %d, want nothing",
+					m.id, at.view, at.low, *fx, pp.Seq, pp.View)
+			}
+		}
+		for range 300 {
+			if s.rng.IntN(3) > 0 {
+				s.chance()
+			} else {
+				s.babble()
+			}
+		}
+	})
+	if past == 0 {
+		t.Error("no proposal of the past was received: the test lacks them")
+	}
+}
+
+// babble has a replica say anything to some, and returns its kind, and whether anyone
+// ever sees it.
+func (s *swarm) babble() (wire.Kind, bool) {
+	from := wire.ReplicaID(s.rng.IntN(len(s.members))) //nolint:gosec // a cluster is small
+	said := wire.Seal(s.signers[from], s.domain, s.nonsense(from))
+	sealed, err := s.opener.OpenOne(said.Frame())
+	if err != nil {
+		return 0, false
+	}
+	for range 1 + s.rng.IntN(3) {
+		s.members[s.rng.IntN(len(s.members))].step(Received{From: from, Message: sealed})
+	}
+	return sealed.Message().Kind(), true
 }
 
 // checkBounds holds what a replica keeps against its bounds.

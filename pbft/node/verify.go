@@ -4,8 +4,9 @@ package node
 // waits in the lanes that no other worker holds, as one batch, because one
 // signature of a large batch costs a third of a single one; and gives the lanes
 // back when it has passed the batch on, so that each stream stays in order. Votes
-// that no quorum needs any more are set aside. A bad frame costs its sender a penalty
-// and stops nothing; what waits of who has had too many is dropped.
+// that no quorum needs any more are set aside. Of proposals of the past nothing but
+// their own signature is looked at. A bad frame costs its sender a penalty and stops
+// nothing; what waits of who has had too many is dropped.
 
 import (
 	"cmp"
@@ -56,13 +57,19 @@ func (n *Node) open(batch *frames, memory *wire.Memory) []core.Event {
 	n.mute(batch)
 	n.aside.sort(batch, &lim, now.view, now.stable)
 	events := make([]core.Event, 0, len(batch.frames))
-	for i, o := range n.opener.OpenIn(memory, batch.frames) {
+	// The core would ignore proposals of the past. It may have gone on since it told
+	// where it stands, but it never goes back.
+	opener := n.opener.WithoutPast(now.view, now.stable)
+	for i, o := range opener.OpenIn(memory, batch.frames) {
 		from := batch.from[i]
 		if o.Err != nil {
 			n.penalties.addDear(from, wire.Kind(batch.frames[i][1]), o.Err.Error(), o.Checks)
 			if o.Unsigned != nil && !from.client {
 				events = append(events, core.Exposed{Proposal: o.Unsigned})
 			}
+			continue
+		}
+		if o.Past {
 			continue
 		}
 		var ev core.Event

@@ -22,17 +22,78 @@ func (c *counting) Verify(checks []crypto.Check, ok []bool) bool {
 	return c.Verifier.Verify(checks, ok)
 }
 
+// newCounting returns node 0, which does not run, and its verifier.
+func newCounting(t *testing.T, m *members) (*Node, *counting) {
+	t.Helper()
+	verifier := &counting{Verifier: m.configs[0].Verifier}
+	m.configs[0].Verifier = verifier
+	n, err := New(m.configs[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	return n, verifier
+}
+
+// verifyAll does the work of the verifiers of n, which does not run.
+func verifyAll(n *Node) (events []core.Event) {
+	var batch frames
+	var memory wire.Memory
+	for n.lanes.take(&batch) {
+		events = append(events, n.open(&batch, &memory)...)
+		n.lanes.release(&batch)
+	}
+	return events
+}
+
+// TestRequestsInProposalsOfThePastAreNotVerified has a peer send proposals for numbers
+// and views around where the replica stands.
+func TestRequestsInProposalsOfThePastAreNotVerified(t *testing.T) {
+	const requests = 64
+	m := newMembers(t, 4)
+	client := keyOf(t, 100)
+	batch := &wire.Batch{Time: 1}
+	for i := range wire.Number(requests) {
+		q := &wire.Request{Client: client.Public(), Session: 1, Number: i + 1, Ops: [][]byte{{byte(i)}}}
+		batch.Requests = append(batch.Requests, wire.Seal(client, testDomain(), q).Message().(*wire.Request)) //nolint:errcheck,forcetypeassert // it is
+	}
+	for name, at := range map[string]struct {
+		view wire.View
+		seq  wire.Seq
+		past bool
+	}{
+		"of the view before":                       {1, 20, true},
+		"at the stable checkpoint":                 {2, 16, true},
+		"above the stable checkpoint":              {2, 17, false},
+		"of a later view":                          {5, 17, false},
+		"of a later view at the stable checkpoint": {5, 16, true},
+	} {
+		n, verifier := newCounting(t, m)
+		n.standing.Store(&standing{view: 2, active: true, executed: 18, stable: 16})
+		primary := at.view.Primary(4)
+		vote := wire.Vote{View: at.view, Seq: at.seq, Digest: batch.Digest(), Sender: primary}
+		good := wire.Seal(m.keys[primary], testDomain(), &wire.PrePrepare{Vote: vote, Batch: batch}).Frame()
+		checks, events := requests+1, 1
+		if at.past {
+			checks, events = 1, 0
+		}
+		n.fromPeer(t.Context(), 3, good)
+		if got := len(verifyAll(n)); got != events || verifier.checks != checks {
+			t.Errorf("%s: %d signatures verified and %d events, want %d and %d", name, verifier.checks, got, checks, events)
+		}
+		bad := wire.Seal(m.keys[0], testDomain(), &wire.PrePrepare{Vote: vote, Batch: batch}).Frame()
+		n.fromPeer(t.Context(), 3, bad)
+		if got := len(verifyAll(n)); got != 0 || n.BadFrames().Peers[3] != 1 {
+			t.Errorf("%s, signed by another: %d events and %v bad frames, want none and one of 3", name, got, n.BadFrames())
+		}
+	}
+}
+
 // TestDearFramesThatAreBadAreSoonReadNoMore has a peer send view changes, each with many
 // signatures that are none, as fast as they are taken.
 func TestDearFramesThatAreBadAreSoonReadNoMore(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		m := newMembers(t, 4)
-		verifier := &counting{Verifier: m.configs[0].Verifier}
-		m.configs[0].Verifier = verifier
-		n, err := New(m.configs[0])
-		if err != nil {
-			t.Fatal(err)
-		}
+		n, verifier := newCounting(t, m)
 		const liar, honest = 1, 2
 		window := int(m.configs[0].Core.Window)
 		vc := &wire.ViewChange{View: 9, Sender: liar}
@@ -47,15 +108,7 @@ func TestDearFramesThatAreBadAreSoonReadNoMore(t *testing.T) {
 		}
 		bad := wire.Seal(m.keys[liar], testDomain(), vc).Frame()
 		good := wire.Seal(m.keys[honest], testDomain(), &wire.Status{Sender: honest}).Frame()
-		var batch frames
-		var memory wire.Memory
-		verify := func() (events []core.Event) {
-			for n.lanes.take(&batch) {
-				events = append(events, n.open(&batch, &memory)...)
-				n.lanes.release(&batch)
-			}
-			return events
-		}
+		verify := func() []core.Event { return verifyAll(n) }
 		const rounds = 600
 		for range rounds { // a minute
 			for n.penalties.wait(peerSource(liar)) == 0 {

@@ -176,12 +176,17 @@ func (r *reader) voteBody() Vote {
 }
 
 func (r *reader) prePrepare() Message {
-	m := &PrePrepare{Vote: r.vote()}
-	if r.err != nil {
-		return m
+	m := r.proposal()
+	if r.err == nil {
+		m.Batch = r.batch()
 	}
+	return m
+}
+
+// proposal reads a pre-prepare without its batch.
+func (r *reader) proposal() *PrePrepare {
+	m := &PrePrepare{Vote: r.vote()}
 	r.needPrimary(m.Sender, m.View)
-	m.Batch = r.batch()
 	return m
 }
 

@@ -224,6 +224,9 @@ func (o *Opener) expose(frames [][]byte, out []Opened) {
 		if out[i].Err == nil || !errors.Is(out[i].Err, ErrSignature) || Kind(frames[i][1]) != KindPrePrepare {
 			continue
 		}
+		if o.past(frames[i]) != nil {
+			continue // its primary did not sign it, or it were not refused
+		}
 		m, _, err := decode(frames[i], &o.lim)
 		if err != nil {
 			continue

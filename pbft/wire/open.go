@@ -30,11 +30,16 @@ type Opener struct {
 	verifier crypto.Verifier
 	seen     SeenCache
 	clients  map[ClientID]bool
+	view     View // see WithoutPast
+	stable   Seq
 }
 
-// Opened is the outcome for one frame: exactly one of Sealed and Err is set.
+// Opened is the outcome for one frame: exactly one of Sealed, Err and Past is set.
 type Opened struct {
 	Sealed *Sealed
+	// Past says that the frame begins as a pre-prepare of the past, which its primary
+	// signed, and that the rest was not looked at: see Opener.WithoutPast.
+	Past bool
 	// Err wraps ErrMalformed or ErrSignature.
 	Err error
 	// Checks is how many signatures were verified: what the frame cost.
@@ -68,6 +73,30 @@ func (o *Opener) WithClients(known map[ClientID]bool) *Opener {
 	return &c
 }
 
+// WithoutPast returns an Opener for who needs no pre-prepares of views before view, nor
+// at or below stable, and would verify as many signatures as there are requests in them
+// in vain: of those it checks what the primary signed, and reads no further. They are
+// refused if that is bad, and else Past.
+func (o *Opener) WithoutPast(view View, stable Seq) *Opener {
+	c := *o
+	c.view, c.stable = view, stable
+	return &c
+}
+
+// past returns the pre-prepare of the past, without its batch, with which a frame
+// begins, or nil.
+func (o *Opener) past(frame []byte) *PrePrepare {
+	if k, err := FrameKind(frame); err != nil || k != KindPrePrepare || len(frame) > o.lim.KindBytesMax(k) {
+		return nil
+	}
+	r := &reader{data: frame, at: headerBytes, lim: &o.lim}
+	m := r.proposal()
+	if r.err != nil || m.View >= o.view && m.Seq > o.stable {
+		return nil
+	}
+	return m
+}
+
 // Limits returns the limits that the Opener decodes with.
 func (o *Opener) Limits() Limits { return o.lim }
 
@@ -84,12 +113,17 @@ func (o *Opener) OpenIn(m *Memory, frames [][]byte) []Opened {
 	c := collector{Memory: m, opener: o}
 	defer m.reset()
 	for i, frame := range frames {
+		c.frame = i
+		if pp := o.past(frame); pp != nil {
+			c.vote(KindPrePrepare, &pp.Vote)
+			out[i].Past = true
+			continue
+		}
 		m, d, err := decode(frame, &o.lim)
 		if err != nil {
 			out[i].Err = err
 			continue
 		}
-		c.frame = i
 		if q, is := m.(*Request); is {
 			q.digested = digested{q, d}
 		}
@@ -195,9 +229,13 @@ func (c *collector) verify(out []Opened) {
 		}
 		o := &out[l.frame]
 		if o.Err == nil {
-			o.Err = fmt.Errorf("%s: %w: %s of %s", o.Sealed.message.Kind(), ErrSignature, l.kind, c.signer(i))
+			kind := KindPrePrepare // of the past
+			if o.Sealed != nil {
+				kind = o.Sealed.message.Kind()
+			}
+			o.Err = fmt.Errorf("%s: %w: %s of %s", kind, ErrSignature, l.kind, c.signer(i))
 		}
-		o.Sealed = nil
+		o.Sealed, o.Past = nil, false
 	}
 }
 

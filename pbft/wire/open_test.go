@@ -136,6 +136,52 @@ func TestMemoryIsUsedAgain(t *testing.T) {
 	})
 }
 
+// TestProposalsOfThePastAreNotOpened opens a proposal for who stands in different places,
+// as it is and with every byte changed in turn: of the past, its own signature alone
+// counts, and it is never a message.
+func TestProposalsOfThePastAreNotOpened(t *testing.T) {
+	w := newStubWorld(t)
+	sealed := w.samples(t)[wire.KindPrePrepare]
+	pp := message[*wire.PrePrepare](sealed)
+	own := len(wire.Encode(&wire.Prepare{Vote: pp.Vote})) // a vote and nothing else
+	checks := len(pp.Batch.Requests) + 1
+	for _, at := range []struct {
+		view wire.View
+		low  wire.Seq
+		past bool
+	}{
+		{0, 0, false},
+		{pp.View, pp.Seq - 1, false},
+		{pp.View + 1, pp.Seq - 1, true},
+		{pp.View, pp.Seq, true},
+		{wire.NumberMax, wire.NumberMax, true},
+	} {
+		o := w.opener().WithoutPast(at.view, at.low)
+		got := o.Open([][]byte{sealed.Frame(), w.samples(t)[wire.KindPrepare].Frame()})
+		if got[1].Sealed == nil {
+			t.Errorf("in view %d above %d a prepare is refused: %v", at.view, at.low, got[1].Err)
+		}
+		want := wire.Opened{Past: true, Checks: 1}
+		if !at.past {
+			want = wire.Opened{Sealed: got[0].Sealed, Checks: checks}
+		}
+		if got[0] != want || got[0].Past == (got[0].Sealed != nil) {
+			t.Errorf("in view %d above %d: got %+v, want %+v", at.view, at.low, got[0], want)
+		}
+		for i := range sealed.Frame() {
+			bad := bytes.Clone(sealed.Frame())
+			bad[i] ^= 1
+			got := o.Open([][]byte{bad})[0]
+			if ignored := at.past && i >= own; got.Past != ignored || (got.Err == nil) != ignored || got.Sealed != nil {
+				t.Errorf("in view %d above %d, byte %d: got %+v", at.view, at.low, i, got)
+			}
+			if at.past && got.Unsigned != nil {
+				t.Errorf("in view %d above %d, byte %d: a proposal that its primary did not sign is exposed", at.view, at.low, i)
+			}
+		}
+	}
+}
+
 // TestSignaturesOfABatchAllocateNothing opens pre-prepares of one request and of a
 // hundred: what each signature needs is there already, and the requests are one piece.
 func TestSignaturesOfABatchAllocateNothing(t *testing.T) {

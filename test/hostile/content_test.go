@@ -179,9 +179,9 @@ func otherBatch(t *testing.T, s *siege) {
 	client := newKey(t)
 	batch := s.batchOf(t, s.signed(t, client, 1))
 	s.drops(t, s.puppetFrame(&wire.PrePrepare{
-		Vote: wire.Vote{View: 3, Seq: 1, Digest: crypto.Sum([]byte("another")), Sender: s.liar}, Batch: batch,
+		Vote: wire.Vote{View: 3, Seq: unreached, Digest: crypto.Sum([]byte("another")), Sender: s.liar}, Batch: batch,
 	}), s.puppetFrame(&wire.PrePrepare{ // signed by the primary that there will be, for a batch without its time
-		Vote: wire.Vote{View: 3, Seq: 1, Digest: wire.NullDigest(), Sender: s.liar}, Batch: batch,
+		Vote: wire.Vote{View: 3, Seq: unreached, Digest: wire.NullDigest(), Sender: s.liar}, Batch: batch,
 	}))
 	if n := s.executed(t, client.Public()); n != 0 {
 		t.Errorf("%d operations of the batch were executed", n)

@@ -23,6 +23,10 @@ func (c *cluster) request(tb testing.TB, key crypto.PrivateKey, number wire.Numb
 	return wire.Seal(key, c.genesis.Domain(), q).Frame()
 }
 
+// unreached is a number above all checkpoints: of proposals of the past nothing is read
+// but their own signature.
+const unreached wire.Seq = 1 << 40
+
 // samples returns a frame of every kind that replicas send each other, signed by
 // whomever it names, as only the test, which has all keys, can: so that a
 // flipped bit is the one thing that is wrong. None says anything of now.
@@ -55,7 +59,7 @@ func (c *cluster) samples(tb testing.TB) [][]byte {
 	var out [][]byte
 	for _, m := range []wire.Message{
 		q,
-		sign(liar, &wire.PrePrepare{Vote: wire.Vote{View: 3, Seq: 1, Digest: batch.Digest(), Sender: liar}, Batch: batch}),
+		sign(liar, &wire.PrePrepare{Vote: wire.Vote{View: 3, Seq: unreached, Digest: batch.Digest(), Sender: liar}, Batch: batch}),
 		sign(liar, &wire.Prepare{Vote: vote(liar, 1)}),
 		sign(liar, &wire.Commit{Vote: vote(liar, 1)}),
 		sign(liar, &wire.Checkpoint{Seq: 1 << 40, Sender: liar}),
