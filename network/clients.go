@@ -118,15 +118,18 @@ func (c *Clients) SetReplicaAddrs(id wire.ReplicaID, addrs []string) error {
 // started. It calls in with every frame, from one goroutine for each replica,
 // and link when a connection came up, went down, or could not be made: err says
 // why, and errors.As finds a *GenesisError in it if the replica belongs to
-// another cluster. Either may be nil. It can be called once.
+// another cluster. An error of in is what is wrong with the replica: its stream ends
+// with it, and is made anew after a pause that grows each time. Either may be nil. It can
+// be called once.
 func (c *Clients) Run(
-	ctx context.Context, in func(from wire.ReplicaID, frame []byte), link func(peer wire.ReplicaID, up bool, err error),
+	ctx context.Context, in func(from wire.ReplicaID, frame []byte) error,
+	link func(peer wire.ReplicaID, up bool, err error),
 ) error {
 	if !c.start() {
 		return errRunTwice
 	}
 	if in == nil {
-		in = func(wire.ReplicaID, []byte) {}
+		in = func(wire.ReplicaID, []byte) error { return nil }
 	}
 	if link == nil {
 		link = func(wire.ReplicaID, bool, error) {}
@@ -152,7 +155,7 @@ func (c *Clients) start() bool {
 }
 
 func (c *Clients) courier(
-	m member, in func(wire.ReplicaID, []byte), link func(wire.ReplicaID, bool, error),
+	m member, in func(wire.ReplicaID, []byte) error, link func(wire.ReplicaID, bool, error),
 ) *courier {
 	return &courier{
 		host: c.own,
@@ -171,7 +174,10 @@ func (c *Clients) courier(
 				if err != nil {
 					return err
 				}
-				in(m.id, frame)
+				if err := in(m.id, frame); err != nil {
+					_ = s.Reset() // the writer shall not wait for a peer like that
+					return fmt.Errorf("%w: %w", errRubbish, err)
+				}
 			}
 		},
 		state: func(up bool, err error) { link(m.id, up, err) },

@@ -3,6 +3,7 @@ package network
 import (
 	"context"
 	"crypto/rand"
+	"errors"
 	"net"
 	"runtime"
 	"sync/atomic"
@@ -16,6 +17,7 @@ import (
 	manet "github.com/multiformats/go-multiaddr/net"
 
 	"github.com/quorate/quorate/crypto"
+	"github.com/quorate/quorate/network/networktest"
 	"github.com/quorate/quorate/pbft/wire"
 )
 
@@ -38,7 +40,7 @@ func TestClosingWhileDiallingEndsCleanly(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		ended := make(chan error)
 		go func() {
-			ended <- c.Run(ctx, func(wire.ReplicaID, []byte) {}, func(wire.ReplicaID, bool, error) {})
+			ended <- c.Run(ctx, func(wire.ReplicaID, []byte) error { return nil }, func(wire.ReplicaID, bool, error) {})
 		}()
 		for range round { // a little later in every round
 			runtime.Gosched()
@@ -117,5 +119,31 @@ func TestClosingWhileClientEntersEndsCleanly(t *testing.T) {
 	}
 	if n := clocks.Load(); n > 0 {
 		t.Errorf("got %d clocks started for a connection that the swarm never took over, want none", n)
+	}
+}
+
+// TestRubbishIsAFaultAndNoSteadyLink has a client refuse what a replica sends.
+func TestRubbishIsAFaultAndNoSteadyLink(t *testing.T) {
+	c := newCluster(t, 1)
+	a := networktest.Start(t, 0, c.Transport(t, 0))
+	clients, err := NewClients(c.clientConfig())
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := networktest.StartClients(t, clients)
+	r.AwaitLink(t, 0, true)
+	r.Send(0, networktest.Frame(wire.KindRequest, 1, 0))
+	conn := a.AwaitClients(t, 1)[0].Conn
+	why := errors.New("a lie")
+	r.Refuse(why)
+	a.Answer(conn, networktest.Frame(wire.KindReplies, 1, 0))
+	err = r.AwaitError(t, 0, func(err error) bool { return errors.Is(err, why) })
+	if steady(time.Hour, err) || !steady(time.Hour, errStreamEnded) || steady(0, errStreamEnded) {
+		t.Errorf("a link that ended with %v is as good as another one", err)
+	}
+	r.AwaitLink(t, 0, true)
+	want := FaultCount{Fault: FaultRubbish, Count: 1, Detail: err.Error()}
+	if got := clients.Faults(); len(got) != 1 || got[0] != want {
+		t.Errorf("faults are %+v, want %+v", got, want)
 	}
 }

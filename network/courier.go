@@ -37,35 +37,45 @@ type courier struct {
 	state func(up bool, err error)
 }
 
+// errRubbish says that a stream was ended for what came over it.
+var errRubbish = errors.New("too much rubbish")
+
 // run ends when ctx does. After the loss of a steady stream it tries again at
-// once, and then after pauses that double, with jitter.
+// once, and then after pauses that double, with jitter. How steady one was that was
+// ended for rubbish is its peer's doing, and changes nothing.
 func (c *courier) run(ctx context.Context) {
 	pause := backoff{min: c.timeouts.RedialMin, max: c.timeouts.RedialMax}
 	for ctx.Err() == nil {
-		if c.once(ctx) >= steadyLinkTime {
+		if steady(c.once(ctx)) {
 			pause.reset()
 		}
 		pause.wait(ctx, c.wake)
 	}
 }
 
+// steady tells whether a stream that was up for so long, and ended with err, is worth an
+// attempt at once.
+func steady(up time.Duration, err error) bool {
+	return up >= steadyLinkTime && !errors.Is(err, errRubbish)
+}
+
 // once opens the stream and uses it until it breaks, and returns for how long it
-// was up.
-func (c *courier) once(ctx context.Context) time.Duration {
+// was up, and why it is not.
+func (c *courier) once(ctx context.Context) (time.Duration, error) {
 	s, err := c.open(ctx)
 	if err != nil {
 		c.faults.mismatch(c.who, err)
 		if ctx.Err() == nil {
 			c.state(false, err)
 		}
-		return 0
+		return 0, err
 	}
 	since := time.Now()
 	c.state(true, nil)
 	err = c.exchange(ctx, s)
 	c.faults.stream(c.who, err)
 	c.state(false, err)
-	return time.Since(since)
+	return time.Since(since), err
 }
 
 // open connects, if there is no connection, agrees on the protocol and says
@@ -134,7 +144,7 @@ func (c *courier) exchange(ctx context.Context, s network.Stream) error {
 	err := newFrameWriter(s, c.timeouts.Write).pump(c.queue, ended)
 	_ = s.Reset()
 	<-ended
-	if err == nil {
+	if err == nil || errors.Is(readErr, errRubbish) {
 		err = readErr // the reader ended first
 	}
 	return err
@@ -165,6 +175,8 @@ func (l *ledger) stream(who wire.ReplicaID, err error) {
 		l.add(who, FaultNotReading, err.Error())
 	case errors.Is(err, errUnexpected):
 		l.add(who, FaultUnexpected, err.Error())
+	case errors.Is(err, errRubbish):
+		l.add(who, FaultRubbish, err.Error())
 	}
 }
 

@@ -45,13 +45,16 @@ const (
 	// FaultCrowd means that a connection was closed because of others of its kind:
 	// too many handshakes, clients, or connections of one member.
 	FaultCrowd
+	// FaultRubbish means that a replica sent a client frames that no correct one sends,
+	// so many that the client ended the stream.
+	FaultRubbish
 )
 
 // String names the fault as the log does.
 func (f Fault) String() string {
 	names := [...]string{
 		"other-genesis", "other-epoch", "other-version", "impostor", "bad-hello", "frame-size", "slow-frame",
-		"not-reading", "replaced-stream", "unexpected-data", "stranger", "crowd",
+		"not-reading", "replaced-stream", "unexpected-data", "stranger", "crowd", "rubbish",
 	}
 	if int(f) < len(names) {
 		return names[f]

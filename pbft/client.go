@@ -72,8 +72,9 @@ type Client struct {
 type clientTransport interface {
 	// Run serves until ctx is done. It calls in with every frame of a replica,
 	// and link when a connection came up, or is down and why, from many
-	// goroutines.
-	Run(ctx context.Context, in func(from wire.ReplicaID, frame []byte),
+	// goroutines. An error of in ends the connection to the replica, which is made
+	// anew after a pause.
+	Run(ctx context.Context, in func(from wire.ReplicaID, frame []byte) error,
 		link func(peer wire.ReplicaID, up bool, err error)) error
 	// Send queues frame for a replica, and returns false if it cannot. It never
 	// blocks.

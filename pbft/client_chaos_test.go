@@ -141,7 +141,7 @@ func (c *chaos) later(id wire.ReplicaID, q *wire.Request, view wire.View, answer
 		c.f.mu.Unlock()
 		for _, s := range sealed {
 			if !down {
-				c.f.in(id, s.Frame())
+				_ = c.f.in(id, s.Frame())
 			}
 		}
 	})

@@ -15,7 +15,7 @@ import (
 // sink is a transport that takes everything, and brings nothing.
 type sink struct{}
 
-func (sink) Run(ctx context.Context, _ func(wire.ReplicaID, []byte), _ func(wire.ReplicaID, bool, error)) error {
+func (sink) Run(ctx context.Context, _ func(wire.ReplicaID, []byte) error, _ func(wire.ReplicaID, bool, error)) error {
 	<-ctx.Done()
 	return nil
 }

@@ -37,8 +37,8 @@ type fakeCluster struct {
 		ended    bool
 	}
 	work    sync.WaitGroup
-	running chan struct{} // closed once in and link are set
-	in      func(from wire.ReplicaID, frame []byte)
+	running chan struct{}                                 // closed once in and link are set
+	in      func(from wire.ReplicaID, frame []byte) error // what it returns is ignored: frames come on
 	link    func(peer wire.ReplicaID, up bool, err error)
 	failure chan error // ends Run
 }
@@ -91,7 +91,7 @@ func (f *fakeCluster) client() *Client {
 	return c
 }
 
-func (f *fakeCluster) Run(ctx context.Context, in func(wire.ReplicaID, []byte),
+func (f *fakeCluster) Run(ctx context.Context, in func(wire.ReplicaID, []byte) error,
 	link func(wire.ReplicaID, bool, error),
 ) error {
 	f.in, f.link = in, link
@@ -180,10 +180,10 @@ func (f *fakeCluster) acquainted() *Client {
 // say has replica from send m, sealed with its key.
 func (f *fakeCluster) say(from wire.ReplicaID, m wire.Message) {
 	if raw, ok := m.(rawFrame); ok {
-		f.in(from, raw.frame)
+		_ = f.in(from, raw.frame)
 		return
 	}
-	f.in(from, wire.Seal(f.keys[from], f.domain, m).Frame())
+	_ = f.in(from, wire.Seal(f.keys[from], f.domain, m).Frame())
 }
 
 // rawFrame is a frame that is sent as it is.

@@ -96,10 +96,12 @@ func (c *Client) serve(ctx context.Context) error {
 		}
 	}
 	err := c.transport.Run(ctx,
-		func(from wire.ReplicaID, frame []byte) {
-			if a, ok := door.open(from, frame); ok {
+		func(from wire.ReplicaID, frame []byte) error {
+			a, ok, err := door.open(from, frame)
+			if ok {
 				put(a)
 			}
+			return err
 		},
 		func(peer wire.ReplicaID, up bool, err error) {
 			state := linkDown

@@ -3,7 +3,9 @@ package pbft
 import (
 	"fmt"
 	"slices"
+	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/quorate/quorate/crypto"
 	"github.com/quorate/quorate/pbft/core"
@@ -15,16 +17,50 @@ import (
 type clientDoor struct {
 	client  wire.ClientID
 	session wire.Session
-	limits  wire.Limits
 	opener  *wire.Opener
 	settled *settledThings
+	rubbish []rubbish // by replica
 }
 
 func newClientDoor(cfg clientConfig, settled *settledThings) *clientDoor {
 	return &clientDoor{
-		client: cfg.signer.Public(), session: cfg.session, limits: cfg.limits,
+		client: cfg.signer.Public(), session: cfg.session,
 		opener: openerFor(cfg.domain, cfg.keys, cfg.limits), settled: settled,
+		rubbish: make([]rubbish, len(cfg.keys)),
 	}
+}
+
+// rubbishMax and rubbishTime bound the frames of one replica that are looked at in vain:
+// so many at once, and then one in that time. No correct replica sends any.
+const (
+	rubbishMax  = 16
+	rubbishTime = time.Second
+)
+
+// rubbish counts what a replica sends that no correct one does. Links are
+// authenticated, so it is the replica's own doing, and it is not read until some of that
+// is forgiven. The zero value is that of a replica that has sent none.
+type rubbish struct {
+	mu      sync.Mutex
+	forgets time.Time // when all is forgiven
+	last    error
+}
+
+// add counts one more.
+func (r *rubbish) add(now time.Time, why error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.forgets, r.last = later(r.forgets, now).Add(rubbishTime), why
+}
+
+// much returns an error while there is too much.
+func (r *rubbish) much(now time.Time) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.forgets.Sub(now) <= (rubbishMax-1)*rubbishTime {
+		return nil
+	}
+	return fmt.Errorf("%d or more frames that no correct replica sends, at last: %w", rubbishMax, r.last)
 }
 
 // settledThings tells, to any goroutine, what a client's loop knows already: which of
@@ -72,40 +108,56 @@ func openerFor(d crypto.Domain, keys []crypto.PublicKey, lim wire.Limits) *wire.
 }
 
 // open returns what a frame brings: replies or a refusal to this client, a
-// report or outputs, that the replica it came from signed. Anything else is not ok.
-func (d *clientDoor) open(from wire.ReplicaID, frame []byte) (a arrival, ok bool) {
+// report or outputs, that the replica it came from signed. Anything else is not ok. An error says
+// that the replica has sent too much rubbish, and that nothing of it shall be read for
+// now: neither was this frame.
+func (d *clientDoor) open(from wire.ReplicaID, frame []byte) (a arrival, ok bool, err error) {
+	if int(from) >= len(d.rubbish) || d.settled.covers(from, frame) {
+		return a, false, nil
+	}
+	if err := d.rubbish[from].much(time.Now()); err != nil {
+		return a, false, err
+	}
+	a, ok, why := d.read(from, frame)
+	if why != nil {
+		d.rubbish[from].add(time.Now(), why)
+	}
+	return a, ok, nil
+}
+
+// read opens a frame. An error says why no correct replica sends it. What another
+// process with this client's key asks is answered here as well, and is not ok.
+func (d *clientDoor) read(from wire.ReplicaID, frame []byte) (a arrival, ok bool, err error) {
 	kind, err := wire.FrameKind(frame)
-	if err != nil || len(frame) > d.limits.KindBytesMax(kind) {
-		return a, false
-	}
-	if kind != wire.KindReplies && kind != wire.KindRefusal && kind != wire.KindReport && kind != wire.KindOutputs {
-		return a, false
-	}
-	if d.settled.covers(from, frame) {
-		return a, false
+	switch {
+	case err != nil:
+		return a, false, err
+	case kind != wire.KindReplies && kind != wire.KindRefusal && kind != wire.KindReport && kind != wire.KindOutputs:
+		return a, false, fmt.Errorf("a %s, which is not for clients", kind)
 	}
 	sealed, err := d.opener.OpenOne(frame)
 	if err != nil {
-		return a, false
+		return a, false, err
+	}
+	if sender, _ := wire.SenderOf(sealed.Message()); sender != from {
+		return a, false, fmt.Errorf("a %s of replica %d", kind, sender)
 	}
 	a = arrival{from: from}
-	if m, is := sealed.Message().(*wire.Replies); is {
+	switch m := sealed.Message().(type) { //nolint:gochecksumtype // the others were refused
+	case *wire.Replies:
 		a.replies = m
-		return a, m.Sender == from && m.Client == d.client && m.Session == d.session
-	}
-	if m, is := sealed.Message().(*wire.Refusal); is {
+		return a, m.Client == d.client && m.Session == d.session, nil
+	case *wire.Refusal:
 		a.refusal = m
-		return a, m.Sender == from && m.Client == d.client && m.Session == d.session
-	}
-	if m, is := sealed.Message().(*wire.Report); is {
+		return a, m.Client == d.client && m.Session == d.session, nil
+	case *wire.Report:
 		a.report = m
-		return a, m.Sender == from
-	}
-	if m, is := sealed.Message().(*wire.Outputs); is {
+		return a, true, nil
+	case *wire.Outputs:
 		a.outputs = m
-		return a, m.Sender == from
+		return a, true, nil
 	}
-	return a, false
+	return a, false, nil
 }
 
 // verifyCertificate returns the result that cert proves for a cluster of these

@@ -37,10 +37,10 @@ func TestDoorRefusesRepliesThatProveNothing(t *testing.T) {
 	cfg := f.config()
 	door := newClientDoor(cfg, newSettledThings(4))
 	good := wire.SealReplies(f.keys[1], f.domain, 3, 1, f.told(cfg.signer.Public(), 1, "a", "b", "c"))[1]
-	if a, ok := door.open(1, good.Frame()); !ok || len(a.replies.Answers) != 3 {
+	if a, ok, _ := door.open(1, good.Frame()); !ok || len(a.replies.Answers) != 3 {
 		t.Fatalf("good replies: got %+v, %t", a, ok)
 	}
-	if _, ok := door.open(2, good.Frame()); ok {
+	if _, ok, _ := door.open(2, good.Frame()); ok {
 		t.Error("replies of another replica than they come from are let in")
 	}
 	m := good.Message().(*wire.Replies) //nolint:errcheck,forcetypeassert // it is
@@ -77,13 +77,76 @@ func TestDoorRefusesRepliesThatProveNothing(t *testing.T) {
 		if c.signed {
 			frame = wire.Seal(f.keys[1], f.domain, &lie).Frame()
 		}
-		if _, ok := door.open(1, frame); ok {
+		door := newClientDoor(cfg, newSettledThings(4)) // which has seen nothing bad yet
+		if _, ok, _ := door.open(1, frame); ok {
 			t.Errorf("replies with %s are let in", name)
 		}
 	}
-	if _, ok := door.open(1, wire.Encode(m.Reply(0))); ok {
+	if _, ok, _ := door.open(1, wire.Encode(m.Reply(0))); ok {
 		t.Error("a single reply, which is a part of certificates, is let in")
 	}
+}
+
+// TestRubbishIsNotLookedAtForEver has a replica send what no correct one does, as fast
+// as it is taken. What costs the client is bounded, and so is how long that counts.
+func TestRubbishIsNotLookedAtForEver(t *testing.T) {
+	f := newFakeCluster(t, 4)
+	cfg := f.config()
+	good := func(from wire.ReplicaID) []byte {
+		return wire.SealReplies(f.keys[from], f.domain, 3, from, f.told(cfg.signer.Public(), 1, "a"))[1].Frame()
+	}
+	flipped := good(1)
+	flipped[len(flipped)-1] ^= 1
+	for name, c := range map[string]struct {
+		frame  []byte
+		checks int // for one
+	}{
+		"a bad signature":           {flipped, 1},
+		"nothing":                   {nil, 0},
+		"a frame that is cut short": {good(1)[:30], 0},
+		"what is for replicas":      {wire.Seal(f.keys[1], f.domain, &wire.Status{Sender: 1}).Frame(), 0},
+		"what another one said":     {good(2), 1},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			door := newClientDoor(cfg, newSettledThings(4))
+			verifier := &countingVerifier{Verifier: crypto.NewVerifier(4)}
+			door.opener = wire.NewOpener(cfg.domain, cfg.keys, cfg.limits, verifier)
+			refused := 0
+			for range 1000 {
+				if _, ok, err := door.open(1, c.frame); ok {
+					t.Fatalf("%s is let in", name)
+				} else if err != nil {
+					refused++
+				}
+			}
+			if verifier.checks != rubbishMax*c.checks || refused != 1000-rubbishMax {
+				t.Errorf("%s: %d signatures of 1000 frames were verified and %d refused unread, want %d and %d",
+					name, verifier.checks, refused, rubbishMax*c.checks, 1000-rubbishMax)
+			}
+			if _, ok, err := door.open(3, good(3)); !ok || err != nil {
+				t.Errorf("%s: another replica's replies: %t, %v", name, ok, err)
+			}
+			if _, ok, err := door.open(1, good(1)); ok || err == nil {
+				t.Errorf("%s: a liar is read before it is forgiven: %t, %v", name, ok, err)
+			}
+			<-time.After(rubbishTime)
+			if _, ok, err := door.open(1, good(1)); !ok || err != nil {
+				t.Errorf("%s: good replies after a time: %t, %v", name, ok, err)
+			}
+		})
+	}
+}
+
+// countingVerifier counts the signatures that it verifies.
+type countingVerifier struct {
+	crypto.Verifier
+
+	checks int
+}
+
+func (c *countingVerifier) Verify(checks []crypto.Check, ok []bool) bool {
+	c.checks += len(checks)
+	return c.Verifier.Verify(checks, ok)
 }
 
 // TestOnlyNewsIsVerified: a frame is passed over when all that it answers has its

@@ -3,13 +3,18 @@ package memory
 import (
 	"context"
 	"errors"
+	"fmt"
 	"sync"
+	"time"
 
 	"github.com/quorate/quorate/network/internal/outbox"
 	"github.com/quorate/quorate/pbft/wire"
 )
 
 var errBroken = errors.New("network/memory: the connection broke")
+
+// rubbishPause is how long a replica is left alone that sent too much rubbish.
+const rubbishPause = 50 * time.Millisecond
 
 // Clients is a client's end: a connection to every replica. Its methods may be
 // called by many goroutines at once.
@@ -29,16 +34,19 @@ func newClients(w *Network) *Clients {
 
 // Run connects to every replica until ctx is done, and then ends all that it
 // started. It calls in with every frame, from one goroutine for each replica,
-// and link when a connection came up or went down. Either may be nil.
+// and link when a connection came up or went down. An error of in is what is wrong with
+// the replica: its connection ends with it, and is made anew after a pause. Either may
+// be nil.
 func (c *Clients) Run(
-	ctx context.Context, in func(from wire.ReplicaID, frame []byte), link func(peer wire.ReplicaID, up bool, err error),
+	ctx context.Context, in func(from wire.ReplicaID, frame []byte) error,
+	link func(peer wire.ReplicaID, up bool, err error),
 ) error {
 	if !c.running.TryLock() {
 		return errRunning
 	}
 	defer c.running.Unlock()
 	if in == nil {
-		in = func(wire.ReplicaID, []byte) {}
+		in = func(wire.ReplicaID, []byte) error { return nil }
 	}
 	if link == nil {
 		link = func(wire.ReplicaID, bool, error) {}
@@ -54,15 +62,18 @@ func (c *Clients) Run(
 
 // connect keeps a session with a replica.
 func (c *Clients) connect(
-	ctx context.Context, id wire.ReplicaID, in func(wire.ReplicaID, []byte), link func(wire.ReplicaID, bool, error),
+	ctx context.Context, id wire.ReplicaID, in func(wire.ReplicaID, []byte) error, link func(wire.ReplicaID, bool, error),
 ) {
 	for ctx.Err() == nil {
 		state := c.network.client(id)
 		if state.up {
 			if s := c.network.replicas[id].accept(c.queues[id]); s != nil {
 				link(id, true, nil)
-				c.use(ctx, use{id, state.generation, s, in})
-				link(id, false, errBroken)
+				err := c.use(ctx, use{id, state.generation, s, in})
+				link(id, false, err)
+				if !errors.Is(err, errBroken) {
+					pause(ctx)
+				}
 				continue
 			}
 		}
@@ -73,32 +84,44 @@ func (c *Clients) connect(
 	}
 }
 
+func pause(ctx context.Context) {
+	timer := time.NewTimer(rubbishPause)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-ctx.Done():
+	}
+}
+
 // use is one session with a replica, and the generation of the link that it
 // belongs to.
 type use struct {
 	id         wire.ReplicaID
 	generation uint64
 	session    *session
-	in         func(from wire.ReplicaID, frame []byte)
+	in         func(from wire.ReplicaID, frame []byte) error
 }
 
-// use takes the answers of a session until it is over.
-func (c *Clients) use(ctx context.Context, u use) {
+// use takes the answers of a session until it is over, and says why it is.
+func (c *Clients) use(ctx context.Context, u use) error {
 	defer u.session.end()
 	for state := c.network.client(u.id); state.up && state.generation == u.generation; state = c.network.client(u.id) {
 		if frame, ok := u.session.answers.Pop(); ok {
-			u.in(u.id, frame)
+			if err := u.in(u.id, frame); err != nil {
+				return fmt.Errorf("network/memory: too much rubbish: %w", err)
+			}
 			continue
 		}
 		select {
 		case <-ctx.Done():
-			return
+			return errBroken
 		case <-u.session.over:
-			return
+			return errBroken
 		case <-u.session.answers.Ready():
 		case <-state.changed:
 		}
 	}
+	return errBroken
 }
 
 // Send queues frame for a replica and returns whether it did: there is such a

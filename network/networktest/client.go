@@ -22,6 +22,7 @@ type Caller struct {
 		frames  []Received
 		up      map[wire.ReplicaID]bool
 		errs    map[wire.ReplicaID]error // the last
+		rubbish error                    // what is wrong with every frame, if anything
 	}
 }
 
@@ -55,9 +56,17 @@ func (r *Caller) Stop(t *testing.T) {
 	}
 }
 
-func (r *Caller) onFrame(from wire.ReplicaID, frame []byte) {
-	r.change(func() { r.mu.frames = append(r.mu.frames, Received{From: from, Frame: frame}) })
+func (r *Caller) onFrame(from wire.ReplicaID, frame []byte) error {
+	var rubbish error
+	r.change(func() {
+		r.mu.frames = append(r.mu.frames, Received{From: from, Frame: frame})
+		rubbish = r.mu.rubbish
+	})
+	return rubbish
 }
+
+// Refuse says what is wrong with every frame from now on; nil means nothing.
+func (r *Caller) Refuse(rubbish error) { r.change(func() { r.mu.rubbish = rubbish }) }
 
 func (r *Caller) onLink(peer wire.ReplicaID, up bool, err error) {
 	r.change(func() {

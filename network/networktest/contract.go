@@ -31,7 +31,8 @@ type Transport interface {
 // Clients is the contract of the client's end.
 type Clients interface {
 	Run(
-		ctx context.Context, in func(from wire.ReplicaID, frame []byte), link func(peer wire.ReplicaID, up bool, err error),
+		ctx context.Context, in func(from wire.ReplicaID, frame []byte) error,
+		link func(peer wire.ReplicaID, up bool, err error),
 	) error
 	Send(to wire.ReplicaID, frame []byte) bool
 }

@@ -27,6 +27,7 @@ func Run(t *testing.T, newCluster func(t *testing.T, n int) Cluster) {
 		{"ClientsAskAndAreAnswered", 2, clientsAsk},
 		{"ClientsEndIsTold", 1, clientsEnd},
 		{"ClientsReconnect", 1, clientsReconnect},
+		{"RubbishEndsAClientsConnection", 2, rubbishEnds},
 		{"RunEndsWhileAReceiverIsSlow", 2, endsWhileSlow},
 	} {
 		t.Run(test.law, func(t *testing.T) { test.run(t, newCluster(t, test.n)) })

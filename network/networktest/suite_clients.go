@@ -2,6 +2,8 @@ package networktest
 
 import (
 	"bytes"
+	"errors"
+	"slices"
 	"testing"
 
 	"github.com/quorate/quorate/pbft/wire"
@@ -87,6 +89,35 @@ func clientsReconnect(t *testing.T, c Cluster) {
 	if r.Send(1, Frame(wire.KindRequest, 8, 0)) {
 		t.Error("Send to a replica that is none = true, want false")
 	}
+}
+
+func rubbishEnds(t *testing.T, c Cluster) {
+	t.Helper()
+	nodes := []*Node{Start(t, 0, c.Transport(t, 0)), Start(t, 1, c.Transport(t, 1))}
+	r := StartClients(t, c.Clients(t))
+	ask := func(i int, number uint64) Received { // and nothing else is under way
+		r.AwaitLink(t, wire.ReplicaID(i), true)
+		r.Send(wire.ReplicaID(i), Frame(wire.KindRequest, number, 0))
+		asked := func(f Received) bool { return Number(f.Frame) == number }
+		nodes[i].Await(t, "the request", func() bool { return slices.ContainsFunc(nodes[i].mu.clients, asked) })
+		nodes[i].mu.Lock()
+		defer nodes[i].mu.Unlock()
+		return nodes[i].mu.clients[slices.IndexFunc(nodes[i].mu.clients, asked)]
+	}
+	first, other := ask(0, 1), ask(1, 1)
+	rubbish := errors.New("it says nothing but this")
+	r.Refuse(rubbish)
+	nodes[0].Answer(first.Conn, Frame(wire.KindReplies, 2, 0))
+	_ = r.AwaitError(t, 0, func(err error) bool { return errors.Is(err, rubbish) })
+	nodes[0].AwaitGone(t, first.Conn)
+	r.Refuse(nil)
+	again := ask(0, 3)
+	if again.Conn == first.Conn {
+		t.Errorf("the new connection is %d, as the one before", again.Conn)
+	}
+	nodes[0].Answer(again.Conn, Frame(wire.KindReplies, 4, 0))
+	nodes[1].Answer(other.Conn, Frame(wire.KindReplies, 5, 0)) // which is the one that it was
+	r.AwaitFrames(t, 3)
 }
 
 func endsWhileSlow(t *testing.T, c Cluster) {

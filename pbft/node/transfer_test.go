@@ -282,7 +282,11 @@ func TestDriverRunsOnTheMemoryTransport(t *testing.T) {
 		done := make(chan error, 1)
 		up := make(chan struct{}, 4)
 		go func() {
-			done <- clients.Run(ctx, func(_ wire.ReplicaID, frame []byte) { replies <- frame },
+			done <- clients.Run(ctx,
+				func(_ wire.ReplicaID, frame []byte) error {
+					replies <- frame
+					return nil
+				},
 				func(_ wire.ReplicaID, connected bool, _ error) {
 					if connected {
 						token(up)

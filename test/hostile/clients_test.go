@@ -93,15 +93,15 @@ func (c *cluster) rude(t *testing.T) *rude {
 	return r
 }
 
-func (r *rude) hear(from wire.ReplicaID, frame []byte) {
+func (r *rude) hear(from wire.ReplicaID, frame []byte) error {
 	lim := r.genesis.WireLimits()
 	m, err := wire.Decode(frame, &lim)
-	if err != nil {
-		return
+	if err == nil {
+		r.heard.Lock()
+		defer r.heard.Unlock()
+		r.heard.of[from] = append(r.heard.of[from], m)
 	}
-	r.heard.Lock()
-	defer r.heard.Unlock()
-	r.heard.of[from] = append(r.heard.of[from], m)
+	return nil
 }
 
 // sends sends a frame to all that run.

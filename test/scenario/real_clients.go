@@ -47,7 +47,10 @@ func (s *Stage) stranger(ctx context.Context) (*stranger, error) {
 	one := &stranger{net: net, key: key, domain: domain, up: make(chan wire.ReplicaID, 64), stop: stop}
 	one.ended.Go(func() {
 		_ = net.Run(running, // it ends when the stranger does
-			func(wire.ReplicaID, []byte) { one.frames.Add(1) },
+			func(wire.ReplicaID, []byte) error {
+				one.frames.Add(1)
+				return nil
+			},
 			func(peer wire.ReplicaID, up bool, _ error) {
 				if up {
 					select {

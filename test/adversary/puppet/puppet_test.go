@@ -292,7 +292,10 @@ func TestClientsGetWhatTheStrategyAnswers(t *testing.T) {
 		client := w.network.Clients()
 		var running sync.WaitGroup
 		running.Go(func() {
-			take := func(_ wire.ReplicaID, frame []byte) { w.keep(9, frame) }
+			take := func(_ wire.ReplicaID, frame []byte) error {
+				w.keep(9, frame)
+				return nil
+			}
 			if err := client.Run(ctx, take, nil); err != nil {
 				t.Error(err)
 			}
