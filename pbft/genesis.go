@@ -52,8 +52,8 @@ type GenesisLimits struct {
 	// BatchRequests and BatchBytes bound a batch.
 	BatchRequests int
 	BatchBytes    int
-	// OpBytes bounds an operation, ResultBytes its result, which has nine bytes less than
-	// app.ValueBytesMax at most in any case: it is kept as a value.
+	// OpBytes bounds an operation, ResultBytes its result: to app.ValueBytesMax at most, of
+	// which nine bytes are not the application's, for it is kept as a value.
 	OpBytes     int
 	ResultBytes int
 	// Clients bounds how many client keys the cluster remembers.

@@ -135,6 +135,7 @@ func TestGenesisTellsWhatIsWrong(t *testing.T) {
 		"much memory":      {limits("window = 4096"), "4096 full batches takes"},
 		"no batch":         {limits("batch_requests = 0"), "batch_requests is 0"},
 		"large operations": {limits("op_bytes = 10000000"), "op_bytes is 10000000, want 1 to 1048576"},
+		"large results":    {limits("result_bytes = 262145"), "result_bytes is 262145, want 1 to 262144"},
 		"negative result":  {limits("result_bytes = -1"), "result_bytes is -1"},
 		"no clients":       {limits("clients = 0"), "clients is 0"},
 		"too large":        {strings.Repeat("#", genesisBytesMax+1), "bytes, want at most 1048576"},

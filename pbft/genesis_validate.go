@@ -8,6 +8,7 @@ import (
 
 	"github.com/multiformats/go-multiaddr"
 
+	"github.com/quorate/quorate/app"
 	"github.com/quorate/quorate/crypto"
 	"github.com/quorate/quorate/pbft/wire"
 )
@@ -25,7 +26,10 @@ const (
 	batchBytesMin   = 1 << 10
 	batchBytesMax   = 16 << 20
 	opBytesMax      = 1 << 20 // half of what a client may have open
-	clientsMax      = 10_000_000
+	// resultBytesMax bounds what may be promised of results: each is kept in a value. That
+	// the replica needs some bytes of it is not counted, for the default leaves none.
+	resultBytesMax = app.ValueBytesMax
+	clientsMax     = 10_000_000
 	// windowBytesMax bounds a window of full batches: replicas hold it in memory.
 	windowBytesMax = 384 << 20
 	// frameBytesMax bounds every message: a journal keeps it as one record.
@@ -95,7 +99,7 @@ func (l GenesisLimits) check(p *problemList) {
 	within("batch_requests", l.BatchRequests, 1, batchRequestMax)
 	within("batch_bytes", l.BatchBytes, batchBytesMin, batchBytesMax)
 	within("op_bytes", l.OpBytes, 1, opBytesMax)
-	within("result_bytes", l.ResultBytes, 1, opBytesMax)
+	within("result_bytes", l.ResultBytes, 1, resultBytesMax)
 	within("clients", l.Clients, 1, clientsMax)
 	if len(*p) > before {
 		return
