@@ -140,6 +140,22 @@ func LoadPlainKey(path string) (PrivateKey, error) {
 	return f.key(path, f.seed[:])
 }
 
+// CheckKeyFile returns the public key that a file names which SaveKey or SavePlainKey
+// wrote. It checks, and refuses, all that LoadKey and LoadPlainKey do, but for what takes
+// the passphrase.
+func CheckKeyFile(path string) (PublicKey, error) {
+	f, err := loadKeyFile(path)
+	if err != nil {
+		return PublicKey{}, err
+	}
+	if !f.encrypted {
+		if _, err := f.key(path, f.seed[:]); err != nil {
+			return PublicKey{}, err
+		}
+	}
+	return f.public, nil
+}
+
 func (k PrivateKey) savable() error {
 	if k.secret == nil {
 		return fmt.Errorf("%w: the zero PrivateKey is no key to save", ErrKeyLength)

@@ -258,6 +258,40 @@ func TestAFileThatNamesAnotherPublicKeyIsRefused(t *testing.T) {
 	requireRefused(t, "plain", func() (PrivateKey, error) { return LoadPlainKey(path) }, ErrKeyFile)
 }
 
+// TestAKeyFileIsCheckedWithoutItsPassphrase holds the check to what a load refuses.
+func TestAKeyFileIsCheckedWithoutItsPassphrase(t *testing.T) {
+	t.Parallel()
+	for _, o := range keyOpeners() {
+		path := o.saved(t)
+		if k, err := CheckKeyFile(path); err != nil || k != testKey(t, 1).Public() {
+			t.Errorf("%s: got %v and %v, want the public key", o.name, k, err)
+		}
+		text := readFile(t, path)
+		for name, c := range map[string]struct {
+			spoil func() error
+			want  error
+		}{
+			"open to others": {func() error { return os.Chmod(path, 0o640) }, ErrKeyFileUnsafe},
+			"cut short":      {func() error { return os.WriteFile(path, text[:len(text)-1], 0o600) }, ErrKeyFile},
+			"not there":      {func() error { return os.Remove(path) }, fs.ErrNotExist},
+			"a directory":    {func() error { return errors.Join(os.RemoveAll(path), os.Mkdir(path, 0o700)) }, ErrKeyFileUnsafe},
+		} {
+			if err := errors.Join(os.RemoveAll(path), os.WriteFile(path, text, 0o600), c.spoil()); err != nil {
+				t.Fatal(err)
+			}
+			if _, err := CheckKeyFile(path); !errors.Is(err, c.want) {
+				t.Errorf("%s, %s: got %v, want %v", o.name, name, err, c.want)
+			}
+		}
+	}
+	path := filepath.Join(t.TempDir(), "key")
+	f := keyFile{public: testKey(t, 2).Public(), seed: testKey(t, 1).Seed()}
+	writeFile(t, path, f.encode())
+	if _, err := CheckKeyFile(path); !errors.Is(err, ErrKeyFile) {
+		t.Errorf("the key of another: got %v, want ErrKeyFile", err)
+	}
+}
+
 func TestKeyFilesHaveTheirGoldenBytes(t *testing.T) {
 	t.Parallel()
 	const plain = "quorate-key v1 plain\n" +

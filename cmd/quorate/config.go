@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -22,7 +23,7 @@ func newConfig(c *console) *cobra.Command {
 	return group("config", "Check a replica's configuration and see what follows from it",
 		"  quorate config validate --dir cluster/r0\n  quorate config show --dir cluster/r0",
 		newConfigCommand(c, "show", "Print a replica's configuration and all that derives from it", true),
-		newConfigCommand(c, "validate", "Check node.toml and the genesis, and report every problem", false))
+		newConfigCommand(c, "validate", "Check node.toml, the genesis and the key file, and report every problem", false))
 }
 
 // configInfo is what config show prints.
@@ -57,6 +58,8 @@ type configInfo struct {
 	ClientOpen  int      `json:"client_window"`
 	FrameBytes  int      `json:"frame_bytes_max"`
 	ResultBytes int      `json:"result_bytes_max"`
+
+	noKey error // why there is no ID
 }
 
 func newConfigCommand(c *console, use, short string, show bool) *cobra.Command {
@@ -70,6 +73,9 @@ func newConfigCommand(c *console, use, short string, show bool) *cobra.Command {
 			info, err := readConfig(dir, genesis)
 			if err != nil {
 				return err
+			}
+			if !show && info.noKey != nil {
+				return usageError{info.noKey}
 			}
 			if !show {
 				return c.show(table{above: []string{"good: " + info.Dir}}, map[string]any{"good": true, "dir": info.Dir})
@@ -113,11 +119,9 @@ func readConfig(dir, genesisPath string) (configInfo, error) {
 func deriveConfig(cfg pbft.Config, genesis *pbft.Genesis) (configInfo, error) {
 	info := configInfo{Dir: cfg.Dir, Genesis: cfg.GenesisPath(), App: appOf(cfg.App), PlainKey: cfg.PlainKey}
 	var id wire.ReplicaID
-	if key, err := inspectKey(cfg.KeyPath()); err == nil {
-		public, err := crypto.ParsePublicKeyHex(key.Public)
-		if err != nil {
-			return info, fmt.Errorf("%s: %w", cfg.KeyPath(), err)
-		}
+	public, err := crypto.CheckKeyFile(cfg.KeyPath())
+	switch {
+	case err == nil:
 		found, ok := genesis.Find(public)
 		if !ok {
 			return info, fmt.Errorf("%w: %s has the key %s, and %s does not name it", pbft.ErrNotMember,
@@ -126,6 +130,10 @@ func deriveConfig(cfg pbft.Config, genesis *pbft.Genesis) (configInfo, error) {
 		id = found
 		number := uint32(found)
 		info.ID = &number
+	case errors.Is(err, fs.ErrNotExist) || errors.Is(err, fs.ErrPermission):
+		info.noKey = err
+	default:
+		return info, err
 	}
 	k, err := genesis.CoreConfig(id)
 	if err != nil {
@@ -167,7 +175,7 @@ func (i *configInfo) archive() string {
 }
 
 func (i *configInfo) table() table {
-	id := "unknown: no key file"
+	id := "unknown: no key file that can be read"
 	if i.ID != nil {
 		id = strconv.FormatUint(uint64(*i.ID), 10)
 	}
