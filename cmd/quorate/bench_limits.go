@@ -93,7 +93,7 @@ func (o limitsOptions) measure(ctx context.Context) (limitsInfo, error) {
 		return limitsInfo{}, usageError{err}
 	}
 	shape := bench.Shape(o.payload, 0)
-	shape.Replicas, shape.Faults, shape.Cores = o.replicas, quorum.Faults(), cmp.Or(o.cores, bench.Cores())
+	shape.Replicas, shape.Faults, shape.Cores = o.replicas, quorum.Faults(), cmp.Or(o.cores, roofline.Cores())
 	shape.OpsPerBatch, shape.OpsPerSignature, shape.ClientsPerBatch = 1, 1, 1
 	shape.InFlight = roofline.InFlightMax()
 	if err := shape.Validate(); err != nil {

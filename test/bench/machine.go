@@ -6,6 +6,8 @@ import (
 	"path/filepath"
 	"runtime"
 	"strings"
+
+	"github.com/quorate/quorate/test/roofline"
 )
 
 // unknown stands for what the system does not tell.
@@ -20,20 +22,7 @@ type Machine struct {
 
 // ThisMachine describes the machine, as far as it can be read.
 func ThisMachine() Machine {
-	return Machine{CPU: cpuName(), Cores: Cores(), Kernel: kernel()}
-}
-
-// Cores returns how many processors programs on this machine have all together. What the
-// environment lets each of them use (GOMAXPROCS) is not that: replicas and load may use
-// so many each. Nobody may change GOMAXPROCS meanwhile.
-func Cores() int {
-	own := runtime.GOMAXPROCS(0)
-	runtime.SetDefaultGOMAXPROCS()
-	all := runtime.GOMAXPROCS(0)
-	if all != own {
-		runtime.GOMAXPROCS(own)
-	}
-	return all
+	return Machine{CPU: cpuName(), Cores: roofline.Cores(), Kernel: kernel()}
 }
 
 // cpuName returns what the processor calls itself.

@@ -5,6 +5,8 @@ import (
 	"slices"
 	"testing"
 	"time"
+
+	"github.com/quorate/quorate/test/roofline"
 )
 
 // TestUsageIsOfTheSameProcesses divides what each took among operations, and knows
@@ -32,7 +34,7 @@ func TestUsageIsOfTheSameProcesses(t *testing.T) {
 func TestCoresAreThoseOfTheMachine(t *testing.T) {
 	before := runtime.GOMAXPROCS(0)
 	defer runtime.GOMAXPROCS(before)
-	want := Cores()
+	want := roofline.Cores()
 	if want < 1 || want > runtime.NumCPU() {
 		t.Errorf("got %d of %d processors", want, runtime.NumCPU())
 	}

@@ -35,12 +35,29 @@ func costOf(f func()) float64 {
 	return float64(best) / float64(calls)
 }
 
+// Cores returns how many processors programs on this machine have all together. What the
+// environment lets each of them use (GOMAXPROCS) is not that: replicas and load may use
+// so many each. Nobody may change GOMAXPROCS meanwhile.
+func Cores() int {
+	own := runtime.GOMAXPROCS(0)
+	runtime.SetDefaultGOMAXPROCS()
+	all := runtime.GOMAXPROCS(0)
+	if all != own {
+		runtime.GOMAXPROCS(own)
+	}
+	return all
+}
+
 // crowding returns how many times as much processor time f takes while all
 // processors do nothing else: above 1 where they are threads of fewer cores, share
-// caches, or slow down together.
+// caches, or slow down together. Nobody may change GOMAXPROCS meanwhile.
 func crowding(f func()) float64 {
 	alone := costOf(f)
-	all := runtime.GOMAXPROCS(0)
+	all := Cores()
+	if own := runtime.GOMAXPROCS(0); own != all {
+		runtime.GOMAXPROCS(all) // or this program, where it may use fewer, would crowd nothing
+		defer runtime.GOMAXPROCS(own)
+	}
 	calls := max(1, int(float64(roundTime)/alone))
 	best := math.Inf(1)
 	for range rounds {

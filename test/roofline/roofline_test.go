@@ -3,7 +3,9 @@ package roofline
 import (
 	"math"
 	"os"
+	"runtime"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 )
@@ -223,5 +225,24 @@ func TestMeterMeasuresThisMachine(t *testing.T) {
 	again, err := m.Limit(batched.Shape)
 	if err != nil || again.PerSecond != batched.PerSecond {
 		t.Errorf("the same shape again has the limit %g, then %g (%v)", batched.PerSecond, again.PerSecond, err)
+	}
+}
+
+// TestAllCoresCrowdEachOther has this program use one more than there are, and one: what
+// it measures of all cores is of those of the machine.
+func TestAllCoresCrowdEachOther(t *testing.T) {
+	before := runtime.GOMAXPROCS(0)
+	defer runtime.GOMAXPROCS(before)
+	want := Cores()
+	for _, own := range []int{1, want + 1} {
+		runtime.GOMAXPROCS(own)
+		var last atomic.Int64 // what f may use while it is measured with others
+		if got := crowding(func() { last.Store(int64(runtime.GOMAXPROCS(0))) }); got <= 0 {
+			t.Errorf("all cores take %v times as much, want some", got)
+		}
+		if got := last.Load(); got != int64(want) || runtime.GOMAXPROCS(0) != own {
+			t.Errorf("of a program that uses %d: %d processors crowd each other, and it uses %d then, want %d",
+				own, got, runtime.GOMAXPROCS(0), want)
+		}
 	}
 }
