@@ -73,10 +73,27 @@ func TestReportsOutliveAFailedMeter(t *testing.T) {
 	if saved, err := bench.ReadReport(o.save); err != nil || len(saved.Runs) != 2 {
 		t.Errorf("saved are %d runs (%v), want 2", len(saved.Runs), err)
 	}
-	out.Reset()
-	report.Runs = report.Runs[:1]
+}
+
+// TestRunsOutliveOneThatFails has one run of two, which misses what both were to reach, and
+// none.
+func TestRunsOutliveOneThatFails(t *testing.T) {
+	o := benchOptions{runs: 2, save: filepath.Join(t.TempDir(), "a.json"), want: bench.Thresholds{Throughput: 1e9}}
+	report := bench.NewReport(bench.Options{Clients: 1, Outstanding: 1, Duration: time.Second}, bench.Included{})
+	report.Planned = 2
+	why := errors.New("run 2 of 2: a replica died")
+	out := &strings.Builder{}
 	if err := o.publish(&console{out: out}, report, why); !errors.Is(err, why) || out.Len() > 0 {
-		t.Errorf("of one run of two: got %v and\n%s", err, out)
+		t.Errorf("of no run: got %v and\n%s", err, out)
+	}
+	report.Runs = make([]bench.Run, 1)
+	report.Runs[0].Operations = 10
+	err := o.publish(&console{out: out}, report, why)
+	if !errors.Is(err, why) || exitCode(err) != exitFailure || !strings.Contains(out.String(), "1 of 2 runs") {
+		t.Errorf("got %v, exit code %d, and\n%s", err, exitCode(err), out)
+	}
+	if saved, err := bench.ReadReport(o.save); err != nil || len(saved.Runs) != 1 || saved.Planned != 2 {
+		t.Errorf("saved are %d runs of %d (%v), want 1 of 2", len(saved.Runs), saved.Planned, err)
 	}
 }
 

@@ -11,6 +11,9 @@ import (
 // benchTable is a report for people.
 func benchTable(r bench.Report) table {
 	rows := []string{"load", loadLine(r.Load)}
+	if r.Planned > len(r.Runs) {
+		rows = append(rows, "INCOMPLETE", fmt.Sprintf("%d of %d runs: the next one failed", len(r.Runs), r.Planned))
+	}
 	if len(r.Runs) > 1 {
 		rows = append(rows, medianRows(r)...)
 	}

@@ -19,9 +19,23 @@ import (
 // looks at them, and connections that are not yet noticed dead.
 const spareClients = 64
 
-// measure runs the load as often as it shall, each time on a new cluster if it
-// starts its own.
-func (o benchOptions) measure(ctx context.Context, c *console) (report bench.Report, err error) {
+// measure runs the load as often as it shall, and holds the runs to what the machine can
+// do. Where a run fails, the report has those before.
+func (o benchOptions) measure(ctx context.Context, c *console) (bench.Report, error) {
+	report, err := o.measureRuns(ctx, c)
+	if !report.Included.Processes || ctx.Err() != nil {
+		return report, err
+	}
+	meter, failed := newMeter(ctx, o.data)
+	if failed == nil {
+		failed = report.Hold(meter)
+	}
+	return report, errors.Join(err, failed)
+}
+
+// measureRuns runs the load, each time on a new cluster if it starts its own, until it ran
+// as often as it shall or a run fails.
+func (o benchOptions) measureRuns(ctx context.Context, c *console) (report bench.Report, err error) {
 	o.load.RequestTimeout = o.requestTimeout
 	profiles := o.cpuProfile
 	for i := range o.runs {
@@ -32,22 +46,19 @@ func (o benchOptions) measure(ctx context.Context, c *console) (report bench.Rep
 			o.cpuProfile = filepath.Join(profiles, fmt.Sprintf("run-%d", i+1))
 		}
 		run, in, err := o.once(ctx)
+		if err != nil && o.runs > 1 {
+			err = fmt.Errorf("run %d of %d: %w", i+1, o.runs, err)
+		}
 		if err != nil {
 			return report, err
 		}
 		if i == 0 {
 			report = bench.NewReport(o.load, in)
+			report.Planned = o.runs
 		}
 		report.Runs = append(report.Runs, run)
 	}
-	if !report.Included.Processes {
-		return report, nil
-	}
-	meter, err := newMeter(ctx, o.data)
-	if err != nil {
-		return report, err
-	}
-	return report, report.Hold(meter)
+	return report, nil
 }
 
 // newMeter measures the machine, with flushes in dir or, if that is empty, where

@@ -238,6 +238,14 @@ func notes(a, b Report) []string {
 			note("%s: %s, then %s", what, a, b)
 		}
 	}
+	for _, r := range []struct {
+		which string
+		Report
+	}{{"first", a}, {"second", b}} {
+		if r.Planned > len(r.Runs) {
+			note("the %s result has %d of %d runs, for one failed", r.which, len(r.Runs), r.Planned)
+		}
+	}
 	differs("version", versionOf(a), versionOf(b))
 	differs("kernel", a.Included.Machine.Kernel, b.Included.Machine.Kernel)
 	differs("transport", a.Included.Transport, b.Included.Transport)

@@ -215,6 +215,7 @@ func TestComparisonsSayWhatCastsDoubt(t *testing.T) {
 		b.Runs[i].Usage.Others = 0.3
 	}
 	b.Runs[0].NotVoting = 1
+	b.Planned = 9
 	c, err := Compare(a, b)
 	if err != nil {
 		t.Fatal(err)
@@ -223,6 +224,7 @@ func TestComparisonsSayWhatCastsDoubt(t *testing.T) {
 	for _, want := range []string{
 		"2.00 times", "version: v1 c go1, then v1 other go1", "0s + 20s", "30 %", "512, then 8", "0 MiB, then 1 MiB",
 		"0 MiB, then 1024 MiB", "0s, then 1s", "0 % of the time, then 50 %", "did not vote at the end: 0, then 1",
+		"the second result has 3 of 9 runs",
 	} {
 		if !strings.Contains(all, want) {
 			t.Errorf("the notes lack %q:\n%s", want, all)

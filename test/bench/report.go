@@ -25,7 +25,10 @@ type Report struct {
 	Begun    time.Time `json:"begun"`
 	Load     Load      `json:"load"`
 	Included Included  `json:"included"`
-	Runs     []Run     `json:"runs"`
+	// Planned is how many runs there were to be: more than there are where one failed.
+	// 0 where that is not known.
+	Planned int   `json:"runs_planned,omitempty"`
+	Runs    []Run `json:"runs"`
 	// Machine is what the parts cost on this machine, measured right after the
 	// runs. It is missing where the replicas are elsewhere.
 	Machine *roofline.Constants `json:"constants,omitempty"`
