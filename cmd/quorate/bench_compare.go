@@ -21,7 +21,8 @@ differs from the first: the ratio of each figure, and an interval that holds the
 true ratio with 95 % confidence. It is Welch's interval of the logarithms, with
 each run as one sample, so both need several --runs. Where it holds 1, no
 difference is shown. The interval of the share of the limit is 5 % wider on each
-side, for the limit is measured once for all runs.
+side, for the limit is measured once for all runs. Of errors it compares the shares of
+operations, by their difference; where the first has none, any is worse.
 
 Results of different loads, clusters or machines are refused.`,
 		Example: `  quorate bench --runs 5 --save before.json
@@ -32,7 +33,7 @@ Results of different loads, clusters or machines are refused.`,
 			return c.compare(args[0], args[1], notWorse)
 		},
 	}
-	cmd.Flags().BoolVar(&notWorse, "not-worse", false, "exit code 5 if a figure of the second is worse")
+	cmd.Flags().BoolVar(&notWorse, "not-worse", false, "exit code 5 if a figure of the second is worse, or it has more errors")
 	return cmd
 }
 
@@ -66,6 +67,10 @@ func compareTable(c bench.Comparison) table {
 			fmt.Sprintf("%.3f to %.3f", change.Low, change.High), string(change.Verdict),
 		})
 	}
+	t.rows = append(t.rows, []string{
+		"errors", fmt.Sprintf("%.3f %%", 100*c.Failed.A), fmt.Sprintf("%.3f %%", 100*c.Failed.B), "",
+		fmt.Sprintf("%+.3f %% to %+.3f %%", 100*c.Failed.Low, 100*c.Failed.High), string(c.Failed.Verdict),
+	})
 	for _, note := range c.Notes {
 		t.above = append(t.above, "note: "+printable(note))
 	}

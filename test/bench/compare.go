@@ -50,8 +50,22 @@ type Comparison struct {
 	RunsA      int      `json:"runs_a"`
 	RunsB      int      `json:"runs_b"`
 	Changes    []Change `json:"changes"`
+	// Failed compares the shares of operations that failed.
+	Failed Failures `json:"failed"`
 	// Notes are what else differs, and what casts doubt on the comparison.
 	Notes []string `json:"notes"`
+}
+
+// Failures are the shares of operations that failed, of those that were answered or did,
+// in two reports.
+type Failures struct {
+	// A and B are the means over the runs; Low and High hold the true B − A with the
+	// confidence of the Comparison.
+	A       float64 `json:"a"`
+	B       float64 `json:"b"`
+	Low     float64 `json:"low"`
+	High    float64 `json:"high"`
+	Verdict Verdict `json:"verdict"`
 }
 
 // figure is one that is compared.
@@ -117,7 +131,9 @@ func Compare(a, b Report) (Comparison, error) {
 	if err := errors.Join(alike(a, b), enough("the first", a), enough("the second", b)); err != nil {
 		return Comparison{}, err
 	}
-	c := Comparison{Confidence: Confidence, RunsA: len(a.Runs), RunsB: len(b.Runs), Notes: notes(a, b)}
+	c := Comparison{
+		Confidence: Confidence, RunsA: len(a.Runs), RunsB: len(b.Runs), Failed: failures(a, b), Notes: notes(a, b),
+	}
 	for _, f := range figures(a, b) {
 		if f.known(a) && f.known(b) {
 			c.Changes = append(c.Changes, f.compare(a, b))
@@ -128,7 +144,7 @@ func Compare(a, b Report) (Comparison, error) {
 	return c, nil
 }
 
-// Worse returns the names of the figures that are worse.
+// Worse returns the names of the figures that are worse, failures among them.
 func (c Comparison) Worse() []string {
 	var names []string
 	for _, change := range c.Changes {
@@ -136,7 +152,43 @@ func (c Comparison) Worse() []string {
 			names = append(names, change.Name)
 		}
 	}
+	if c.Failed.Verdict == Worse {
+		names = append(names, "errors")
+	}
 	return names
+}
+
+// failures compares what failed. The interval is Welch's, of the shares themselves: most
+// are 0, which has no logarithm. Where nothing failed at first, any failure is worse,
+// however few runs there are to tell chance from change: a cluster that works fails nobody.
+func failures(a, b Report) Failures {
+	meanA, varianceA := a.failed()
+	meanB, varianceB := b.failed()
+	margin := welch(varianceA, varianceB, float64(len(a.Runs)), float64(len(b.Runs)))
+	f := Failures{A: meanA, B: meanB, Low: meanB - meanA - margin, High: meanB - meanA + margin, Verdict: Open}
+	switch {
+	case f.Low > 0, meanA == 0 && meanB > 0:
+		f.Verdict = Worse
+	case f.High < 0:
+		f.Verdict = Better
+	}
+	return f
+}
+
+// failed returns the mean and the variance over the runs of the share that failed. What is
+// counted has at least the variance of a Poisson distribution: equal counts of two runs
+// are no proof that there is none.
+func (r Report) failed() (mean, variance float64) {
+	n, counted := float64(len(r.Runs)), 0.0
+	share := func(run Run) float64 { return float64(run.Errors) / float64(run.Operations+run.Errors) }
+	for _, run := range r.Runs {
+		mean += share(run) / n
+		counted += share(run) / float64(run.Operations+run.Errors) / n
+	}
+	for _, run := range r.Runs {
+		variance += (share(run) - mean) * (share(run) - mean) / (n - 1)
+	}
+	return mean, max(variance, counted)
 }
 
 func enough(which string, r Report) error {

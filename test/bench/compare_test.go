@@ -119,6 +119,36 @@ func TestVerdictsFollowTheInterval(t *testing.T) {
 	}
 }
 
+// TestMoreErrorsAreWorse gives each of three runs, of 10,000 operations or so, so many
+// errors.
+func TestMoreErrorsAreWorse(t *testing.T) {
+	with := func(errs ...int64) Report {
+		r := sample()
+		for i := range r.Runs {
+			r.Runs[i].Errors = errs[i]
+		}
+		return r
+	}
+	for name, c := range map[string]struct {
+		a, b Report
+		want Verdict
+	}{
+		"none in either":        {with(0, 0, 0), with(0, 0, 0), Open},
+		"the first one":         {with(0, 0, 0), with(0, 1, 0), Worse},
+		"one fewer":             {with(0, 1, 0), with(0, 0, 0), Open},
+		"a few more":            {with(10, 10, 10), with(12, 12, 12), Open}, // chance can do that
+		"many more":             {with(10, 10, 10), with(900, 1000, 1100), Worse},
+		"many fewer":            {with(900, 1000, 1100), with(10, 10, 10), Better},
+		"one run went wrong":    {with(10, 10, 10), with(10, 3000, 10), Open},
+		"more of the same kind": {with(100, 100, 100), with(200, 200, 200), Worse},
+	} {
+		got, err := Compare(c.a, c.b)
+		if err != nil || got.Failed.Verdict != c.want || slices.Contains(got.Worse(), "errors") != (c.want == Worse) {
+			t.Errorf("%s: got %+v, %v, %v, want %q", name, got.Failed, got.Worse(), err, c.want)
+		}
+	}
+}
+
 // TestRoundedRunsThatAreEqualAreNoProof has two runs each, whose figures differ by the least
 // that they can: of what comes as either of two numbers, half of all pairs look like that.
 func TestRoundedRunsThatAreEqualAreNoProof(t *testing.T) {
