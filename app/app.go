@@ -58,9 +58,9 @@ type Proposer interface {
 	// CheckInput returns why an input that another replica proposes is not to be
 	// accepted, and nil if it is. A panic is a refusal. It is asked when the proposal
 	// arrives, not when a new view carries it over; it may be called by many goroutines
-	// at once, must return soon, and may neither change nor keep the input. Where more
-	// than f correct replicas refuse what correct primaries propose, nothing is
-	// ordered: let it be tolerant of what may differ between correct replicas.
+	// at once, must return soon, and may neither change nor keep the input. A replica
+	// that refuses counts like a faulty one for that batch: let it be tolerant of what
+	// may differ between correct replicas.
 	CheckInput(input []byte) error
 }
 
