@@ -1,0 +1,171 @@
+package app
+
+import (
+	"bytes"
+	"fmt"
+	"slices"
+	"sync"
+
+	"github.com/quorate/quorate/crypto"
+)
+
+// Snapshotter is an application that keeps its state in data structures of its own, in
+// memory, and not in a Tx. Keep makes a StateMachine of it. What a Tx gives for nothing it
+// pays for: from time to time its whole state is written, and every operation besides, so
+// that a replica can be restored; the state must fit into memory; and after a restart, a
+// state transfer or an operation that panicked, it is restored before the next operation,
+// while which nothing executes. Who can should use the Tx.
+//
+// One goroutine at a time calls its methods.
+type Snapshotter interface {
+	// Apply executes one operation, by ctx and op alone, and returns its result and what it
+	// tells the outside world. It may keep neither argument. If it panics, the operation is
+	// rolled back whole: the instance is dropped, and another one restored.
+	Apply(ctx Context, op []byte) (result []byte, outputs [][]byte)
+	// Snapshot returns the whole state. Equal states must give equal bytes, whatever led to
+	// them: what is restored from a snapshot must give the same one again, and replicas
+	// compare.
+	Snapshot() []byte
+	// Restore sets the state of a new instance to that of a snapshot. An error says that it
+	// is none, and fails every operation.
+	Restore(snapshot []byte) error
+}
+
+// SnapshotReader is an optional power of a Snapshotter: reads, as a Querier has them.
+// Query may change nothing.
+type SnapshotReader interface {
+	Query(ctx Context, op []byte) []byte
+}
+
+// Bounds of what Keep writes.
+const (
+	// KeepOpBytesMax bounds an operation of a Snapshotter.
+	KeepOpBytesMax = 512 << 10
+	// keepChunkBytes is how much of a snapshot is written with one operation.
+	keepChunkBytes = 64 << 10
+	// keepLogBytes is how much is logged at least before the next snapshot: as much as
+	// the last snapshot has, or this.
+	keepLogBytes = 1 << 20
+	// keepDropped is how many old keys are deleted with one operation.
+	keepDropped = 64
+)
+
+// Keep returns the state machine of a Snapshotter. New makes an instance in its initial
+// state; one state machine can serve several replicas of one process, each with an
+// instance of its own. If instances are Validators or Proposers, so is the state machine,
+// by an instance that executes nothing.
+//
+// The state is kept in the Tx as the last snapshot and all operations since. So a
+// checkpoint costs what was written since the last one: each operation once, and a
+// snapshot for as many bytes of operations as the snapshot before has, or a mebibyte.
+func Keep(fresh func() Snapshotter) StateMachine {
+	k := &keeper{fresh: fresh, instances: map[Store]*instance{}}
+	model := fresh()
+	k.validator, _ = model.(Validator)
+	if p, is := model.(Proposer); is {
+		return struct {
+			*keeper
+			Proposer
+		}{k, p}
+	}
+	return k
+}
+
+// keeper is the state machine that Keep returns.
+type keeper struct {
+	fresh     func() Snapshotter
+	validator Validator // or nil
+
+	mu        sync.Mutex
+	instances map[Store]*instance
+}
+
+// instance is a Snapshotter and where it stands.
+type instance struct {
+	app     Snapshotter   // nil where it is not known how it stands
+	chain   crypto.Digest // that of the state that it has
+	pending []byte        // the snapshot that is being written
+}
+
+// Validate refuses what the Snapshotter refuses.
+func (k *keeper) Validate(op []byte) error {
+	if k.validator == nil {
+		return nil
+	}
+	return k.validator.Validate(op)
+}
+
+// Execute runs one operation, and keeps it.
+func (k *keeper) Execute(tx *Tx, op []byte) []byte {
+	if len(op) > KeepOpBytesMax {
+		tx.refuse("an operation has %d bytes, at most %d are possible", len(op), KeepOpBytesMax)
+	}
+	place, one := k.stand(tx)
+	run := one.app
+	one.app = nil // whatever ends this early leaves nothing that could be trusted
+	result, outputs := run.Apply(agreedOf(tx), bytes.Clone(op))
+	for _, payload := range outputs {
+		tx.Emit(payload)
+	}
+	place.log(tx, op)
+	place.advance(tx, run, one)
+	place.write(tx)
+	one.app, one.chain = run, place.chain
+	return result
+}
+
+// Query answers by the SnapshotReader.
+func (k *keeper) Query(tx *Tx, op []byte) []byte {
+	_, one := k.stand(tx)
+	reader, is := one.app.(SnapshotReader)
+	if !is {
+		tx.end(&Failure{Kind: FailureReadOnly, Text: "the application has no read-only operations"})
+	}
+	run := one.app
+	one.app = nil
+	result := reader.Query(agreedOf(tx), bytes.Clone(op))
+	one.app = run
+	return result
+}
+
+// agreedOf returns what an operation may know, all of it agreed, and its own.
+func agreedOf(tx *Tx) Context {
+	ctx := tx.ctx
+	ctx.View, ctx.Input = 0, slices.Clone(ctx.Input)
+	return ctx
+}
+
+// stand returns the place of tx's state, and an instance that stands there.
+func (k *keeper) stand(tx *Tx) (*keptPlace, *instance) {
+	k.mu.Lock()
+	one := k.instances[tx.store]
+	if one == nil {
+		one = &instance{}
+		k.instances[tx.store] = one
+	}
+	k.mu.Unlock()
+	place := readPlace(tx)
+	if one.app == nil || one.chain != place.chain {
+		one.restore(tx, place, k.fresh())
+	}
+	return place, one
+}
+
+// restore makes app what the state says, and the instance's own.
+func (one *instance) restore(tx *Tx, place *keptPlace, app Snapshotter) {
+	*one = instance{}
+	if place.base > 0 {
+		if err := app.Restore(place.snapshot(tx)); err != nil {
+			panic(fmt.Errorf("app: restore the snapshot of %d operations: %w", place.base, err)) //nolint:forbidigo // Run recovers it
+		}
+	}
+	var pending []byte
+	for n := place.base + 1; n <= place.count; n++ {
+		ctx, op := readLogged(tx, n)
+		app.Apply(ctx, op)
+		if n == place.pending {
+			pending = app.Snapshot()
+		}
+	}
+	one.app, one.chain, one.pending = app, place.chain, pending
+}

@@ -1,0 +1,172 @@
+package app
+
+import (
+	"encoding/binary"
+	"fmt"
+
+	"github.com/quorate/quorate/crypto"
+)
+
+// The keys of what Keep writes. Numbers are big-endian.
+const (
+	keptPlaceKey    = "place"
+	keptLogPrefix   = "log/"      // + number of the operation + part → a part of it
+	keptChunkPrefix = "snapshot/" // + operations before it + number of the chunk → a chunk
+)
+
+// keptPlace is what Keep knows of a state beside the operations and snapshots in it.
+type keptPlace struct {
+	// chain is a digest of all operations, and count how many there were.
+	chain crypto.Digest
+	count uint64
+	// base is how many operations the last snapshot has behind it, 0 for none, and
+	// baseBytes its length. logged is how many bytes of operations came after it.
+	base, baseBytes, logged uint64
+	// pending is the same of the snapshot that is being written, 0 for none, with its
+	// length, the bytes logged before it, and how many chunks are there.
+	pending, pendingBytes, pendingLogged, written uint64
+	// What is superseded goes bit by bit: the chunks below staleChunks of the snapshot
+	// stale, and the operations from dropped + 1 to base.
+	stale, staleChunks, dropped uint64
+}
+
+// keptNumbers are the numbers of a place in the order of its encoding.
+func (p *keptPlace) numbers() []*uint64 {
+	return []*uint64{
+		&p.count, &p.base, &p.baseBytes, &p.logged, &p.pending, &p.pendingBytes, &p.pendingLogged, &p.written,
+		&p.stale, &p.staleChunks, &p.dropped,
+	}
+}
+
+func readPlace(tx *Tx) *keptPlace {
+	p := &keptPlace{}
+	value, ok := tx.Get(keptPlaceKey)
+	if !ok {
+		return p
+	}
+	value = value[copy(p.chain[:], value):]
+	for _, n := range p.numbers() {
+		*n = binary.BigEndian.Uint64(value)
+		value = value[8:]
+	}
+	return p
+}
+
+func (p *keptPlace) write(tx *Tx) {
+	value := append([]byte{}, p.chain[:]...)
+	for _, n := range p.numbers() {
+		value = binary.BigEndian.AppendUint64(value, *n)
+	}
+	tx.Put(keptPlaceKey, value)
+}
+
+func loggedKey(number uint64, part int) string {
+	return keptLogPrefix + string(append(binary.BigEndian.AppendUint64(nil, number), byte(part)))
+}
+
+func chunkKey(snapshot, chunk uint64) string {
+	return keptChunkPrefix + string(binary.BigEndian.AppendUint64(binary.BigEndian.AppendUint64(nil, snapshot), chunk))
+}
+
+// log keeps an operation, in parts where it is longer than a value may be.
+func (p *keptPlace) log(tx *Tx, op []byte) {
+	b := binary.BigEndian.AppendUint64(nil, tx.ctx.Seq)
+	b = binary.BigEndian.AppendUint64(b, uint64(tx.ctx.Time)) //nolint:gosec // the same bits
+	b = append(b, tx.ctx.Client[:]...)
+	b = binary.BigEndian.AppendUint32(b, uint32(len(tx.ctx.Input))) //nolint:gosec // bounded
+	b = append(append(b, tx.ctx.Input...), op...)
+	p.count++
+	p.logged += uint64(len(b))
+	p.chain = crypto.Sum(p.chain[:], b)
+	for part := 0; len(b) > 0; part++ {
+		n := min(len(b), ValueBytesMax)
+		tx.Put(loggedKey(p.count, part), b[:n])
+		b = b[n:]
+	}
+}
+
+// readLogged returns a logged operation.
+func readLogged(tx *Tx, number uint64) (ctx Context, op []byte) {
+	var b []byte
+	for part := 0; ; part++ {
+		value, ok := tx.Get(loggedKey(number, part))
+		if !ok {
+			break
+		}
+		if b = append(b, value...); len(value) < ValueBytesMax {
+			break
+		}
+	}
+	ctx.Seq, ctx.Time = binary.BigEndian.Uint64(b), int64(binary.BigEndian.Uint64(b[8:])) //nolint:gosec // the same bits
+	b = b[16:]
+	b = b[copy(ctx.Client[:], b):]
+	n := binary.BigEndian.Uint32(b)
+	if b = b[4:]; n > 0 {
+		ctx.Input = append(ctx.Input, b[:n]...)
+	}
+	return ctx, b[n:]
+}
+
+// snapshot returns the last one.
+func (p *keptPlace) snapshot(tx *Tx) []byte {
+	b := make([]byte, 0, p.baseBytes)
+	for chunk := uint64(0); uint64(len(b)) < p.baseBytes; chunk++ {
+		value, ok := tx.Get(chunkKey(p.base, chunk))
+		if !ok {
+			panic(fmt.Errorf("app: chunk %d of the snapshot of %d operations is missing", chunk, p.base)) //nolint:forbidigo // Run recovers it
+		}
+		b = append(b, value...)
+	}
+	return b
+}
+
+// advance goes on with what snapshots need, by a little: it deletes what is superseded,
+// writes a chunk, or takes a snapshot if it is time.
+func (p *keptPlace) advance(tx *Tx, app Snapshotter, one *instance) {
+	switch {
+	case p.staleChunks > 0 || p.dropped < p.base:
+		p.drop(tx)
+	case p.pending > 0:
+		p.chunk(tx, one)
+	case p.logged >= max(keepLogBytes, p.baseBytes):
+		one.pending = app.Snapshot()
+		p.pending, p.pendingBytes, p.pendingLogged = p.count, uint64(len(one.pending)), p.logged
+		p.written = 0
+	}
+}
+
+// chunk writes the next chunk of the snapshot that is being written. With the last one it
+// takes the place of the snapshot before.
+func (p *keptPlace) chunk(tx *Tx, one *instance) {
+	from := p.written * keepChunkBytes
+	to := min(from+keepChunkBytes, p.pendingBytes)
+	if from < to {
+		tx.Put(chunkKey(p.pending, p.written), one.pending[from:to])
+		p.written++
+	}
+	if to < p.pendingBytes {
+		return
+	}
+	p.stale, p.staleChunks = p.base, (p.baseBytes+keepChunkBytes-1)/keepChunkBytes
+	p.base, p.baseBytes, p.logged = p.pending, p.pendingBytes, p.logged-p.pendingLogged
+	p.pending, p.pendingBytes, p.pendingLogged, p.written = 0, 0, 0, 0
+	one.pending = nil
+}
+
+// drop deletes some of what is superseded.
+func (p *keptPlace) drop(tx *Tx) {
+	for range keepDropped {
+		switch {
+		case p.staleChunks > 0:
+			p.staleChunks--
+			tx.Delete(chunkKey(p.stale, p.staleChunks))
+		case p.dropped < p.base:
+			p.dropped++
+			for part := 0; tx.Has(loggedKey(p.dropped, part)); part++ {
+				tx.Delete(loggedKey(p.dropped, part))
+			}
+		default:
+			return
+		}
+	}
+}

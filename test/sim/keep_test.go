@@ -1,0 +1,83 @@
+package sim
+
+import (
+	"fmt"
+	"maps"
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/quorate/quorate/app"
+)
+
+// shelf is an application that keeps its state in memory: the last long value of each
+// of a few places, and how many there were.
+type shelf struct {
+	places map[string]string
+	count  int
+}
+
+func newShelf() app.Snapshotter { return &shelf{places: map[string]string{}} }
+
+func (s *shelf) Apply(ctx app.Context, op []byte) (result []byte, outputs [][]byte) {
+	s.count++
+	s.places[string(op[:1])] = fmt.Sprintf("%s at %d, %d", op, ctx.Seq, ctx.Time)
+	return fmt.Appendf(nil, "%d %d", s.count, len(s.places)), [][]byte{op[:1]}
+}
+
+func (s *shelf) Query(_ app.Context, op []byte) []byte {
+	return fmt.Appendf(nil, "%d %.40s", s.count, s.places[string(op)])
+}
+
+func (s *shelf) Snapshot() []byte {
+	b := fmt.Appendln(nil, s.count)
+	for _, place := range slices.Sorted(maps.Keys(s.places)) {
+		b = fmt.Appendln(b, s.places[place])
+	}
+	return b
+}
+
+func (s *shelf) Restore(b []byte) error {
+	lines := strings.Split(strings.TrimSuffix(string(b), "\n"), "\n")
+	for _, line := range lines[1:] {
+		s.places[line[:1]] = line
+	}
+	_, err := fmt.Sscan(lines[0], &s.count)
+	return err
+}
+
+// onShelf has the replicas of o run shelves.
+func onShelf(o Options) Options {
+	o.Machine = func() app.StateMachine { return app.Keep(newShelf) }
+	o.Operation = func(rng *rand.Rand, client, i int) []byte {
+		return fmt.Appendf(nil, "%c%d/%d %s", 'a'+rng.IntN(5), client, i, strings.Repeat("x", 60_000))
+	}
+	o.Query = func(rng *rand.Rand, _, _ int) []byte { return []byte{'a' + byte(rng.IntN(5))} }
+	o.BatchBytes, o.OpsMax, o.RealStorage = 1<<20, 1, true // the model of a state has one small piece
+	return o
+}
+
+// TestApplicationsInMemoryHoldEveryProperty runs one that app.Keep keeps through crashes,
+// transfers and liars: each replica restores it at other moments, and all agree.
+func TestApplicationsInMemoryHoldEveryProperty(t *testing.T) {
+	t.Parallel()
+	var counters Counters
+	for seed := uint64(1); seed <= 20; seed++ {
+		res := Run(onShelf(FromSeed(seed)))
+		if res.Violation != nil {
+			t.Fatalf("seed %d: %v", seed, res.Violation)
+		}
+		counters.Add(res.Counters)
+	}
+	if counters.Crashes == 0 || counters.Transfers == 0 || counters.Outputs == 0 {
+		t.Errorf("got %+v: the test is void without crashes, transfers and outputs", counters)
+	}
+}
+
+func TestApplicationsInMemoryAreDeterministic(t *testing.T) {
+	t.Parallel()
+	if err := CheckDeterminism(onShelf(Options{Seed: 1, Clients: 3, Operations: 30})); err != nil {
+		t.Error(err)
+	}
+}
