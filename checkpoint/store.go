@@ -94,7 +94,7 @@ type Store struct {
 		wanted    wire.Seq // snapshots below are not wanted any more, except the newest one
 		err       error
 		closing   bool
-		inFlight  bool // a transfer was begun by this process and is not finished
+		inFlight  bool // a transfer was begun by this process, and is neither finished nor given up
 		lastState snapshot
 	}
 }

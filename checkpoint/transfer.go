@@ -343,6 +343,17 @@ func (s *Store) FinishTransfer() error {
 	return nil
 }
 
+// GiveUpTransfer ends a transfer that leads nowhere. What it has staged is of use to the
+// next one, and collected with the snapshots of its age if none begins before.
+func (s *Store) GiveUpTransfer() {
+	s.writer.Lock()
+	defer s.writer.Unlock()
+	s.transfer = nil // what of it was not written is fetched again
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.mu.inFlight = false
+}
+
 // drain waits until all checkpoints asked for are written.
 func (s *Store) drain() error {
 	s.mu.Lock()

@@ -331,7 +331,7 @@ func TestTransferSurvivesCrashesRetargetsAndCheckpoints(t *testing.T) {
 			fetch(t, s, source, rnd.IntN(40))
 			seq++
 			from := rnd.IntN(900)
-			switch rapid.IntRange(0, 4).Draw(t, "what") {
+			switch rapid.IntRange(0, 5).Draw(t, "what") {
 			case 0: // retarget
 				fill(t, source, from, from+rnd.IntN(30), fmt.Sprint("y", seq))
 				checkpointed(t, source, seq)
@@ -357,12 +357,49 @@ func TestTransferSurvivesCrashesRetargetsAndCheckpoints(t *testing.T) {
 				checkpointed(t, s, seq)
 				s.Collect(seq)
 				begin(t, s, source)
+			case 5: // given up, and tried again
+				s.GiveUpTransfer()
+				if rnd.IntN(2) == 0 {
+					checkpointed(t, s, seq)
+					s.Collect(seq)
+				}
+				begin(t, s, source)
 			}
 		}
 		fetch(t, s, source, 1<<30)
 		finish(t, s, source)
 		afterTransfer(t, s)
 	})
+}
+
+// TestWhatATransferThatWasGivenUpHasStagedIsCollected has one given up, and the running
+// content go on past its target, in the same process.
+func TestWhatATransferThatWasGivenUpHasStagedIsCollected(t *testing.T) {
+	source, s := OpenMemory(), OpenMemory()
+	fill(t, source, 0, 3000, "x")
+	checkpointed(t, source, 5)
+	fill(t, s, 0, 10, "own")
+	checkpointed(t, s, 1)
+	begin(t, s, source)
+	fetch(t, s, source, 100)
+	if err := s.transfer.out.flush(); err != nil {
+		t.Fatal(err)
+	}
+	s.Collect(6)
+	if got := s.Wanted(1); len(got) == 0 || len(stored(t, s)) < 20 {
+		t.Fatalf("%d pages stored and %d wanted: what is under way must stay", len(stored(t, s)), len(got))
+	}
+	s.GiveUpTransfer()
+	if got := s.Wanted(1); len(got) > 0 {
+		t.Errorf("%d pieces are wanted after the transfer was given up, want none", len(got))
+	}
+	s.Collect(6)
+	if got, want := stored(t, s), reachable(t, s); !maps.Equal(got, want) {
+		t.Errorf("%d pages stored, want the %d that are reachable", len(got), len(want))
+	}
+	begin(t, s, source)
+	fetch(t, s, source, 1<<30)
+	finish(t, s, source)
 }
 
 // afterTransfer checks that a transferred store works on, and keeps nothing that

@@ -33,6 +33,7 @@ type state interface {
 	BeginTransfer(seq wire.Seq, root crypto.Digest) error
 	Wanted(limit int) []crypto.Digest
 	AddPiece(data []byte) (used bool, err error)
+	GiveUpTransfer()
 	FinishTransfer() error
 	Close() error
 }
@@ -227,7 +228,7 @@ func TestCollectDeletesExactlyWhatNoKeptSnapshotReaches(t *testing.T) {
 }
 
 // stored returns all pages in storage.
-func stored(t *rapid.T, s *Store) map[string]bool {
+func stored(t tester, s *Store) map[string]bool {
 	t.Helper()
 	got := map[string]bool{}
 	index := 0
@@ -243,7 +244,7 @@ func stored(t *rapid.T, s *Store) map[string]bool {
 }
 
 // reachable returns the pages of all kept snapshots.
-func reachable(t *rapid.T, s *Store) map[string]bool {
+func reachable(t tester, s *Store) map[string]bool {
 	t.Helper()
 	want := map[string]bool{}
 	for _, kept := range s.snapshots() {

@@ -87,6 +87,9 @@ type State interface {
 	AddPiece(data []byte) (used bool, err error)
 	// PieceDigest returns what a piece hashes to.
 	PieceDigest(data []byte) crypto.Digest
+	// GiveUpTransfer ends a transfer that leads nowhere. What it has got may be of use to
+	// the next one, and is collected with the snapshots of its age.
+	GiveUpTransfer()
 	// FinishTransfer makes the transferred snapshot, durably, the content.
 	FinishTransfer() error
 

@@ -228,6 +228,18 @@ func (s *fakeState) AddPiece(data []byte) (bool, error) {
 
 func (s *fakeState) PieceDigest(data []byte) crypto.Digest { return pieceDigest(data) }
 
+func (s *fakeState) GiveUpTransfer() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.mu.fetching = false
+}
+
+func (s *fakeState) isFetching() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.mu.fetching
+}
+
 func (s *fakeState) FinishTransfer() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()

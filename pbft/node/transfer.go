@@ -218,6 +218,7 @@ func (a *applying) giveUp(now time.Time) {
 		return
 	}
 	n.pieces.close()
+	n.cfg.State.GiveUpTransfer()
 	a.transfer, a.former = nil, t
 	n.own.put(core.TransferFailed{Seq: t.target.Cert.Seq})
 }

@@ -236,6 +236,9 @@ func TestLiarsEndATransferAndNothingElse(t *testing.T) {
 		if len(failed) != 1 || failed[0] != (core.TransferFailed{Seq: 800}) {
 			t.Errorf("got events %v, want the transfer failed once", failed)
 		}
+		if m.states[0].isFetching() {
+			t.Error("the state was not told that the transfer is over")
+		}
 		if got := n.applier.Seq(); got != 2 {
 			t.Errorf("batch %d is the last applied after the transfer failed, want 2", got)
 		}

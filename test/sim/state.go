@@ -197,6 +197,9 @@ func field(b []byte) (head, tail []byte, ok bool) {
 	return b[4:n], b[n:], true
 }
 
+// GiveUpTransfer forgets what was got.
+func (s *modelState) GiveUpTransfer() { s.got = false }
+
 // FinishTransfer makes the target the content, durably.
 func (s *modelState) FinishTransfer() error {
 	if !s.got {

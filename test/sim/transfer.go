@@ -61,6 +61,7 @@ func (n *node) round(f *fetching) {
 	}
 	if f.idle == roundsMax {
 		n.fetches = nil
+		n.state.GiveUpTransfer()
 		n.w.counters.GivenUp++
 		n.step(core.TransferFailed{Seq: f.target.Cert.Seq})
 		n.report()
