@@ -136,6 +136,14 @@ func (a answer) again() answer {
 	return a
 }
 
+// letGo has what proves the answer hold on to no frame that is long beside it.
+func (a *answer) letGo() {
+	a.result.letGo()
+	if e, is := a.err.(*OutcomeError); is { //nolint:errorlint // the loop made it, unwrapped
+		e.Result.letGo()
+	}
+}
+
 // newClient returns a client that works until Close. It takes the transport
 // over.
 func newClient(cfg clientConfig, transport clientTransport) *Client {

@@ -33,6 +33,7 @@ type link struct {
 	// introduced says that a request went over this connection. A replica
 	// answers a client where it had a signed request from it, and nowhere else.
 	introduced bool
+	held       int // bytes of the replica's frames that votes may hold on to
 }
 
 // arrival is what the transport's goroutines hand to the loop: a verified message,
@@ -281,6 +282,7 @@ func (l *clientLoop) broken() []LinkError {
 func (l *clientLoop) answer(o *operation, a answer) {
 	if len(o.calls) == 0 {
 		o.request.open--
+		a.letGo()
 		o.answer, o.votes = &a, nil
 		return
 	}

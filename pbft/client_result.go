@@ -89,7 +89,7 @@ type Certificate [][]byte
 func (r Result) Certificate() Certificate {
 	cert := make(Certificate, 0, len(r.votes)+len(r.replies))
 	for _, v := range r.votes {
-		cert = append(cert, wire.Encode(v.replies.Reply(v.at)))
+		cert = append(cert, wire.Encode(v.reply()))
 	}
 	for _, m := range r.replies {
 		cert = append(cert, wire.Encode(m))

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/quorate/quorate/crypto"
 	"github.com/quorate/quorate/pbft/wire"
 )
 
@@ -14,18 +15,128 @@ import (
 type vote struct {
 	replies *wire.Replies
 	at      int
+	// alone, if there is one, stands in the place of replies, and holds on to no frame:
+	// the one reply, without its result as long as that is not agreed on.
+	alone *wire.Reply
+	// leaf is the digest of all that is answered, if it was needed.
+	leaf *crypto.Digest
 }
 
+// Bounds of what a client holds on to, for votes, of the frames of one replica, in which
+// what it has no use for may be as long as results may be.
+const (
+	// heldBytesMax bounds those that wait for the votes of others.
+	heldBytesMax = 4 << 20
+	// keptBytesMax bounds, beside the result, those of a result that nobody has fetched.
+	keptBytesMax = 16 << 10
+)
+
+func (v vote) cast() bool { return v.replies != nil || v.alone != nil }
+
 func (v vote) answer() *wire.Answer { return &v.replies.Answers[v.at] }
+
+func (v vote) digest() crypto.Digest {
+	if v.leaf != nil {
+		return *v.leaf
+	}
+	told := v.replies.Told(v.at)
+	return wire.ReplyLeaf(&told)
+}
+
+// digested returns v with its digest, which is then computed once.
+func (v vote) digested() vote {
+	d := v.digest()
+	v.leaf = &d
+	return v
+}
+
+// signer returns who voted, and in which view.
+func (v vote) signer() (wire.ReplicaID, wire.View) {
+	if v.alone != nil {
+		return v.alone.Sender, v.alone.View
+	}
+	return v.replies.Sender, v.replies.View
+}
+
+// reply returns what is a proof together with those of others.
+func (v vote) reply() *wire.Reply {
+	if v.alone != nil {
+		return v.alone
+	}
+	return v.replies.Reply(v.at)
+}
+
+// withResult returns v with the result that was agreed on.
+func (v vote) withResult(result []byte) vote {
+	if v.alone != nil {
+		reply := *v.alone
+		reply.Result = result
+		v.alone = &reply
+	}
+	return v
+}
 
 // matches tells whether another replica says the same of the operation: where it
 // was executed, how it ended, and the result.
 func (v vote) matches(other vote) bool {
-	if v.replies == nil || other.replies == nil {
+	if !v.cast() || !other.cast() {
 		return false
+	}
+	if v.alone != nil || other.alone != nil {
+		return v.digest() == other.digest()
 	}
 	a, b := v.answer(), other.answer()
 	return a.Seq == b.Seq && a.Outcome == b.Outcome && bytes.Equal(a.Result, b.Result)
+}
+
+// repliesBytes returns how long the frame of m is, or so.
+func repliesBytes(m *wire.Replies) int {
+	const head = 64
+	n := head * (len(m.Answers) + len(m.Outer.Path))
+	for i := range m.Answers {
+		n += len(m.Answers[i].Result)
+	}
+	return n
+}
+
+// hold notes that votes hold on to m, and has those of its sender let go of all frames
+// once they may hold on to too many. To do so at once would cost every reply the hashes of
+// its proof, and nearly all are soon of no use.
+func (l *clientLoop) hold(m *wire.Replies) {
+	k := &l.links[m.Sender]
+	if k.held += repliesBytes(m); k.held <= heldBytesMax {
+		return
+	}
+	k.held = 0
+	provers := map[*wire.Replies]func(int) *wire.Reply{}
+	for _, o := range l.window.table {
+		if o.votes == nil || o.votes[m.Sender].replies == nil {
+			continue
+		}
+		v := &o.votes[m.Sender]
+		if provers[v.replies] == nil {
+			provers[v.replies] = v.replies.Prover()
+		}
+		*v = v.digested()
+		v.alone = provers[v.replies](v.at)
+		v.alone.Result, v.replies = nil, nil
+	}
+}
+
+// letGo has r hold on to no frame that is long beside it.
+func (r *Result) letGo() {
+	var own []byte // Value is the caller's
+	for i := range r.votes {
+		v := &r.votes[i]
+		if v.replies == nil || repliesBytes(v.replies) <= keptBytesMax+len(r.Value) {
+			continue
+		}
+		if own == nil {
+			own = bytes.Clone(r.Value)
+		}
+		v.alone, v.replies = v.reply(), nil
+		*v = v.withResult(own)
+	}
 }
 
 func (l *clientLoop) onArrival(a arrival) {
@@ -51,6 +162,7 @@ func (l *clientLoop) onLink(peer wire.ReplicaID, k link) {
 		return
 	}
 	was := l.links[peer]
+	k.held = was.held
 	k.introduced = was.introduced && was.state == linkUnknown && k.state == linkUp // what waited in the queue
 	l.links[peer] = k
 	for _, r := range l.requests {
@@ -69,10 +181,15 @@ func (l *clientLoop) onLink(peer wire.ReplicaID, k link) {
 
 // onReplies counts the answers of one replica.
 func (l *clientLoop) onReplies(m *wire.Replies) {
+	counted := false
 	for i := range m.Answers {
 		if o, ok := l.window.table[m.Answers[i].Number]; ok && o.answer == nil {
-			l.count(o, m.Sender, vote{m, i})
+			l.count(o, m.Sender, vote{replies: m, at: i})
+			counted = true
 		}
+	}
+	if counted {
+		l.hold(m)
 	}
 	l.learnView(m.Sender, m.View)
 }
@@ -80,6 +197,9 @@ func (l *clientLoop) onReplies(m *wire.Replies) {
 // count counts an answer to o. It replaces an earlier one of the same replica: a
 // correct replica may have had no result at first.
 func (l *clientLoop) count(o *operation, from wire.ReplicaID, v vote) {
+	if slices.ContainsFunc(o.votes, func(other vote) bool { return other.alone != nil }) {
+		v = v.digested()
+	}
 	o.votes[from] = v
 	matching := 0
 	for _, other := range o.votes {
@@ -105,8 +225,8 @@ func agreedOn(v vote, votes []vote, matching int) Result {
 	r.Signers, r.votes = make([]wire.ReplicaID, 0, matching), make([]vote, 0, matching)
 	for _, other := range votes {
 		if v.matches(other) {
-			r.signedBy(other.replies.Sender, other.replies.View)
-			r.votes = append(r.votes, other)
+			r.signedBy(other.signer())
+			r.votes = append(r.votes, other.withResult(told.Result))
 		}
 	}
 	return r

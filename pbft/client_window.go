@@ -259,7 +259,7 @@ func (w *window) ballot(ops []*operation, replicas int) {
 func (o *operation) replied() int {
 	n := 0
 	for _, v := range o.votes {
-		if v.replies != nil {
+		if v.cast() {
 			n++
 		}
 	}

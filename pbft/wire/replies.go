@@ -13,11 +13,17 @@ func (m *Replies) Told(i int) Told {
 
 // Reply returns the i-th answer with its proof. It hashes all answers: few need a
 // proof for others.
-func (m *Replies) Reply(i int) *Reply {
-	inner := Place{Index: uint32(i), Leaves: uint32(len(m.Answers))} //nolint:gosec // at most RepliesMax
-	inner.Path = crypto.MerklePath(m.leaves(), i)
-	return &Reply{
-		View: m.View, Told: m.Told(i), Inner: inner, Outer: m.Outer, Sender: m.Sender, Signature: m.Signature,
+func (m *Replies) Reply(i int) *Reply { return m.Prover()(i) }
+
+// Prover returns what Reply is, for who needs more than one of m: all answers are hashed
+// once.
+func (m *Replies) Prover() func(i int) *Reply {
+	tree := crypto.NewMerkleTree(m.leaves())
+	return func(i int) *Reply {
+		inner := Place{Index: uint32(i), Leaves: uint32(len(m.Answers)), Path: tree.Path(i)} //nolint:gosec // at most RepliesMax
+		return &Reply{
+			View: m.View, Told: m.Told(i), Inner: inner, Outer: m.Outer, Sender: m.Sender, Signature: m.Signature,
+		}
 	}
 }
 
