@@ -57,8 +57,9 @@ type Proposer interface {
 	ProposeInput() ([]byte, error)
 	// CheckInput returns why an input that another replica proposes is not to be
 	// accepted, and nil if it is. A panic is a refusal. It is asked when the proposal
-	// arrives, not when a new view carries it over; it may be called by many goroutines
-	// at once, must return soon, and may neither change nor keep the input. A replica
+	// arrives, as often as that is, not when a new view carries it over; it may be called
+	// by many goroutines at once, must return soon, and may neither change nor keep the
+	// input. What it depends on may change, but not by what it was asked before. A replica
 	// that refuses counts like a faulty one for that batch: let it be tolerant of what
 	// may differ between correct replicas.
 	CheckInput(input []byte) error

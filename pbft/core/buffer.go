@@ -45,6 +45,17 @@ func (b *buffer) drain() []Received {
 // replayEarly takes in what was too early. What still is, is kept again.
 func (r *Replica) replayEarly(fx *Effects) {
 	for _, ev := range r.early.drain() {
-		r.onReceived(ev, fx)
+		if !r.outdated(&ev) {
+			r.onReceived(ev, fx)
+		}
 	}
+}
+
+// outdated tells whether ev proposes an input that the application was asked about more
+// than a request timeout ago. Or a lying primary of a later view, or one who is just above
+// the window, could have a reading accepted while it is true, and ordered when it is not.
+// A correct primary repeats its proposal, and the application is asked again.
+func (r *Replica) outdated(ev *Received) bool {
+	_, proposes := ev.Message.Message().(*wire.PrePrepare)
+	return r.cfg.Inputs && proposes && r.tick+1-ev.came > uint64(r.cfg.RequestTicks) //nolint:gosec // Validate: positive
 }

@@ -25,6 +25,7 @@ type Received struct {
 	// Unfit says why the application does not accept the input of the batch that a
 	// pre-prepare proposes; it is empty if it does.
 	Unfit string
+	came  uint64 // one more than the tick at which it came, if it was kept since, or 0
 }
 
 // Submitted is a verified wire.Request that came from a client directly.

@@ -1,6 +1,7 @@
 package core
 
 import (
+	"cmp"
 	"fmt"
 
 	"github.com/quorate/quorate/crypto"
@@ -93,6 +94,7 @@ func (r *Replica) votable(ev Received, v *wire.Vote) bool {
 		return false
 	case v.View > r.view || !r.active || v.Seq > r.high():
 		if ev.From == v.Sender { // who relays could fill the room of another
+			ev.came = cmp.Or(ev.came, r.tick+1)
 			r.early.keep(v.Sender, ev)
 		}
 		return false
@@ -138,7 +140,8 @@ func (r *Replica) onAgain(s *slot, pp *wire.PrePrepare, fx *Effects) {
 }
 
 // refusePrePrepare says why a proposal is not accepted. Its signatures, shape
-// and digest were checked before, and its input, which is unfit if that is not empty; PBFT §4.2 and docs/PROTOCOL.md step 4.2.
+// and digest were checked before, and its input, which is unfit if that is not empty;
+// PBFT §4.2 and docs/PROTOCOL.md step 4.2.
 func (r *Replica) refusePrePrepare(pp *wire.PrePrepare, unfit string) string {
 	switch b := pp.Batch; {
 	case pp.Sender == r.id:
