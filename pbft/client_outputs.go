@@ -9,6 +9,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/quorate/quorate/pbft/core"
 	"github.com/quorate/quorate/pbft/wire"
 )
 
@@ -131,17 +132,18 @@ func (l *clientLoop) onOutputs(m *wire.Outputs) {
 			continue
 		}
 		w.said[m.Sender], w.asked[m.Sender] = m, time.Time{}
-		if h, ok := w.heard(l.cfg.quorum.Weak()); ok {
+		if h, ok := w.heard(l.cfg.quorum); ok {
 			l.onUnlisten(w)
 			w.done <- h
 		}
 	}
 }
 
-// heard returns what weak replicas agree on, if that is anything.
-func (w *listening) heard(weak int) (h heard, ok bool) {
+// heard returns what f+1 replicas agree on, if that is anything, and that it is gone if so
+// many say so that no f+1 are left who might: some correct ones may be ahead of others.
+func (w *listening) heard(q core.Quorum) (h heard, ok bool) {
 	for i := 0; ; i++ {
-		one := w.agreed(i, weak)
+		one := w.agreed(i, q.Weak())
 		if one == nil {
 			break
 		}
@@ -158,12 +160,12 @@ func (w *listening) heard(weak int) (h heard, ok bool) {
 			kept = append(kept, m.Kept)
 		}
 	}
-	if len(kept) < weak {
+	if len(w.said)-len(kept) >= q.Weak() {
 		return heard{}, false
 	}
 	slices.Sort(kept)
 	return heard{err: fmt.Errorf("%w: output %d, where f+1 replicas have %d and later ones",
-		ErrOutputsGone, w.from, kept[len(kept)-weak])}, true
+		ErrOutputsGone, w.from, kept[len(kept)-q.Weak()])}, true
 }
 
 // agreed returns the i-th output asked for, if weak replicas say the same.

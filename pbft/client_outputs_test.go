@@ -115,7 +115,13 @@ func TestOutputsWaitForThoseToCome(t *testing.T) {
 func TestOutputsSayWhatIsGone(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newFakeCluster(t, 4)
+		asked := make([]int, 4)
 		f.answer = func(to wire.ReplicaID, m wire.Message) []wire.Message {
+			f.mu.Lock()
+			defer f.mu.Unlock()
+			if asked[to]++; to < 2 && asked[to] == 1 {
+				return nil // who still has it answers last
+			}
 			return emitted(to, m, uint64(to)+5, 20)
 		}
 		c := f.client()
