@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/quorate/quorate/app"
 	"github.com/quorate/quorate/pbft/core"
@@ -59,6 +60,10 @@ func Propose(p app.Proposer) (input []byte, err error) {
 	}
 }
 
+// unfitBytesMax bounds a reason: it may quote an input, which a liar chooses, and waits
+// with the proposal until its view comes.
+const unfitBytesMax = 256
+
 // Unfit asks p, which may be nil, about the input of the batch that sealed proposes, if
 // it proposes one, and returns why it is not to be accepted: core.Received.Unfit.
 func Unfit(p app.Proposer, sealed *wire.Sealed) (why string) {
@@ -72,7 +77,7 @@ func Unfit(p app.Proposer, sealed *wire.Sealed) (why string) {
 		}
 	}()
 	if err := p.CheckInput(pp.Batch.Input); err != nil {
-		return cmp.Or(err.Error(), "no reason given")
+		why = cmp.Or(err.Error(), "no reason given")
 	}
-	return ""
+	return strings.ToValidUTF8(why[:min(len(why), unfitBytesMax)], "")
 }

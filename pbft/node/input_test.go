@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 	"testing/synctest"
+	"unicode/utf8"
 
 	"github.com/quorate/quorate/app"
 	"github.com/quorate/quorate/pbft/wire"
@@ -148,5 +149,9 @@ func TestOnlyProposalsAreChecked(t *testing.T) {
 	}
 	if why := Unfit(nil, proposal); why != "" {
 		t.Errorf("an application without inputs: got %q, want nothing: the core refuses", why)
+	}
+	wordy := &thermometer{check: func([]byte) error { return errors.New("a" + strings.Repeat("é", 1<<20)) }}
+	if why := Unfit(wordy, proposal); len(why) > 256 || !strings.HasPrefix(why, "aé") || !utf8.ValidString(why) {
+		t.Errorf("a long reason: got %d bytes, want the beginning: it waits with the proposal, and is logged", len(why))
 	}
 }
