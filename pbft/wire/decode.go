@@ -332,7 +332,7 @@ func (r *reader) report() Message {
 	return &Report{
 		Nonce: r.u64(), View: r.view(), Active: r.flag(), Silent: r.flag(), Executed: r.seq(),
 		Stable: r.seq(), StableState: r.digest(), Checkpoint: r.seq(), State: r.digest(),
-		Sender: r.id(), Signature: r.signature(),
+		Division: r.division(), Sender: r.id(), Signature: r.signature(),
 	}
 }
 

@@ -34,6 +34,10 @@ func TestTheDocumentIsTrue(t *testing.T) {
 		fmt.Sprintf("| payload of an output | %d bytes |", wire.OutputBytesMax),
 		fmt.Sprintf("| outputs of an outputs | %d |", wire.OutputsMax),
 		fmt.Sprintf("| payloads of an outputs, if it has several | %d bytes together |", wire.OutputsBytesMax),
+		fmt.Sprintf("| other states of a report | %d |", wire.DivisionStatesMax),
+		fmt.Sprintf("| differing keys of one of them | %d |", wire.DivisionKeysMax),
+		fmt.Sprintf("| told of a differing key | %d bytes |", wire.DivisionKeyBytesMax),
+		fmt.Sprintf("| told of why no keys are known | %d bytes |", wire.DivisionWhyBytesMax),
 		fmt.Sprintf("| detail of a refusal | %d bytes |", wire.RefusalDetailBytesMax),
 	}
 	for _, k := range kinds() {
@@ -57,6 +61,9 @@ func TestTheDocumentIsTrue(t *testing.T) {
 	reasons := map[string]wire.RefusalReason{
 		"overload": wire.RefusalOverload, "invalid": wire.RefusalInvalid,
 		"session old": wire.RefusalSessionOld, "rejoining": wire.RefusalRejoining,
+	}
+	for p := wire.PartApplication; p <= wire.PartOther; p++ {
+		want = append(want, fmt.Sprintf(" %d %s", p, p))
 	}
 	for name, r := range reasons {
 		want = append(want, fmt.Sprintf(" %d %s", r, name))

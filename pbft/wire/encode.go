@@ -222,7 +222,7 @@ func (b buf) status(m *Status) buf {
 
 func (b buf) report(m *Report) buf {
 	b = b.u64(m.Nonce).view(m.View).flag(m.Active).flag(m.Silent).seq(m.Executed).seq(m.Stable).digest(&m.StableState)
-	return b.seq(m.Checkpoint).digest(&m.State).id(m.Sender)
+	return b.seq(m.Checkpoint).digest(&m.State).division(&m.Division).id(m.Sender)
 }
 
 func (b buf) refusal(m *Refusal) buf {

@@ -268,6 +268,7 @@ func (d draw) unsigned(k wire.Kind) wire.Message {
 		return &wire.Report{
 			Nonce: d.n("nonce", 0, 1<<64-1), View: d.view(0), Active: d.flag("active"), Silent: d.flag("silent"),
 			Executed: d.seq(0), Stable: d.seq(0), StableState: d.digest(), Checkpoint: d.seq(0), State: d.digest(), Sender: d.id(),
+			Division: d.division(),
 		}
 	case wire.KindRefusal:
 		return &wire.Refusal{
@@ -296,4 +297,38 @@ func (d draw) outputs() *wire.Outputs {
 	}
 	m.Next = d.n("next", m.From+uint64(len(m.Emitted)), 1<<41)
 	return m
+}
+
+func (d draw) division() wire.Division {
+	if d.flag("none") {
+		return wire.Division{}
+	}
+	v := wire.Division{Seq: d.seq(1), Replaced: d.flag("replaced"), Own: d.digest()}
+	for range d.n("states", 0, wire.DivisionStatesMax) {
+		s := wire.OtherState{State: d.digest(), Replicas: d.ids(), More: uint32(d.n("more", 0, 1<<32-1)), Why: string(d.bytes())}
+		for range d.n("keys", 0, 3) {
+			s.Keys = append(s.Keys, d.differingKey())
+		}
+		v.States = append(v.States, s)
+	}
+	return v
+}
+
+func (d draw) differingKey() wire.DifferingKey {
+	k := wire.DifferingKey{Part: wire.StatePart(d.n("part", 1, 5)), Key: d.bytes()}
+	if d.flag("long") {
+		k.Key = d.raw(wire.DivisionKeyBytesMax)
+	}
+	k.KeyBytes = uint32(len(k.Key))
+	if len(k.Key) == wire.DivisionKeyBytesMax {
+		k.KeyBytes += uint32(d.n("rest", 0, 1000))
+	}
+	own := d.flag("own")
+	if own {
+		k.Own = wire.ValueSize{Present: true, Bytes: uint32(d.n("bytes", 0, 1<<32-1))}
+	}
+	if !own || d.flag("both") {
+		k.Other = wire.ValueSize{Present: true, Bytes: uint32(d.n("bytes", 0, 1<<32-1))}
+	}
+	return k
 }

@@ -319,3 +319,38 @@ func TestIllegalQuestionsAreMalformed(t *testing.T) {
 		{"of number 0", wire.KindFetchPieces, on(func(m *wire.FetchPieces) { m.Seq = 0 }), "sequence number is 0"},
 	})
 }
+
+func TestIllegalReportsAreMalformed(t *testing.T) {
+	k := wire.KindReport
+	division := func(change func(*wire.Division)) func(wire.Message) {
+		return on(func(m *wire.Report) { change(&m.Division) })
+	}
+	other := func(change func(*wire.OtherState)) func(wire.Message) {
+		return division(func(d *wire.Division) { change(&d.States[0]) })
+	}
+	key := func(at int, change func(*wire.DifferingKey)) func(wire.Message) {
+		return other(func(s *wire.OtherState) { change(&s.Keys[at]) })
+	}
+	refuseAll(t, []illegal{
+		{"states of nothing", k, division(func(d *wire.Division) { d.Seq = 0 }), "at no checkpoint"},
+		{"a state of nothing", k, division(func(d *wire.Division) { *d = wire.Division{Own: digest("own")} }), "at no checkpoint"},
+		{"nothing replaced", k, division(func(d *wire.Division) { *d = wire.Division{Replaced: true} }), "at no checkpoint"},
+		{"too many states", k, division(func(d *wire.Division) {
+			d.States = make([]wire.OtherState, wire.DivisionStatesMax+1)
+		}), "are allowed"},
+		{"unsorted replicas", k, other(func(s *wire.OtherState) { slices.Reverse(s.Replicas) }), "ascending"},
+		{"repeated replica", k, other(func(s *wire.OtherState) { s.Replicas[1] = s.Replicas[0] }), "ascending"},
+		{"replica n", k, other(func(s *wire.OtherState) { s.Replicas[1] = replicas }), "not one of"},
+		{"too many keys", k, other(func(s *wire.OtherState) {
+			s.Keys = make([]wire.DifferingKey, wire.DivisionKeysMax+1)
+		}), "are allowed"},
+		{"long why", k, other(func(s *wire.OtherState) { s.Why = strings.Repeat("x", wire.DivisionWhyBytesMax+1) }), "are allowed"},
+		{"no part", k, key(0, func(k *wire.DifferingKey) { k.Part = 0 }), "unknown part"},
+		{"unknown part", k, key(0, func(k *wire.DifferingKey) { k.Part = wire.PartOther + 1 }), "unknown part"},
+		{"long key", k, key(1, func(k *wire.DifferingKey) { k.Key = append(k.Key, 'x') }), "are allowed"},
+		{"a key that is longer than it says", k, key(0, func(k *wire.DifferingKey) { k.KeyBytes-- }), "another length"},
+		{"a key that is cut too short", k, key(0, func(k *wire.DifferingKey) { k.KeyBytes++ }), "another length"},
+		{"a key that is nowhere", k, key(1, func(k *wire.DifferingKey) { k.Other = wire.ValueSize{} }), "neither state"},
+		{"no value with a length", k, key(1, func(k *wire.DifferingKey) { k.Own.Bytes = 1 }), "no value has a length"},
+	})
+}

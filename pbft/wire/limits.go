@@ -118,7 +118,7 @@ func (l Limits) bodyBytesMax(k Kind) int {
 	case KindOutputs:
 		return outputsFixedBytes + max(emittedBytes+OutputBytesMax, OutputsMax*emittedBytes+OutputsBytesMax)
 	case KindReport:
-		return reportBytes
+		return reportFixedBytes + l.divisionBytesMax()
 	case KindRefusal:
 		return refusalFixedBytes + RefusalDetailBytesMax
 	case KindFetchBatches, KindFetchCommitted, KindFetchViewChange, KindFetchPieces:

@@ -58,6 +58,20 @@ func largestViewChange(lim wire.Limits, view wire.View) *wire.ViewChange {
 	return vc
 }
 
+func largestReport() *wire.Report {
+	s := wire.OtherState{Replicas: []wire.ReplicaID{0, 1, 2, 3}, Why: string(make([]byte, wire.DivisionWhyBytesMax))}
+	for range wire.DivisionKeysMax {
+		s.Keys = append(s.Keys, wire.DifferingKey{
+			Part: wire.PartOther, Key: make([]byte, wire.DivisionKeyBytesMax), KeyBytes: 1000, Own: wire.ValueSize{Present: true},
+		})
+	}
+	m := &wire.Report{Division: wire.Division{Seq: 1}}
+	for range wire.DivisionStatesMax {
+		m.Division.States = append(m.Division.States, s)
+	}
+	return m
+}
+
 // TestEveryKindFitsItsLimit builds the largest legal message of kinds with
 // variable parts. Only a prepared certificate has one signer less than is
 // reserved for it, and a reply's path is as long as 2^32 leaves would need.
@@ -103,9 +117,9 @@ func TestEveryKindFitsItsLimit(t *testing.T) {
 		{&wire.Commit{Vote: wire.Vote{Seq: 1}}, 0},
 		{&wire.Checkpoint{Seq: 1}, 0},
 		{&wire.Ask{}, 0},
-		{&wire.Report{}, 0},
 		{&wire.AskOutputs{From: 1}, 0},
 		{&wire.Outputs{From: 1, Kept: 1, Next: 2, Emitted: []wire.Emitted{{Seq: 1, Payload: make([]byte, wire.OutputBytesMax)}}}, 0},
+		{largestReport(), 0},
 	} {
 		k, frame := c.m.Kind(), wire.Encode(c.m)
 		if _, err := wire.Decode(frame, &lim); err != nil {

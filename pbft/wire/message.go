@@ -395,8 +395,10 @@ type Report struct {
 	// Checkpoint and State are the replica's own last durable snapshot.
 	Checkpoint Seq
 	State      crypto.Digest
-	Sender     ReplicaID
-	Signature  crypto.Signature
+	// Division is what it knows of states that differ from its own.
+	Division  Division
+	Sender    ReplicaID
+	Signature crypto.Signature
 }
 
 // AskOutputs asks a replica for what operations emitted to the outside world, from the

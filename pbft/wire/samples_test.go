@@ -1,6 +1,7 @@
 package wire_test
 
 import (
+	"bytes"
 	"testing"
 
 	"github.com/quorate/quorate/crypto"
@@ -78,7 +79,7 @@ func (w *world) samples(tb testing.TB) map[wire.Kind]*wire.Sealed {
 		&wire.Ask{Nonce: 0x0102030405060708},
 		&wire.Report{
 			Nonce: 77, View: 6, Active: true, Silent: true, Executed: 301, Stable: 256, StableState: digest("state"),
-			Checkpoint: 256, State: digest("state"), Sender: 0,
+			Checkpoint: 256, State: digest("state"), Division: sampleDivision(), Sender: 0,
 		},
 		&wire.Refusal{
 			Client: w.clients[0].Public(), Session: 5, Number: 9, Reason: wire.RefusalInvalid, Detail: "no such account",
@@ -133,4 +134,20 @@ func kinds() []wire.Kind {
 		all = append(all, k)
 	}
 	return all
+}
+
+func sampleDivision() wire.Division {
+	return wire.Division{Seq: 256, Own: digest("state"), States: []wire.OtherState{
+		{State: digest("other"), Replicas: []wire.ReplicaID{1, 3}, More: 5, Keys: []wire.DifferingKey{
+			{
+				Part: wire.PartApplication, Key: []byte("mood"), KeyBytes: 4,
+				Own: wire.ValueSize{Present: true, Bytes: 4}, Other: wire.ValueSize{Present: true, Bytes: 3},
+			},
+			{
+				Part: wire.PartApplication, Key: bytes.Repeat([]byte("x"), wire.DivisionKeyBytesMax), KeyBytes: 1000,
+				Other: wire.ValueSize{Present: true, Bytes: 0},
+			},
+		}},
+		{State: digest("third"), Replicas: []wire.ReplicaID{2}, Why: "nobody gave its pages"},
+	}}
 }

@@ -22,11 +22,14 @@ const (
 	repliesFixedBytes        = 8 + len(ClientID{}) + 8 + countBytes + placeFixedBytes + 4 + signatureBytes
 	repliesEntryBytes        = answerHeadBytes + countBytes // of each answer, before the results
 	statusFixedBytes         = 8 + 1 + 1 + 8 + 8 + countBytes + countBytes + 4 + signatureBytes
-	reportBytes              = 8 + 8 + 1 + 1 + 8 + 8 + crypto.DigestSize + 8 + crypto.DigestSize + 4 + signatureBytes
+	reportFixedBytes         = 8 + 8 + 1 + 1 + 8 + 8 + crypto.DigestSize + 8 + crypto.DigestSize + 4 + signatureBytes
 	refusalFixedBytes        = len(ClientID{}) + 8 + 8 + 1 + countBytes + 4 + signatureBytes
 	fetchBatchesFixedBytes   = countBytes + 4 + signatureBytes
 	fetchCommittedBytes      = 8 + 8 + 4 + signatureBytes
 	fetchViewChangeFixed     = 8 + countBytes + 4 + signatureBytes
+	divisionFixedBytes       = 8 + 1 + crypto.DigestSize + countBytes
+	otherStateFixedBytes     = crypto.DigestSize + countBytes + countBytes + 4 + countBytes
+	differingKeyFixedBytes   = 1 + countBytes + 4 + 2*(1+4)
 	fetchPiecesFixedBytes    = 8 + crypto.DigestSize + countBytes + 4 + signatureBytes
 	pieceFixedBytes          = crypto.DigestSize + countBytes
 	statementFixedBytes      = 1 + countBytes + signatureBytes
@@ -145,7 +148,7 @@ func (m *Outputs) bodyBytes() int {
 	return n
 }
 
-func (m *Report) bodyBytes() int { return reportBytes }
+func (m *Report) bodyBytes() int { return reportFixedBytes + m.Division.bytes() }
 
 func (m *Refusal) bodyBytes() int { return refusalFixedBytes + len(m.Detail) }
 
