@@ -1,7 +1,6 @@
 package core
 
 import (
-	"fmt"
 	"maps"
 
 	"github.com/quorate/quorate/crypto"
@@ -87,14 +86,13 @@ func (r *Replica) maybeDivided(seq wire.Seq, b *ballot, fx *Effects) {
 		return
 	}
 	r.divided = seq
-	states, gap := []byte(nil), ""
+	var states SignedStates
 	for i, v := range b.votes {
 		if v.cast {
-			states = fmt.Appendf(states, "%sR%d %s", gap, i, v.digest.Short())
-			gap = ", "
+			states = append(states, SignedState{wire.ReplicaID(i), v.digest}) //nolint:gosec // one of few replicas
 		}
 	}
-	fx.observe(Divided{seq, own, string(states)})
+	fx.observe(Divided{seq, own, states})
 }
 
 // learn takes a valid certificate. It is stable here once the own snapshot

@@ -1,6 +1,8 @@
 package core
 
 import (
+	"fmt"
+
 	"github.com/quorate/quorate/crypto"
 	"github.com/quorate/quorate/pbft/wire"
 )
@@ -86,11 +88,32 @@ type Diverged struct {
 
 // Divided says that so many replicas have other states than each other after Seq that
 // no quorum will ever sign one: more than f states are wrong, most likely because the
-// application is not deterministic. States are the votes, by replica.
+// application is not deterministic. States are the votes that came, by replica.
 type Divided struct {
 	Seq    wire.Seq
 	Own    crypto.Digest
-	States string
+	States SignedStates
+}
+
+// SignedState is a state that a replica signed a checkpoint of.
+type SignedState struct {
+	Replica wire.ReplicaID
+	State   crypto.Digest
+}
+
+// SignedStates are some of them, ascending by replica.
+type SignedStates []SignedState
+
+// String returns them on one line.
+func (all SignedStates) String() string {
+	var text []byte
+	for i, s := range all {
+		if i > 0 {
+			text = append(text, ", "...)
+		}
+		text = fmt.Appendf(text, "R%d %s", s.Replica, s.State.Short())
+	}
+	return string(text)
 }
 
 // FellBehind says that the replica fetches the state of stable checkpoint Seq.
