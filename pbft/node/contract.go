@@ -95,3 +95,16 @@ type State interface {
 
 	Close() error
 }
+
+// Comparer is what a State is as well that can tell where snapshots differ. One goroutine
+// (diagnose) calls it, which none of the others' calls may wait for.
+type Comparer interface {
+	// Compare calls yield for the first limit keys, in ascending order, at which the
+	// content of the kept snapshot with root own differs from that with root other: with
+	// both values, nil for none. It returns how many others differ at least. Pages of
+	// other that are not here come from fetch, which returns those with these digests, in
+	// their order, or an error, which Compare then returns. What they are is not
+	// believed, and nothing of it is kept.
+	Compare(own, other crypto.Digest, limit int, fetch func(digests []crypto.Digest) (pages [][]byte, err error),
+		yield func(key, own, other []byte)) (more int, err error)
+}

@@ -6,8 +6,8 @@
 //	                       ├→ respond (reports, refusals)
 //	                       └→ serve (pieces of the state, for others)
 //
-// Of step's observations watch makes logs, and of settle's records archive keeps what
-// may prove lies later.
+// Of step's observations watch makes logs, and where states differ diagnose finds out at
+// which keys. Of settle's records archive keeps what may prove lies later.
 //
 // settle flushes once for all that waits: that is the group commit.
 //

@@ -51,6 +51,8 @@ type Node struct {
 	archiver  *archiver         // settle → archive; nil without an archive
 	failed    chan error        // the first failure in a background goroutine of the State
 
+	diagnosing *diagnosing // watch, verify → diagnose
+
 	standing     atomic.Pointer[standing] // published by step
 	journalBytes atomic.Int64             // published by settle
 	journalLimit atomic.Int64             // at which the journal is rebased
@@ -115,6 +117,7 @@ func newNode(cfg Config, e engine, applier *Applier) *Node {
 	}
 	n.clients = newClients(n.outlet.answer)
 	n.serving = newServing(n)
+	n.diagnosing = newDiagnosing(n)
 	n.archiver = newArchiver(cfg.Archive)
 	n.archiver.putKept(cfg.Records)
 	n.watcher = newWatcher(cfg.Observe != nil || n.log.LevelEnabled(logging.LevelDebug))
@@ -147,6 +150,7 @@ func (n *Node) Run(ctx context.Context) error {
 	g.Go(func() error { return n.serving.run(ctx) })
 	g.Go(func() error { return n.responding(ctx) })
 	g.Go(func() error { return n.watch(ctx) })
+	g.Go(func() error { return n.diagnosing.run(ctx) })
 	g.Go(func() error { return n.archive(ctx) })
 	g.Go(func() error { return n.await(ctx) })
 	for range runtime.GOMAXPROCS(0) {
@@ -210,7 +214,7 @@ func (n *Node) Report() wire.Report {
 	return wire.Report{
 		View: s.view, Active: s.active, Silent: s.silent,
 		Executed: s.executed, Stable: s.stable, StableState: s.stableState,
-		Checkpoint: seq, State: root, Sender: n.self,
+		Checkpoint: seq, State: root, Division: n.diagnosing.division(), Sender: n.self,
 	}
 }
 

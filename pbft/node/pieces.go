@@ -11,7 +11,10 @@ import (
 // dropped, and asked for again.
 const piecesBytesMax = 16 << 20
 
-// pieces is the queue of pieces of the state that is being fetched. It takes
+// whyNotAsked is what is wrong with the piece of a liar.
+const whyNotAsked = "a piece of the state that is not what was asked for"
+
+// pieces is the queue of pieces of a state that is being fetched. It takes
 // from each peer as many as were asked of it and not yet received, and no others,
 // so that nobody can fill it. Any goroutine may call its methods.
 type pieces struct {

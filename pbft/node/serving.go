@@ -38,7 +38,7 @@ const (
 	marksMax = 32
 )
 
-// serving is what waits for stage serve. ask and collect may be called by any
+// serving is what waits for stage serve. ask, hold and collect may be called by any
 // goroutine; they never block.
 type serving struct {
 	n    *Node
@@ -47,6 +47,7 @@ type serving struct {
 		sync.Mutex
 		asks   [][]*wire.FetchPieces // by peer
 		stable wire.Seq
+		own    lease // of the own diagnosis
 	}
 
 	// The rest is the goroutine's own.
@@ -104,6 +105,13 @@ func (s *serving) collect(seq wire.Seq) {
 		s.mu.stable = seq
 		token(s.wake)
 	}
+}
+
+// hold keeps an own snapshot for a while, as asking for a piece of it would.
+func (s *serving) hold(seq wire.Seq) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.mu.own = lease{seq, time.Now()}
 }
 
 func (s *serving) run(ctx context.Context) error {
@@ -196,9 +204,12 @@ func (s *serving) serveOne(to wire.ReplicaID, now time.Time) {
 // fetching needs.
 func (s *serving) collectOld(now time.Time) {
 	s.mu.Lock()
-	floor := s.mu.stable
+	floor, own := s.mu.stable, s.mu.own
 	s.mu.Unlock()
 	s.note(floor, now)
+	if own.live(now) {
+		floor = min(floor, own.seq)
+	}
 	for i := range s.peers {
 		if l := &s.peers[i].lease; l.live(now) {
 			floor = min(floor, l.seq)

@@ -241,7 +241,7 @@ func (t *transfer) receive(p arrival, now time.Time) error {
 		s.liar = true
 		t.drop(s)
 		t.n.pieces.giveUp(s.id)
-		t.n.penalties.add(peerSource(s.id), wire.KindPiece, "a piece of the state that is not what was asked for")
+		t.n.penalties.add(peerSource(s.id), wire.KindPiece, whyNotAsked)
 		return nil
 	}
 	if s.owes[digest]--; s.owes[digest] == 0 {

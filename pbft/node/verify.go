@@ -112,6 +112,7 @@ func (n *Node) fromVerifiedPeer(from wire.ReplicaID, sealed *wire.Sealed) core.E
 	}
 	if m, ok := sealed.Message().(*wire.Piece); ok {
 		n.pieces.offer(from, m)
+		n.diagnosing.pieces.offer(from, m)
 		return nil
 	}
 	return core.Received{From: from, Message: sealed, Unfit: Unfit(n.proposer, sealed)}

@@ -87,6 +87,7 @@ func (n *Node) tell() {
 	waiting, lost := n.watcher.take()
 	for _, o := range waiting {
 		n.logObservation(o)
+		n.diagnosing.consider(o)
 		if n.cfg.Observe != nil {
 			n.cfg.Observe(o)
 		}
