@@ -49,11 +49,34 @@ func (h health) diverged() []wire.ReplicaID {
 	return ids
 }
 
+// divided returns the first checkpoint of which f+1 replicas say that no state of it can
+// have a quorum, and that none is stable since, or 0.
+func (h health) divided() wire.Seq {
+	say, first := map[wire.Seq]int{}, wire.Seq(0)
+	for _, r := range h.replicas {
+		if r.Report == nil {
+			continue
+		}
+		if d := &r.Report.Division; d.Seq > r.Report.Stable && !d.Replaced {
+			say[d.Seq]++
+		}
+	}
+	for seq, n := range say {
+		if n >= h.quorum.Weak() && (first == 0 || seq < first) {
+			first = seq
+		}
+	}
+	return first
+}
+
 // headline says in one line how much of the tolerance is used.
 func (h health) headline() string {
 	line := fmt.Sprintf("tolerates f = %d, %d used", h.quorum.Faults(), h.used())
 	if ids := h.diverged(); len(ids) > 0 {
 		line += fmt.Sprintf("; DIVERGED: replicas %s", replicaNames(ids))
+	}
+	if seq := h.divided(); seq > 0 {
+		line += fmt.Sprintf("; DIVIDED: no quorum has one state of checkpoint %d", seq)
 	}
 	if h.quorum.Replicas()-h.used() < h.quorum.Strong() {
 		line += fmt.Sprintf("; NO QUORUM: %d of %d replicas serve, %d are needed",

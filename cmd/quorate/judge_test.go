@@ -91,6 +91,63 @@ func TestJudgeBelievesOnlyWeakQuorums(t *testing.T) {
 	}
 }
 
+// division has a replica say that the given ones have another state than it.
+func division(others ...wire.ReplicaID) func(*wire.Report) {
+	return func(r *wire.Report) {
+		r.Division = wire.Division{Seq: 384, Own: crypto.Digest{1}, States: []wire.OtherState{
+			{State: crypto.Digest{2}, Replicas: others, More: 5, Keys: []wire.DifferingKey{{
+				Part: wire.PartApplication, Key: []byte("mood\x1b"), KeyBytes: 5, Own: wire.ValueSize{Present: true, Bytes: 4},
+			}}},
+			{State: crypto.Digest{3}, Why: "\x1bno"},
+		}}
+	}
+}
+
+// past has the checkpoint of change be stable meanwhile.
+func past(change func(*wire.Report)) func(*wire.Report) {
+	return func(r *wire.Report) {
+		change(r)
+		r.Stable, r.Checkpoint = 512, 512
+	}
+}
+
+func replaced(r *wire.Report) {
+	division(0)(r)
+	r.Division.Replaced = true
+}
+
+// TestStatusTellsProgramsOfDifferingKeys holds the JSON of a division.
+func TestStatusTellsProgramsOfDifferingKeys(t *testing.T) {
+	genesis := &pbft.Genesis{Name: "test", Limits: pbft.DefaultGenesisLimits(), Members: make([]pbft.GenesisReplica, 4)}
+	var out bytes.Buffer
+	console := &console{out: &out, err: &out, format: "json", started: true}
+	_ = showStatus(console, genesis, four(t, changes{0: division(1, 3), 2: division(1, 3)}))
+	for _, want := range []string{
+		`"divided": 384`,
+		`"replicas": [
+              1,
+              3
+            ],`,
+		`"key_hex": "6d6f6f641b",
+                "key_bytes": 5,
+                "own_bytes": 4,
+                "other_bytes": null
+              }
+            ],
+            "more": 5
+          },`,
+		`"replicas": [],`,
+		`"name": "application key \"mood\\x1b\""`,
+	} {
+		if !strings.Contains(out.String(), want) {
+			t.Errorf("output lacks %s:\n%s", want, out.String())
+		}
+	}
+	if got := strings.Count(out.String(), `"division"`); got != 2 {
+		t.Errorf("%d replicas have a division, want the 2 that tell of one", got)
+	}
+}
+
 func TestStatusSaysWhatIsUsedAndMissing(t *testing.T) {
 	genesis := &pbft.Genesis{Name: "test", Limits: pbft.DefaultGenesisLimits(), Members: make([]pbft.GenesisReplica, 4)}
 	gone := func(h health, ids ...int) health {
@@ -120,6 +177,32 @@ func TestStatusSaysWhatIsUsedAndMissing(t *testing.T) {
 			four(t, changes{0: func(r *wire.Report) { r.Silent = true }, 1: func(r *wire.Report) { r.Silent = true }}),
 			[]string{"2 used; NO QUORUM", "0        rejoining  1", "2 of 4 replicas answered and vote"},
 			exitUnreachable,
+		},
+		"divided": {
+			four(t, changes{0: division(1, 3), 1: division(0, 2), 2: division(1, 3), 3: division(0, 2)}),
+			[]string{
+				"DIVIDED: no quorum has one state of checkpoint 384\n",
+				"\ncheckpoint 384: state 01000000 of replicas 0 2 differs from 02000000 of replicas 1 3\n" +
+					`  application key "mood\x1b": 4 B here, none there` + "\n  and 5 more at least\n" +
+					"checkpoint 384: state 01000000 of replicas 0 2 differs from 03000000; keys not known: \"\\x1bno\"\n" +
+					"checkpoint 384: state 01000000 of replicas 1 3 differs",
+			},
+			exitFailure,
+		},
+		"one says that it is divided": {
+			four(t, changes{0: division(1, 3)}),
+			[]string{"f = 1, 0 used\n", "\ncheckpoint 384: state 01000000 of replicas 0 differs from"},
+			exitDone,
+		},
+		"divided once": {
+			four(t, changes{0: past(division(1)), 1: past(division(1)), 2: past(division(1)), 3: past(division(1))}),
+			[]string{"f = 1, 0 used\n", "\ncheckpoint 384: state 01000000 of replicas 0 1 2 3 differs from"},
+			exitDone,
+		},
+		"replaced": {
+			four(t, changes{1: replaced, 2: replaced}),
+			[]string{"f = 1, 0 used\n", "of replicas 1 2 differs from 02000000 of replicas 0, was wrong and is replaced\n"},
+			exitDone,
 		},
 		"changing view": {
 			four(t, changes{0: func(r *wire.Report) { r.Active = false }}),

@@ -16,11 +16,12 @@ import (
 // tell prints to the error output. Where that is gone, nobody is left to tell.
 func (c *console) tell(format string, args ...any) { _, _ = fmt.Fprintf(c.err, format, args...) }
 
-// table is a result for people: lines above, and rows under a header.
+// table is a result for people: lines above, rows under a header, and lines below.
 type table struct {
 	above  []string
 	header []string
 	rows   [][]string
+	below  []string
 }
 
 // show prints a result: t for people, value for programs.
@@ -50,6 +51,9 @@ func (t table) write(to io.Writer) error {
 	}
 	if err := w.Flush(); err != nil {
 		return err
+	}
+	for _, line := range t.below {
+		fmt.Fprintln(&text, line)
 	}
 	for line := range strings.Lines(text.String()) {
 		if _, err := fmt.Fprintln(to, strings.TrimRight(line, " \n")); err != nil {

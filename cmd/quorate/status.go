@@ -18,13 +18,16 @@ var errDiverged = errors.New("replicas diverged: their states differ at the same
 
 // statusInfo is what status prints.
 type statusInfo struct {
-	Cluster  string        `json:"cluster"`
-	Hash     string        `json:"hash"`
-	Headline string        `json:"headline"`
-	Faults   int           `json:"tolerated_faults"`
-	Used     int           `json:"used"`
-	View     uint64        `json:"view"`
-	Primary  uint32        `json:"primary"`
+	Cluster  string `json:"cluster"`
+	Hash     string `json:"hash"`
+	Headline string `json:"headline"`
+	Faults   int    `json:"tolerated_faults"`
+	Used     int    `json:"used"`
+	View     uint64 `json:"view"`
+	Primary  uint32 `json:"primary"`
+	// Divided is the first checkpoint of which f+1 replicas say that no state of it can
+	// have a quorum.
+	Divided  uint64        `json:"divided,omitempty"`
 	Replicas []replicaInfo `json:"replicas"`
 }
 
@@ -42,6 +45,8 @@ type replicaInfo struct {
 	State      string `json:"state,omitempty"`
 	Diverged   bool   `json:"diverged"`
 	Behind     uint64 `json:"behind"`
+
+	Division *divisionInfo `json:"division,omitempty"`
 }
 
 func newStatus(c *console) *cobra.Command {
@@ -57,7 +62,11 @@ A replica that lost its data follows, and does not vote until the others have
 gone on far enough: it is "rejoining", and uses the tolerance like a silent one.
 One that left the view alone is "changing view" until the others leave it, too.
 
-It ends with exit code 1 if replicas diverged, and with 3 if too few answer and
+Where states differed at a checkpoint, the replicas compare them, and status tells
+at which keys: the first ones, and how long both values are. Here is with the
+replicas that are named first, there with the others.
+
+It ends with exit code 1 if replicas diverged or are divided, and with 3 if too few answer and
 vote for the cluster to work.`,
 		Example: "  quorate status --genesis cluster/genesis.toml\n  quorate status -o json --timeout 3s",
 		Args:    cobra.NoArgs,
@@ -88,7 +97,7 @@ func showStatus(c *console, genesis *pbft.Genesis, h health) error {
 	info := statusInfo{
 		Cluster: genesis.Name, Hash: genesis.Hash().String(), Headline: h.headline(),
 		Faults: h.quorum.Faults(), Used: h.used(),
-		View: uint64(h.view), Primary: uint32(h.view.Primary(h.quorum.Replicas())),
+		View: uint64(h.view), Primary: uint32(h.view.Primary(h.quorum.Replicas())), Divided: uint64(h.divided()),
 	}
 	t := table{
 		above:  []string{fmt.Sprintf("%s %s: %s", genesis.Name, genesis.Hash().Short(), info.Headline)},
@@ -99,10 +108,11 @@ func showStatus(c *console, genesis *pbft.Genesis, h health) error {
 		info.Replicas = append(info.Replicas, one)
 		t.rows = append(t.rows, one.row(r))
 	}
+	t.below = divisionLines(info.Replicas)
 	if err := c.show(t, info); err != nil {
 		return err
 	}
-	if len(h.diverged()) > 0 {
+	if len(h.diverged()) > 0 || h.divided() > 0 {
 		return errDiverged
 	}
 	if voting := h.voting(); voting < h.quorum.Strong() {
@@ -136,6 +146,7 @@ func replicaInfoOf(r replicaHealth, h health) replicaInfo {
 	one.Primary = leads && one.Active && !one.Rejoining
 	one.Executed, one.Stable = uint64(r.Report.Executed), uint64(r.Report.Stable)
 	one.Checkpoint, one.State = uint64(r.Report.Checkpoint), r.Report.State.String()
+	one.Division = divisionInfoOf(&r.Report.Division)
 	return one
 }
 
