@@ -62,12 +62,12 @@ A replica that lost its data follows, and does not vote until the others have
 gone on far enough: it is "rejoining", and uses the tolerance like a silent one.
 One that left the view alone is "changing view" until the others leave it, too.
 
-Where states differed at a checkpoint, the replicas compare them, and status tells
-at which keys: the first ones, and how long both values are. Here is with the
-replicas that are named first, there with the others.
+Where states differed at a checkpoint, the replicas compare them, and status
+tells at which keys: the first ones, and how long both values are. "Here" is what
+the replicas have that are named first, and "there" what the others have.
 
-It ends with exit code 1 if replicas diverged or are divided, and with 3 if too few answer and
-vote for the cluster to work.`,
+It ends with exit code 1 if replicas diverged or are divided, and with 3 if too
+few answer and vote for the cluster to work.`,
 		Example: "  quorate status --genesis cluster/genesis.toml\n  quorate status -o json --timeout 3s",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {

@@ -55,10 +55,15 @@ func (m *members) onStores(bad ...bool) []*checkpoint.Store {
 // as that.
 func (m *members) fill(ops wire.Seq, alike int) *caller {
 	c := m.caller(1)
+	c.repeat(ops, alike)
+	return c
+}
+
+func (c *caller) repeat(ops wire.Seq, alike int) {
+	c.m.t.Helper()
 	for range ops {
 		c.call([]int{0, 1, 2, 3}, alike, "op")
 	}
-	return c
 }
 
 // swayedKeys are the keys at which the states of a good and a bad replica differ after a
@@ -111,7 +116,8 @@ func TestDividedReplicasNameTheKeys(t *testing.T) {
 		m.startAll()
 		defer m.stopAll()
 		interval := m.configs[0].Core.Interval
-		want := swayedKeys(m.fill(interval, 2))
+		c := m.fill(interval, 2)
+		want := swayedKeys(c)
 		m.awaitDiagnoses(0, 1, 2, 3)
 		roots := [2]crypto.Digest{m.nodes[0].Report().State, m.nodes[1].Report().State}
 		check := func() {
@@ -141,8 +147,16 @@ func TestDividedReplicasNameTheKeys(t *testing.T) {
 		m.start(0)
 		m.awaitDiagnoses(0)
 		check()
-		m.fill(m.configs[0].Core.Window-interval, 2) // to the end of the window
+		c.repeat(m.configs[0].Core.Window-interval, 2) // to its end
 		synctest.Wait()
+		for i := range m.nodes {
+			if !m.saw(i, func(o core.Observation) bool {
+				d, is := o.(core.Divided)
+				return is && d.Seq == m.configs[0].Core.Window
+			}) {
+				t.Errorf("replica %d saw no division at the end of the window: the test tests nothing", i)
+			}
+		}
 		check()
 	})
 }
@@ -313,9 +327,7 @@ func TestRepairedReplicaNamesTheKeys(t *testing.T) {
 		c := m.caller(1)
 		for round := range wire.Seq(3) {
 			seq := (round + 1) * m.configs[0].Core.Interval
-			for range m.configs[0].Core.Interval {
-				c.call([]int{0, 1, 2, 3}, 3, "op")
-			}
+			c.repeat(m.configs[0].Core.Interval, 3)
 			m.await("the repair", func() bool {
 				d := m.nodes[3].Report().Division
 				return d.Seq == seq && diagnosed(m.nodes[3].Report()) && m.nodes[3].Report().Stable == seq
@@ -349,6 +361,35 @@ func TestStatesThatCannotBeComparedAreTold(t *testing.T) {
 			if why := n.Report().Division.States[0].Why; why != whyNever {
 				t.Errorf("replica %d: got %q, want %q", i, why, whyNever)
 			}
+		}
+	})
+}
+
+// unfit is a state that finds others' pages unfit.
+type unfit struct{ *checkpoint.Store }
+
+// Compare returns a long error.
+func (unfit) Compare(_, _ crypto.Digest, _ int, _ func([]crypto.Digest) ([][]byte, error), _ func(_, _, _ []byte)) (int, error) {
+	return 0, errors.New("unfit" + strings.Repeat("!", wire.DivisionWhyBytesMax))
+}
+
+// TestWhyStatesCannotBeComparedIsTold has the comparison end in an error: it is not tried
+// again, and the report has room for what it says.
+func TestWhyStatesCannotBeComparedIsTold(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := newMembers(t, 4)
+		stores := m.onStores(false, true, false, true)
+		m.configs[0].State = unfit{stores[0]}
+		m.startAll()
+		defer m.stopAll()
+		m.fill(m.configs[0].Core.Interval, 2)
+		synctest.Wait()
+		r := m.nodes[0].Report()
+		if s := r.Division.States[0]; !strings.HasPrefix(s.Why, "unfit!") || len(s.Keys) > 0 {
+			t.Errorf("got %d keys and why=%q, want none, and what the state said", len(s.Keys), s.Why)
+		}
+		if _, err := wire.Decode(wire.Seal(m.keys[0], testDomain(), &r).Frame(), &m.configs[0].Limits); err != nil {
+			t.Error(err)
 		}
 	})
 }
