@@ -36,7 +36,9 @@ func (m swayed) Execute(tx *app.Tx, op []byte) []byte {
 	}
 	tx.Put("mood", []byte("bad"))
 	tx.Put(foul, nil)
-	tx.Emit([]byte("bad"))
+	if n%8 == 1 {
+		tx.Emit([]byte("bad"))
+	}
 	return []byte("so bad")
 }
 
@@ -75,6 +77,9 @@ func swayedKeys(c *caller) []wire.DifferingKey {
 	return []wire.DifferingKey{
 		{Part: wire.PartApplication, Key: []byte(foul), KeyBytes: uint32(len(foul)), Other: value(0)},
 		{Part: wire.PartApplication, Key: []byte("mood"), KeyBytes: 4, Own: value(4), Other: value(3)},
+		{
+			Part: wire.PartOutputs, Key: outputKey(1)[len(outputPrefix):], KeyBytes: 8, Other: value(emittedFixedBytes + 3),
+		},
 		{
 			Part: wire.PartResults, Key: result, KeyBytes: uint32(len(result)),
 			Own: value(recordFixedBytes + 4), Other: value(recordFixedBytes + 6),

@@ -32,6 +32,8 @@ func partOf(key []byte) (wire.StatePart, []byte) {
 		return wire.PartClients, key[len(clientPrefix):]
 	case prefix(resultPrefix):
 		return wire.PartResults, key[len(resultPrefix):]
+	case prefix(outputPrefix):
+		return wire.PartOutputs, key[len(outputPrefix):]
 	case string(key) == metaName:
 		return wire.PartOrder, nil
 	default:

@@ -53,7 +53,8 @@ const (
 	PartClients     StatePart = 2 // which operations of clients were executed
 	PartResults     StatePart = 3 // kept results
 	PartOrder       StatePart = 4 // the place in the order: history, agreed time, number of outputs
-	PartOther       StatePart = 5 // no correct replica writes there
+	PartOutputs     StatePart = 5 // outputs that are kept
+	PartOther       StatePart = 6 // no correct replica writes there
 )
 
 // String returns the name of a part.
@@ -67,6 +68,8 @@ func (p StatePart) String() string {
 		return "results"
 	case PartOrder:
 		return "order"
+	case PartOutputs:
+		return "outputs"
 	case PartOther:
 		return "other"
 	default:
@@ -117,6 +120,8 @@ func (k *DifferingKey) Name() string {
 		n := len(ClientID{})
 		return fmt.Sprintf("kept result of operation %d in session %d of client %x",
 			binary.BigEndian.Uint64(k.Key[n+8:]), binary.BigEndian.Uint64(k.Key[n:]), k.Key[:n])
+	case k.Part == PartOutputs && len(k.Key) == 8:
+		return fmt.Sprintf("output %d", binary.BigEndian.Uint64(k.Key))
 	case k.Part == PartOrder:
 		return fmt.Sprintf("place in the order, %+q", k.Key)
 	default:

@@ -30,6 +30,8 @@ func TestDifferingKeysAreNamedForPeople(t *testing.T) {
 		},
 		{wire.PartResults, client, 32, `results key "` + strings.Repeat(`\x01\xfe`, 16) + `"`},
 		{wire.PartOrder, "history, outputs", 16, `place in the order, "history, outputs"`},
+		{wire.PartOutputs, "\x00\x00\x00\x00\x00\x00\x01\x02", 8, "output 258"},
+		{wire.PartOutputs, "z", 1, `outputs key "z"`},
 		{wire.PartOther, "z", 1, `other key "z"`},
 		{9, "z", 1, `part 9 key "z"`},
 	} {
