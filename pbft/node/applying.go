@@ -57,6 +57,7 @@ func (n *Node) apply(ctx context.Context) error {
 			n.log.Errorf("the state failed, the replica stops: check the disk, then restart err=%q", err)
 			return err
 		}
+		n.flight.apply.end([countsMax]uint32{})
 		if worked {
 			n.applyBusy.worked(began)
 			continue
@@ -98,6 +99,7 @@ func (a *applying) work(ctx context.Context, now time.Time) (bool, error) {
 	}
 	switch {
 	case a.transfer != nil && (a.wanted == nil || a.transfer.goesWell(now)):
+		a.n.flight.apply.enter(workFetch)
 		return a.advance(now)
 	case a.wanted != nil && a.writing == 0:
 		return true, a.begin()
@@ -126,11 +128,14 @@ func (a *applying) work(ctx context.Context, now time.Time) (bool, error) {
 // execute applies one batch, and asks for the checkpoint after it.
 func (a *applying) execute(ctx context.Context, ex execution) error {
 	n := a.n
+	hand := n.flight.apply
+	hand.begin(entry{what: turnExecute, at: ex.handed, view: ex.View, seq: ex.Seq}, executeRun)
 	applied, err := a.applier.Apply(ex.Execution)
 	if err != nil {
 		return err
 	}
 	a.unconfirmed = false
+	hand.enter(executeReply)
 	a.reply(max(ex.View, n.standing.Load().view), applied.Replies)
 	if n.cfg.Output != nil {
 		for _, out := range applied.Outputs {
@@ -143,6 +148,7 @@ func (a *applying) execute(ctx context.Context, ex execution) error {
 	if ex.Checkpoint {
 		a.checkpoint(ctx, ex)
 	}
+	hand.end([countsMax]uint32{count(len(applied.Replies))})
 	return nil
 }
 
@@ -150,13 +156,17 @@ func (a *applying) execute(ctx context.Context, ex execution) error {
 // all that is in it. The snapshot is finished in the background.
 func (a *applying) checkpoint(ctx context.Context, ex execution) {
 	n, seq := a.n, ex.Seq
+	n.flight.apply.enter(executeDurable)
 	select {
 	case <-ctx.Done():
 		return
 	case <-ex.durable:
 	}
 	a.writing++
+	n.flight.apply.enter(executeFreeze)
+	written := n.flight.writing(seq)
 	n.cfg.State.Checkpoint(seq, func(root crypto.Digest, err error) {
+		written.end([countsMax]uint32{})
 		if err != nil {
 			n.fail(fmt.Errorf("checkpoint %d: %w", seq, err))
 			return
@@ -177,7 +187,11 @@ func (a *applying) tellSnapshots() {
 // connection over which it was asked for. The others wait until a batch was executed: who
 // asks again and again for long ones shall not hold up the order.
 func (a *applying) answer() error {
+	if len(a.asked) == 0 {
+		return nil
+	}
 	var out answered
+	a.n.flight.apply.enter(workAnswer)
 	for len(a.asked) > 0 && out.bytes < portionBytesMax {
 		q := a.asked[0]
 		a.asked = a.asked[1:]
@@ -190,6 +204,7 @@ func (a *applying) answer() error {
 		}
 	}
 	a.send(&out)
+	a.n.flight.apply.end([countsMax]uint32{})
 	return nil
 }
 

@@ -70,7 +70,7 @@ func askedApplying(results int, conns []uint64, take func(conn uint64) bool) (a 
 	id := wire.ClientID{1}
 	h := &held{client: core.ClientState{Client: id, Session: 1}}
 	got = map[uint64]int{}
-	n := &Node{work: newWork(), clients: newClients(nil), outlet: &outlet{transport: answering(func(conn uint64, frame []byte) bool {
+	n := &Node{flight: newFlight(1), work: newWork(), clients: newClients(nil), outlet: &outlet{transport: answering(func(conn uint64, frame []byte) bool {
 		head, _ := wire.PeekReplies(frame)
 		got[conn] += head.Len()
 		return take(conn)
@@ -114,7 +114,7 @@ func TestLongAnswersDoNotHoldUpTheOrder(t *testing.T) {
 	const batches = 5
 	a, got := askedApplying(answersMax, []uint64{7}, func(uint64) bool { return true })
 	for seq := range wire.Seq(batches) {
-		a.n.work.put([]core.Execution{{Seq: seq + 1}}, nil, nil)
+		a.n.work.put(0, []core.Execution{{Seq: seq + 1}}, nil, nil)
 	}
 	for i := range batches {
 		if worked, err := a.work(t.Context(), time.Now()); !worked || err != nil {

@@ -3,6 +3,7 @@ package node
 import (
 	"errors"
 	"fmt"
+	"io"
 	"time"
 
 	"github.com/quorate/quorate/app"
@@ -47,6 +48,12 @@ type Config struct {
 	// it cannot keep up with is dropped, except for misbehaviour and changes of
 	// view (see watch.go).
 	Observe func(core.Observation)
+	// Dump, if set, is called with what the flight recorder holds (flight.go) when the
+	// replica has left its view, finds states or certificates that differ, or stops by
+	// itself: write writes that as text, and word says why in one that a file's name can
+	// hold. It returns where that is now. Its error is logged, and hurts nothing. Several
+	// goroutines may call it at once; none of them is on the path of a vote.
+	Dump func(word string, write func(w io.Writer) error) (where string, err error)
 	// Output, if set, takes what executed batches emit, in order, on the
 	// goroutine that executes: while it runs, nothing executes.
 	Output func(Output)

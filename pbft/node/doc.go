@@ -7,7 +7,9 @@
 //	                       └→ serve (pieces of the state, for others)
 //
 // Of step's observations watch makes logs, and where states differ diagnose finds out at
-// which keys. Of settle's records archive keeps what may prove lies later.
+// which keys. Of settle's records archive keeps what may prove lies later. What all
+// stages did lately is in the flight recorder, which dump writes when something has gone
+// wrong.
 //
 // settle flushes once for all that waits: that is the group commit.
 //

@@ -50,6 +50,8 @@ type Node struct {
 	watcher   *watcher          // step → watch
 	archiver  *archiver         // settle → archive; nil without an archive
 	failed    chan error        // the first failure in a background goroutine of the State
+	flight    *flight           // every stage → dump
+	dumps     chan dumping      // step → dump
 
 	diagnosing *diagnosing // watch, verify → diagnose
 
@@ -99,7 +101,7 @@ func newNode(cfg Config, e engine, applier *Applier) *Node {
 		verified: make(chan []core.Event, verifiedMax), own: newOwn(),
 		turns: make(chan *turn, turnsMax), free: make(chan *turn, turnsMax),
 		work: newWork(), pieces: newPieces(), responses: newResponses(),
-		failed: make(chan error, 1),
+		failed: make(chan error, 1), dumps: make(chan dumping, 1),
 	}
 	if n.tick == 0 {
 		n.tick = TickDefault
@@ -110,6 +112,7 @@ func newNode(cfg Config, e engine, applier *Applier) *Node {
 	n.opener = wire.NewOpener(cfg.Domain, cfg.Keys, cfg.Limits, cfg.Verifier).WithSeen(newSeenCache(seenPlaces))
 	n.penalties = newPenalties(n.logPenalty)
 	n.proposer, _ = cfg.Machine.(app.Proposer)
+	n.flight = newFlight(runtime.GOMAXPROCS(0))
 	n.lanes = newLanes(runtime.GOMAXPROCS(0), n.penalties.suspect)
 	n.aside = newAside(cfg.Core.Window)
 	n.outlet = &outlet{
@@ -144,17 +147,18 @@ func (n *Node) Run(ctx context.Context) error {
 		return errors.New("node: Run was called before")
 	}
 	g, ctx := errgroup.WithContext(ctx)
-	g.Go(func() error { return n.step(ctx) })
-	g.Go(func() error { return n.settle(ctx) })
-	g.Go(func() error { return n.apply(ctx) })
+	g.Go(func() error { return n.orDump(ctx, n.step) })
+	g.Go(func() error { return n.orDump(ctx, n.settle) })
+	g.Go(func() error { return n.orDump(ctx, n.apply) })
+	g.Go(func() error { return n.dumpAsked(ctx) })
 	g.Go(func() error { return n.serving.run(ctx) })
 	g.Go(func() error { return n.responding(ctx) })
 	g.Go(func() error { return n.watch(ctx) })
 	g.Go(func() error { return n.diagnosing.run(ctx) })
 	g.Go(func() error { return n.archive(ctx) })
 	g.Go(func() error { return n.await(ctx) })
-	for range runtime.GOMAXPROCS(0) {
-		g.Go(func() error { return n.verify(ctx) })
+	for _, hand := range n.flight.verify {
+		g.Go(func() error { return n.verify(ctx, hand) })
 	}
 	g.Go(func() error {
 		err := n.cfg.Transport.Run(ctx, n.inbound(ctx))
@@ -169,6 +173,7 @@ func (n *Node) Run(ctx context.Context) error {
 	err := g.Wait()
 	n.outlet.shut()
 	if err != nil {
+		n.dump(dumping{"stopped", err.Error()})
 		return fmt.Errorf("node: replica %d: %w", n.self, err)
 	}
 	return nil

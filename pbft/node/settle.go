@@ -33,6 +33,8 @@ func (n *Node) settle(ctx context.Context) error {
 			turns = append(turns, t)
 		}
 		began := time.Now()
+		hand := n.flight.settle
+		hand.begin(entry{what: turnSettle, at: turns[0].handed}, settleAppend)
 		for waiting := true; waiting; {
 			select {
 			case t := <-n.turns:
@@ -41,11 +43,17 @@ func (n *Node) settle(ctx context.Context) error {
 				waiting = false
 			}
 		}
+		records := 0
+		for _, t := range turns {
+			records += len(t.fx.Persist)
+		}
+		before := n.journalBytes.Load()
 		if err := n.persist(turns); err != nil {
 			n.outlet.shut() // (D2)
 			n.log.Errorf("the journal failed, the replica stops: check the disk, then restart err=%q", err)
 			return fmt.Errorf("%w: %w", ErrJournal, err)
 		}
+		hand.enter(settleSend)
 		for _, t := range turns {
 			t.settled()
 			n.sendAll(t.fx.Send, false)
@@ -53,6 +61,7 @@ func (n *Node) settle(ctx context.Context) error {
 			t.reset()
 			n.free <- t // has room for all turns
 		}
+		hand.end([countsMax]uint32{count(len(turns)), count(records), count(int(n.journalBytes.Load() - before))})
 		n.settleBusy.worked(began)
 	}
 }
@@ -65,6 +74,7 @@ func (n *Node) persist(turns []*turn) error {
 	if err != nil {
 		return err
 	}
+	n.flight.settle.enter(settleEarly)
 	reserves := slices.ContainsFunc(turns, func(t *turn) bool { return t.fx.Reserves() })
 	for _, t := range turns {
 		if reserves {
@@ -73,6 +83,7 @@ func (n *Node) persist(turns []*turn) error {
 		n.sendAll(t.fx.Send, true)
 	}
 	if dirty {
+		n.flight.settle.enter(settleFlush)
 		if err := n.cfg.Journal.Flush(); err != nil {
 			return fmt.Errorf("flush: %w", err)
 		}

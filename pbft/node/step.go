@@ -53,6 +53,7 @@ type turn struct {
 	// durable, if there is one, is closed when the records of this turn are durable:
 	// a snapshot waits for it.
 	durable chan struct{}
+	handed  time.Duration // when, for the flight recorder
 }
 
 // reset empties t and lets go of what it held.
@@ -87,18 +88,21 @@ type stepper struct {
 	spare  []core.Event
 	stable wire.Seq // of the last Stable effect
 	based  wire.Seq // stable when the journal was last rebased
+	log    stepLog
 }
 
 func (n *Node) step(ctx context.Context) error {
 	ticker := time.NewTicker(n.tick)
 	defer ticker.Stop()
 	s := &stepper{n: n, turn: <-n.free}
+	s.woke()
 	s.one(core.Start{Now: n.now()})
 	for {
 		began := time.Now()
 		s.gather()
 		s.endTurn()
 		n.stepBusy.worked(began)
+		s.ended()
 		if !s.wait(ctx, ticker.C) {
 			return nil
 		}
@@ -111,6 +115,7 @@ func (s *stepper) wait(ctx context.Context, tick <-chan time.Time) bool {
 	verified, wake := s.n.verified, s.n.own.wake
 	if s.turn.events >= turnFullEvents {
 		verified, wake, tick = nil, nil, nil
+		s.n.flight.step.enter(stepBlocked)
 	}
 	var free chan *turn
 	if s.turn.holds() {
@@ -120,11 +125,15 @@ func (s *stepper) wait(ctx context.Context, tick <-chan time.Time) bool {
 	case <-ctx.Done():
 		return false
 	case t := <-free:
+		s.woke()
 		s.handOver(t)
-	case <-tick:
+	case due := <-tick:
+		s.ticked(due)
 		s.one(core.Tick{Now: s.n.now()})
 	case <-wake:
+		s.woke()
 	case events := <-verified:
+		s.woke()
 		s.all(events)
 	}
 	return true
@@ -152,9 +161,15 @@ func (s *stepper) all(events []core.Event) {
 	}
 }
 
-// one steps one event. Executions and fetches are passed on at once, because
-// their order among each other counts.
+// one steps one event, and records it.
 func (s *stepper) one(ev core.Event) {
+	s.take(ev)
+	s.record(ev)
+}
+
+// take steps one event. Executions and fetches are passed on at once, because
+// their order among each other counts.
+func (s *stepper) take(ev core.Event) {
 	fx := &s.turn.fx
 	s.turn.events++
 	if q, ok := ev.(submitted); ok {
@@ -169,7 +184,7 @@ func (s *stepper) one(ev core.Event) {
 	if s.turn.durable == nil && fx.Freezes() {
 		s.turn.durable = make(chan struct{})
 	}
-	s.n.work.put(fx.Execute, s.turn.durable, fx.Fetch)
+	s.n.work.put(s.n.flight.now(), fx.Execute, s.turn.durable, fx.Fetch)
 	clear(fx.Execute)
 	fx.Execute, fx.Fetch = fx.Execute[:0], fx.Fetch[:0]
 }
@@ -190,8 +205,10 @@ func (s *stepper) tell(conn uint64) {
 // the turn over if settle can take it.
 func (s *stepper) endTurn() {
 	n, fx := s.n, &s.turn.fx
+	n.flight.step.enter(stepPropose)
 	s.one(core.TurnEnded{})
 	s.offer()
+	n.flight.step.enter(stepPass)
 	for _, cert := range fx.Stable {
 		s.stable = max(s.stable, cert.Seq)
 		n.serving.collect(cert.Seq)
@@ -199,7 +216,7 @@ func (s *stepper) endTurn() {
 	n.aside.observe(fx.Observe)
 	n.watcher.put(fx.Observe)
 	clear(fx.Observe)
-	fx.Stable, fx.Observe = fx.Stable[:0], fx.Observe[:0]
+	fx.Stable, fx.Observe, s.log.observed = fx.Stable[:0], fx.Observe[:0], 0
 	n.publish()
 	if !s.turn.holds() {
 		s.turn.reset()
@@ -219,6 +236,7 @@ func (t *turn) holds() bool { return len(t.fx.Persist)+len(t.fx.Send) > 0 || t.d
 // turns as n.turns has room for, so it does not wait.
 func (s *stepper) handOver(next *turn) {
 	s.maybeRebase()
+	s.turn.handed = s.n.flight.now()
 	s.n.turns <- s.turn
 	s.turn = next
 }

@@ -22,7 +22,7 @@ import (
 // all in one turn, and a slow step must hold up the streams, not fill memory.
 const verifiedMax = 4
 
-func (n *Node) verify(ctx context.Context) error {
+func (n *Node) verify(ctx context.Context, hand *hand) error {
 	var (
 		batch  frames
 		memory wire.Memory
@@ -36,14 +36,18 @@ func (n *Node) verify(ctx context.Context) error {
 				return nil
 			}
 		}
+		hand.enter(verifyOpen)
+		frames := len(batch.frames)
 		events := n.open(&batch, &memory)
 		if len(events) > 0 {
+			hand.enter(verifyBlocked)
 			select {
 			case n.verified <- events:
 			case <-ctx.Done():
 				return nil
 			}
 		}
+		hand.end([countsMax]uint32{count(frames), count(batch.bytes), count(len(events))})
 		n.lanes.release(&batch)
 		clear(batch.frames)
 	}

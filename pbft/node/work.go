@@ -2,6 +2,7 @@ package node
 
 import (
 	"sync"
+	"time"
 
 	"github.com/quorate/quorate/crypto"
 	"github.com/quorate/quorate/pbft/core"
@@ -42,6 +43,7 @@ type work struct {
 type execution struct {
 	core.Execution
 	durable <-chan struct{}
+	handed  time.Duration // when, for the flight recorder
 }
 
 // ask is a kept result that was asked for, and over which connection.
@@ -66,12 +68,12 @@ func newWork() *work {
 	return w
 }
 
-// put queues executions, whose snapshots wait for durable, and then targets, of which
+// put queues executions, handed over at a time, whose snapshots wait for durable, and then targets, of which
 // the last one counts.
-func (w *work) put(executions []core.Execution, durable <-chan struct{}, targets []core.Target) {
+func (w *work) put(at time.Duration, executions []core.Execution, durable <-chan struct{}, targets []core.Target) {
 	w.mu.Lock()
 	for _, ex := range executions {
-		w.mu.executions = append(w.mu.executions, execution{ex, durable})
+		w.mu.executions = append(w.mu.executions, execution{ex, durable, at})
 	}
 	if n := len(targets); n > 0 {
 		t := targets[n-1]
