@@ -174,7 +174,7 @@ func newNode(cfg Config, genesis *Genesis, p nodeParts) (*node.Node, error) {
 		Limits: genesis.WireLimits(), Verifier: crypto.NewVerifier(verifierKeys),
 		Machine: p.machine, Transport: p.transport, Journal: d.journal, State: d.state,
 		Records: d.records, Rejoin: d.rejoin, Tick: cfg.TickInterval(), Clock: cfg.Clock,
-		Output: cfg.Output, Observe: cfg.Observe,
+		Output: cfg.Output, Observe: cfg.Observe, Dump: (&flightFiles{dir: cfg.FlightPath()}).put,
 	}
 	if d.archive != nil {
 		nodeConfig.Archive = d.archive

@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -97,14 +98,7 @@ func TestNodeStartsOnceFreshAndNeverWithoutItsData(t *testing.T) {
 		t.Fatalf("init: exit code %d:\n%s", code, errs)
 	}
 	replica := filepath.Join(dir, "r0")
-	text, err := os.ReadFile(filepath.Join(replica, pbft.ConfigFile))
-	if err != nil {
-		t.Fatal(err)
-	}
-	text = append(text, "listen = [\"/ip4/127.0.0.1/tcp/0\"]\n"...)
-	if err := os.WriteFile(filepath.Join(replica, pbft.ConfigFile), text, 0o600); err != nil {
-		t.Fatal(err)
-	}
+	listen(t, replica)
 	for _, life := range []string{"first", "second"} {
 		if line, code, errs := runUntilReady(t, replica); code != exitDone || !strings.Contains(line, "ready replica=0") {
 			t.Fatalf("%s start: exit code %d, %q:\n%s", life, code, line, errs)
@@ -122,8 +116,28 @@ func TestNodeStartsOnceFreshAndNeverWithoutItsData(t *testing.T) {
 	}
 }
 
+// listen has the replica in a directory listen on a free port.
+func listen(t *testing.T, replica string) {
+	t.Helper()
+	text, err := os.ReadFile(filepath.Join(replica, pbft.ConfigFile))
+	if err != nil {
+		t.Fatal(err)
+	}
+	text = append(text, "listen = [\"/ip4/127.0.0.1/tcp/0\"]\n"...)
+	if err := os.WriteFile(filepath.Join(replica, pbft.ConfigFile), text, 0o600); err != nil {
+		t.Fatal(err)
+	}
+}
+
 // runUntilReady runs a node until it has printed its line, and interrupts it.
 func runUntilReady(t *testing.T, dir string, flags ...string) (line string, code int, errs string) {
+	t.Helper()
+	return runUntil(t, func(context.Context) {}, dir, flags...)
+}
+
+// runUntil runs a node until it has printed its line and a condition holds, for which then
+// waits, and interrupts it.
+func runUntil(t *testing.T, then func(context.Context), dir string, flags ...string) (line string, code int, errs string) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
 	defer cancel()
@@ -136,6 +150,9 @@ func runUntilReady(t *testing.T, dir string, flags ...string) (line string, code
 		to.Close() //nolint:errcheck // it never fails
 	}()
 	line, err := bufio.NewReader(from).ReadString('\n')
+	if err == nil {
+		then(ctx)
+	}
 	cancel()
 	go io.Copy(io.Discard, from) //nolint:errcheck // what else it says
 	code = <-ended
@@ -143,4 +160,41 @@ func runUntilReady(t *testing.T, dir string, flags ...string) (line string, code
 		return line, code, e.String() + err.Error()
 	}
 	return line, code, e.String()
+}
+
+// TestSignalsDumpTheFlightRecorder sends the process, and so the replica in it, SIGUSR1.
+func TestSignalsDumpTheFlightRecorder(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "cluster")
+	if code, _, errs := command(t, "init", dir, "--plain-keys"); code != exitDone {
+		t.Fatalf("init: exit code %d:\n%s", code, errs)
+	}
+	replica := filepath.Join(dir, "r0")
+	listen(t, replica)
+	dump := filepath.Join(replica, pbft.FlightDir, "000001-asked.txt")
+	there := func(ctx context.Context) {
+		if err := syscall.Kill(os.Getpid(), syscall.SIGUSR1); err != nil {
+			t.Fatal(err)
+		}
+		tick := time.NewTicker(10 * time.Millisecond)
+		defer tick.Stop()
+		for {
+			if _, err := os.Stat(dump); err == nil {
+				return
+			}
+			select {
+			case <-tick.C:
+			case <-ctx.Done():
+				t.Error("there is no dump")
+				return
+			}
+		}
+	}
+	line, code, errs := runUntil(t, there, replica)
+	if want := "lately is in " + dump; code != exitDone || !strings.Contains(errs, want) {
+		t.Errorf("exit code %d, %q:\n%s\nwant %q", code, line, errs, want)
+	}
+	text, err := os.ReadFile(dump)
+	if err != nil || !strings.Contains(string(text), "flight recorder, replica 0") {
+		t.Errorf("got %v, and\n%s", err, text)
+	}
 }

@@ -63,7 +63,10 @@ interrupted or something of its own fails. Flags go before node.toml.
 
 It refuses to start when its data is missing: a replica that forgot what it
 signed is a faulty one. With --rejoin it starts without, and stays silent until
-it can hurt nobody by what it forgot. One replica at a time may do so.`,
+it can hurt nobody by what it forgot. One replica at a time may do so.
+
+SIGUSR1 has it write what it did lately to a file in its directory, flight/, as
+it does by itself when it leaves its view or stops.`,
 		Example: `  quorate node --dir cluster/r0
   quorate node --dir r2 --genesis /etc/quorate/genesis.toml --app bank --passphrase-file secret.txt`,
 		Args: cobra.NoArgs,
@@ -135,6 +138,8 @@ func runNode(ctx context.Context, c *console, o nodeOptions) error {
 	}
 	c.relaxCollector()
 	c.takeProcessors()
+	dumpOnSignal, end := takeDumpSignals(c)
+	defer end()
 	replica, err := pbft.Start(ctx, cfg, machine)
 	if err != nil {
 		return err
@@ -144,6 +149,7 @@ func runNode(ctx context.Context, c *console, o nodeOptions) error {
 	if err != nil {
 		return errors.Join(err, replica.Close())
 	}
+	dumpOnSignal(replica)
 	if o.orders {
 		defer takeOrders(c, replica)()
 	}
