@@ -44,7 +44,7 @@ func TestTrackKeepsTheNewestInOrder(t *testing.T) {
 		track := newTrack(time.Now(), kept)
 		track.notes = make([]string, kept)
 		for i := range puts {
-			track.note(entry{seq: wire.Seq(i)}, fmt.Sprint(i))
+			track.note(entry{at: time.Duration(i), seq: wire.Seq(i)}, fmt.Sprint(i))
 		}
 		r := track.copy()
 		var got, want []string
@@ -57,8 +57,8 @@ func TestTrackKeepsTheNewestInOrder(t *testing.T) {
 		if diff := cmp.Diff(got, want); diff != "" {
 			t.Errorf("after %d entries: got-, want+:\n%s", puts, diff)
 		}
-		if whole := puts <= kept; r.whole != whole {
-			t.Errorf("after %d entries: nothing was dropped is %t, want %t", puts, r.whole, whole)
+		if want := time.Duration(max(0, puts-kept)); r.begin != want {
+			t.Errorf("after %d entries: it holds all from %d on, want %d", puts, r.begin, want)
 		}
 	}
 }
@@ -99,7 +99,7 @@ func TestTracksMayBeReadWhileTheyAreWritten(t *testing.T) {
 			last[e.hand] = e.counts[0]
 		}
 	}
-	if r := f.copy().verify; len(r.entries) != verifiesKept || r.whole {
+	if r := f.copy().verify; len(r.entries) != verifiesKept || r.begin == 0 {
 		t.Errorf("%d turns are kept, want the newest %d", len(r.entries), verifiesKept)
 	}
 }
@@ -191,6 +191,63 @@ func TestSnapshotsBeyondTheHandsAreNotRecorded(t *testing.T) {
 	}
 }
 
+// TestSummaryTellsOfLatelyAndOfAll has a stage stand still long ago, and hardly of late;
+// batches be slow on different parts of their way; and a tick be late, for step was busy.
+func TestSummaryTellsOfLatelyAndOfAll(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFlight(1)
+		n := &Node{flight: f}
+		n.standing.Store(&standing{})
+		sleep := func(ms int) { <-time.After(time.Duration(ms) * time.Millisecond) }
+		stand := func(ms int) {
+			f.settle.enter(settleFlush)
+			sleep(ms)
+			f.settle.end([countsMax]uint32{1})
+		}
+		execute := func(seq wire.Seq) {
+			f.apply.begin(entry{what: turnExecute, seq: seq}, executeRun)
+			f.apply.end([countsMax]uint32{1})
+		}
+		sleep(1000)
+		f.observe(f.now(), core.Accepted{Seq: 1})
+		stand(500)
+		f.observe(f.now(), core.BecamePrepared{Seq: 1})
+		sleep(1)
+		f.observe(f.now(), core.BecameCommitted{Seq: 1})
+		execute(1)
+		sleep(4000)
+		s := &stepper{n: n, turn: &turn{}}
+		s.ended()
+		sleep(10)
+		due := time.Now()
+		s.woke()
+		sleep(40)
+		s.ended()
+		sleep(2)
+		s.ticked(due)
+		s.record(core.Tick{})
+		s.ended()
+		f.observe(f.now(), core.Accepted{Seq: 2})
+		stand(7)
+		f.observe(f.now(), core.BecamePrepared{Seq: 2})
+		sleep(20)
+		var text strings.Builder
+		if err := n.WriteFlight(&text); err != nil {
+			t.Fatal(err)
+		}
+		holds(t, text.String(),
+			"the longest of the last 3s", "step turn 40.000 -69.000", "settle turn 7.000 -27.000 idle=4053.000 flush=7.000 turns=1", "settle idle 4053.000 -4080.000",
+			"tick late 42.000", "tick starved 2.000", "order no batch accepted 2973.000 -3000.000 meanwhile accepted=0",
+			"order no batch executed 3000.000 -3000.000 meanwhile accepted=1 prepared=1 committed=0 not over",
+			"order accepted to prepared 7.000 -27.000 seq=2", "order prepared to committed 20.000 -20.000 seq=2 not over",
+			"the longest of all that is recorded", "settle turn 500.000 -4580.000 idle=1000.000 flush=500.000", "tick late 42.000",
+			"order no batch accepted 4553.000 -4580.000 meanwhile accepted=0 prepared=1 committed=1",
+			"order no batch executed 4079.000 -4079.000 meanwhile accepted=1 prepared=1 committed=0 not over",
+			"order accepted to prepared 500.000 -4580.000 seq=1", "order prepared to committed 20.000 -20.000 seq=2 not over",
+			"recorded", "settle 2 from", "what happened, the oldest first")
+	})
+}
+
 // dumps keeps what a node dumps.
 type dumps struct {
 	mu    sync.Mutex
@@ -267,7 +324,7 @@ func TestLeftViewIsDumped(t *testing.T) {
 			t.Errorf("the dump is for %q, want left-view", words)
 		}
 		holds(t, text, "flight recorder, replica 2", "why left-view: asks for view 1: a request waited too long; executed 1, others 1",
-			"at this moment", "settle flush 995.000 -995.000", "the longest of what is recorded", "flush=995.000 not over",
+			"at this moment", "settle flush 995.000 -995.000", "the longest of the last 3s", "flush=995.000 not over",
 			"order no batch executed 1000.000 -1000.000 meanwhile accepted=1 prepared=1 committed=0 not over",
 			"order prepared to committed 995.000 -995.000 seq=2 not over",
 			"what happened, the oldest first", "-1000.000 apply batch view=0 seq=1",

@@ -17,7 +17,7 @@ type ring struct {
 	entries []entry
 	notes   []string
 	open    []open
-	whole   bool // nothing was dropped yet
+	begin   time.Duration // from when on nothing is dropped
 }
 
 // open is what a hand does: a turn, or nothing since its last one.
@@ -45,11 +45,13 @@ func (t *track) copy() ring {
 	defer t.mu.Unlock()
 	size := uint64(len(t.ring))
 	first := t.put - min(t.put, size)
-	r.whole = first == 0
 	from, to := int(first%size), int(min(t.put, size)) //nolint:gosec // both are below the length
 	r.entries = append(append(r.entries, t.ring[from:to]...), t.ring[:from]...)
 	if t.notes != nil {
 		r.notes = append(append(r.notes, t.notes[from:to]...), t.notes[:from]...)
+	}
+	if first > 0 {
+		r.begin = r.entries[0].at
 	}
 	now := time.Since(t.began)
 	for _, h := range t.hands {
@@ -75,10 +77,20 @@ func (e *entry) took() time.Duration {
 	return sum
 }
 
-// from returns when what r holds begins.
-func (r *ring) from() time.Duration {
-	if r.whole || len(r.entries) == 0 {
-		return 0
+// since returns what of r was not over before a time.
+func (r *flown) since(at time.Duration) *flown {
+	late := *r
+	for _, part := range []*ring{
+		&late.events, &late.ticks, &late.milestones, &late.rare, &late.step, &late.settle, &late.apply, &late.verify,
+		&late.snapshots,
+	} {
+		var entries []entry
+		for i := range part.entries {
+			if e := &part.entries[i]; e.at+e.took() >= at {
+				entries = append(entries, *e)
+			}
+		}
+		part.entries, part.notes, part.begin = entries, nil, max(at, part.begin)
 	}
-	return r.entries[0].at
+	return &late
 }

@@ -33,6 +33,7 @@ const (
 	eventExposed
 
 	sawRefused
+	sawProposed // its own pre-prepare, which has left
 	sawAccepted
 	sawAbstained
 	sawPrepared
@@ -127,7 +128,7 @@ func (w what) name() string {
 		eventStart: "start", eventTick: "tick", eventReceived: "received", eventSubmitted: "submitted",
 		eventSnapshotted: "snapshotted", eventTransferred: "transferred", eventTransferFailed: "transfer-failed",
 		eventLinked: "linked", eventUnlinked: "unlinked", eventExposed: "exposed",
-		sawRefused: "refused", sawAccepted: "accepted", sawAbstained: "abstained", sawPrepared: "prepared",
+		sawRefused: "refused", sawProposed: "proposed", sawAccepted: "accepted", sawAbstained: "abstained", sawPrepared: "prepared",
 		sawCommitted: "committed", sawRare: "observed",
 	}
 	if int(w) < len(names) && names[w] != "" {
@@ -176,6 +177,24 @@ func eventEntry(ev core.Event) entry {
 	case core.TurnEnded: // it is a part of the turn
 	}
 	return entry{}
+}
+
+// proposed returns what is observed of a batch by who proposed it: the core observes that
+// others accept it.
+func (n *Node) proposed(ev core.Event) (entry, bool) {
+	got, _ := ev.(core.Received)
+	if got.From != n.self || got.Message == nil {
+		return entry{}, false
+	}
+	m, ok := got.Message.Message().(*wire.PrePrepare)
+	if !ok {
+		return entry{}, false
+	}
+	e := entry{what: sawProposed, view: m.View, seq: m.Seq, counts: [countsMax]uint32{0, short(m.Digest)}}
+	if m.Batch != nil {
+		e.counts[0] = count(len(m.Batch.Requests))
+	}
+	return e, true
 }
 
 // placeOf returns what a message is about; what it does not name is 0.

@@ -60,6 +60,10 @@ func (s *stepper) record(ev core.Event) {
 	if e.what != 0 {
 		l.events++
 	}
+	if own, ok := s.n.proposed(ev); ok {
+		own.at = now
+		f.milestones.add(own)
+	}
 	for _, o := range s.turn.fx.Observe[l.observed:] {
 		f.observe(now, o)
 		if d := dumpOf(o); d.word != "" {

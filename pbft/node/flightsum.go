@@ -72,13 +72,13 @@ func (r *ring) longestWait(part int) span {
 	return longest
 }
 
-// times returns when the entries of r that are w were over.
-func (r *ring) times(w what) []time.Duration {
+// times returns when the entries of r that are of these kinds were, and batches executed.
+func (r *ring) times(kinds ...what) []time.Duration {
 	var times []time.Duration
 	for i := range r.entries {
-		if e := &r.entries[i]; e.what == w {
+		if e := &r.entries[i]; slices.Contains(kinds, e.what) {
 			at := e.at
-			if w == turnExecute {
+			if e.what == turnExecute {
 				at += e.parts[executeRun].duration()
 			}
 			times = append(times, at)
@@ -123,7 +123,7 @@ func (r *flown) waits() (longest [wayExecuted]span) {
 	ways, executed := make(ways), wire.Seq(0)
 	for i := range r.milestones.entries {
 		switch e := &r.milestones.entries[i]; e.what { //nolint:exhaustive // no others are on the way
-		case sawAccepted:
+		case sawAccepted, sawProposed:
 			ways.reached(e, wayAccepted, e.at)
 		case sawPrepared:
 			ways.reached(e, wayPrepared, e.at)

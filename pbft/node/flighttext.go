@@ -10,6 +10,10 @@ import (
 	"time"
 )
 
+// flightLately is how far back the first summary of a dump reaches: a view is left when
+// something has waited for a request timeout, a second by default, and that began before.
+const flightLately = 3 * time.Second
+
 // flightText writes what was recorded. Its first error ends it.
 type flightText struct {
 	*flown
@@ -27,7 +31,8 @@ func (n *Node) writeFlight(w io.Writer, d dumping) error {
 	t.say("standing  view=%d active=%t executed=%d stable=%d", s.view, s.active, s.executed, s.stable)
 	t.say("times     milliseconds; at= is before this was written, and of a turn when it began")
 	t.atPresent()
-	t.longest()
+	t.longest(fmt.Sprintf("the longest of the last %v", flightLately), t.since(t.now-flightLately))
+	t.longest("the longest of all that is recorded", t.flown)
 	t.extent()
 	t.lines()
 	return t.out.Flush()
@@ -61,20 +66,20 @@ func (t *flightText) atPresent() {
 	}
 }
 
-// longest tells what took longest, the first thing that a reader looks for.
-func (t *flightText) longest() {
-	t.say("\nthe longest of what is recorded")
+// longest tells what took longest of what r holds, the first thing that a reader looks for.
+func (t *flightText) longest(title string, r *flown) {
+	t.say("\n%s", title)
 	t.say("  %-7s %-22s %12s %12s", "stage", "what", "took", "at")
-	t.stage(&t.step, turnStep)
-	t.stage(&t.settle, turnSettle)
-	t.stage(&t.apply, turnExecute, turnWork)
-	t.stage(&t.verify, turnVerify)
-	t.stage(&t.snapshots, turnSnapshot)
-	t.lateness()
-	accepted, executed := t.milestones.times(sawAccepted), t.apply.times(turnExecute)
-	t.gap("no batch accepted", longestGap(accepted, t.milestones.from(), t.now))
-	t.gap("no batch executed", longestGap(executed, t.apply.from(), t.now))
-	waits := t.waits()
+	t.stage(&r.step, turnStep)
+	t.stage(&r.settle, turnSettle)
+	t.stage(&r.apply, turnExecute, turnWork)
+	t.stage(&r.verify, turnVerify)
+	t.stage(&r.snapshots, turnSnapshot)
+	t.lateness(&r.ticks)
+	accepted, executed := r.milestones.times(sawAccepted, sawProposed), r.apply.times(turnExecute)
+	t.gap("no batch accepted", longestGap(accepted, r.milestones.begin, t.now))
+	t.gap("no batch executed", longestGap(executed, r.apply.begin, t.now))
+	waits := r.waits()
 	for place, name := range [...]string{"accepted to prepared", "prepared to committed", "committed to executed"} {
 		if s := waits[place]; s.lasted > 0 {
 			t.row("order", name, s, fmt.Sprintf("seq=%d", s.seq))
@@ -99,7 +104,9 @@ func (t *flightText) stage(r *ring, kinds ...what) {
 	}
 	f := kinds[0].form()
 	if part := kinds[0].queued(); part != 0 {
-		t.row(f.stage, f.parts[part], r.longestWait(part), "")
+		if s := r.longestWait(part); s.lasted > 0 {
+			t.row(f.stage, f.parts[part], s, "")
+		}
 	}
 	if idle := f.parts[partIdle]; idle != "" {
 		t.row(f.stage, idle, r.longestWait(partIdle), "")
@@ -108,11 +115,11 @@ func (t *flightText) stage(r *ring, kinds ...what) {
 
 // lateness tells of the latest tick, and of the one for which step had no processor for
 // longest.
-func (t *flightText) lateness() {
+func (t *flightText) lateness(ticks *ring) {
 	for part, name := range [...]string{tickLate: "late", tickStarved: "starved"} {
 		var longest span
-		for i := range t.ticks.entries {
-			e := &t.ticks.entries[i]
+		for i := range ticks.entries {
+			e := &ticks.entries[i]
 			took := e.parts[part].duration()
 			longest = longest.longer(span{at: e.at - took, lasted: took})
 		}
@@ -124,21 +131,21 @@ func (t *flightText) lateness() {
 
 // gap tells of a time in which nothing was executed, or accepted, and what was then.
 func (t *flightText) gap(name string, s span) {
-	var counts [sawCommitted + 1]int
+	var counts [sawRare]int
 	for i := range t.milestones.entries {
 		if e := &t.milestones.entries[i]; e.at > s.at && e.at < s.at+s.lasted {
 			counts[e.what]++
 		}
 	}
 	t.row("order", name, s, fmt.Sprintf("meanwhile accepted=%d prepared=%d committed=%d",
-		counts[sawAccepted], counts[sawPrepared], counts[sawCommitted]))
+		counts[sawAccepted]+counts[sawProposed], counts[sawPrepared], counts[sawCommitted]))
 }
 
 // extent tells how far back each ring reaches.
 func (t *flightText) extent() {
 	t.say("\nrecorded")
 	for name, r := range t.rings() {
-		t.say("  %-10s %6d from %12s", name, len(r.entries), t.before(r.from()))
+		t.say("  %-10s %6d from %12s", name, len(r.entries), t.before(r.begin))
 	}
 }
 

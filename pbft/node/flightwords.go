@@ -89,13 +89,13 @@ func (e *entry) say(w *words) {
 // sayDigest puts what is known of a batch.
 func (e *entry) sayDigest(w *words) {
 	switch e.what { //nolint:exhaustive // no digest is known of the others
-	case sawAccepted, sawPrepared, sawCommitted:
+	case sawProposed, sawAccepted, sawPrepared, sawCommitted:
 		w.name("digest")
 		for shift := 28; shift >= 0; shift -= 4 { // as crypto.Digest.Short does
 			*w = append(*w, "0123456789abcdef"[e.counts[1]>>shift&15])
 		}
 	}
-	if e.what == sawAccepted {
+	if e.what == sawProposed || e.what == sawAccepted {
 		w.num("requests", uint64(e.counts[0]))
 	}
 }
@@ -121,7 +121,7 @@ func (e *entry) sayTurn(w *words) {
 // hasView tells whether what an entry is about has a view, which may be 0.
 func (e *entry) hasView() bool {
 	switch e.what { //nolint:exhaustive // the others have none
-	case turnExecute, sawAccepted, sawAbstained, sawPrepared, sawCommitted:
+	case turnExecute, sawProposed, sawAccepted, sawAbstained, sawPrepared, sawCommitted:
 		return true
 	case eventReceived:
 		switch e.kind { //nolint:exhaustive // the others have none
