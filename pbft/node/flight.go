@@ -17,7 +17,7 @@ import (
 	"github.com/quorate/quorate/pbft/wire"
 )
 
-// The lengths of the rings: in all, with 64 bytes for an entry, no more than
+// The lengths of the rings: in all, with 72 bytes for an entry, no more than
 // flightBytesMax. A view is left when a request has waited for a request timeout, a
 // second unless the operator says otherwise, and while nothing is ordered little is
 // recorded. So what came before that remains if a ring holds two seconds of full load:
@@ -43,7 +43,7 @@ const writingMax = 4
 
 // partsMax and countsMax bound what an entry tells of a turn.
 const (
-	partsMax  = 6
+	partsMax  = 7
 	countsMax = 3
 )
 

@@ -55,9 +55,10 @@ const (
 	partQueued = 1 // of turnSettle and turnExecute
 
 	settleAppend = 2
-	settleEarly  = 3
-	settleFlush  = 4
-	settleSend   = 5
+	settleRebase = 3 // the journal begins anew
+	settleEarly  = 4
+	settleFlush  = 5
+	settleSend   = 6
 
 	executeRun     = 2
 	executeReply   = 3
@@ -90,25 +91,25 @@ type form struct {
 func (w what) form() form {
 	switch w {
 	case turnStep:
-		return form{"step", "turn", [...]string{"idle", "blocked", "events", "propose", "pass", ""}, [...]string{"events", "held", ""}}
+		return form{"step", "turn", [...]string{"idle", "blocked", "events", "propose", "pass", "", ""}, [...]string{"events", "held", ""}}
 	case turnSettle:
 		return form{
 			"settle", "turn",
-			[...]string{"idle", "queued", "append", "early", "flush", "send"},
+			[...]string{"idle", "queued", "append", "rebase", "early", "flush", "send"},
 			[...]string{"turns", "records", "bytes"},
 		}
 	case turnExecute:
 		return form{
 			"apply", "batch",
-			[...]string{"idle", "queued", "execute", "reply", "durable", "freeze"},
+			[...]string{"idle", "queued", "execute", "reply", "durable", "freeze", ""},
 			[...]string{"operations", "", ""},
 		}
 	case turnWork:
-		return form{"apply", "other", [...]string{"idle", "answer", "fetch", "", "", ""}, [countsMax]string{}}
+		return form{"apply", "other", [...]string{"idle", "answer", "fetch", "", "", "", ""}, [countsMax]string{}}
 	case turnVerify:
-		return form{"verify", "turn", [...]string{"idle", "verify", "blocked", "", "", ""}, [...]string{"frames", "bytes", "events"}}
+		return form{"verify", "turn", [...]string{"idle", "verify", "blocked", "", "", "", ""}, [...]string{"frames", "bytes", "events"}}
 	case turnSnapshot:
-		return form{"state", "snapshot", [...]string{"", "write", "", "", "", ""}, [countsMax]string{}}
+		return form{"state", "snapshot", [...]string{"", "write", "", "", "", "", ""}, [countsMax]string{}}
 	default:
 		return form{}
 	}

@@ -103,9 +103,11 @@ func (n *Node) append(turns []*turn) (dirty bool, err error) {
 		}
 		dirty = dirty || t.mustFlush()
 		if t.rebase {
+			n.flight.settle.enter(settleRebase)
 			if err := n.rebase(t.base); err != nil {
 				return false, err
 			}
+			n.flight.settle.enter(settleAppend)
 			dirty = false
 		}
 	}
