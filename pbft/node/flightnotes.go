@@ -175,7 +175,7 @@ func eventEntry(ev core.Event) entry {
 		return entry{what: eventUnlinked, counts: [countsMax]uint32{uint32(ev.Peer)}}
 	case core.Exposed:
 		return entry{what: eventExposed}
-	case core.TurnEnded: // it is a part of the turn
+	case core.TurnEnded, core.Offered: // a part of the turn, in which the application is asked for inputs, too
 	}
 	return entry{}
 }
