@@ -315,7 +315,7 @@ func (d draw) division() wire.Division {
 }
 
 func (d draw) differingKey() wire.DifferingKey {
-	k := wire.DifferingKey{Part: wire.StatePart(d.n("part", 1, 5)), Key: d.bytes()}
+	k := wire.DifferingKey{Part: wire.StatePart(d.n("part", 1, 6)), Key: d.bytes()}
 	if d.flag("long") {
 		k.Key = d.raw(wire.DivisionKeyBytesMax)
 	}
