@@ -47,7 +47,7 @@ type heard struct {
 // The last iteration has an error: that of ctx, ErrOutputsGone, or ErrClosed.
 func (c *Client) Outputs(ctx context.Context, from uint64) iter.Seq2[Output, error] {
 	return func(yield func(Output, error) bool) {
-		for next := max(from, 1); ; {
+		for next := min(max(from, 1), wire.NumberMax); ; { // no frame has a higher one
 			h := c.listen(ctx, next)
 			if h.err != nil {
 				yield(Output{}, h.err)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -132,6 +133,21 @@ func TestOutputsSayWhatIsGone(t *testing.T) {
 		err := subscribe(t.Context(), c, 5, 16)
 		if want := "output 5, where f+1 replicas have"; !errors.Is(err, ErrOutputsGone) || !strings.Contains(err.Error(), want) {
 			t.Errorf("got %v, want %s", err, want)
+		}
+	})
+}
+
+// TestOutputsThatNeverCanBeAreWaitedFor asks for a number that no frame has.
+func TestOutputsThatNeverCanBeAreWaitedFor(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFakeCluster(t, 4) // complains of bad frames, for which replicas would cut the client off
+		f.answer = func(to wire.ReplicaID, m wire.Message) []wire.Message { return emitted(to, m, 1, 3) }
+		c := f.client()
+		defer closeClient(t, c)
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		if err := subscribe(ctx, c, math.MaxUint64, 1); !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("got %v, want that of the context", err)
 		}
 	})
 }
