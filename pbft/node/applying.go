@@ -23,6 +23,17 @@ const (
 	failuresBurst     = 10
 )
 
+// outputsPerSecond and outputsBurst bound what answers about outputs cost, to some percent
+// of one processor: the goroutine that executes reads them from the state, and signs them.
+// A question costs one, and so do outputsRead outputs, or outputsReadBytes of them: a
+// subscriber that catches up gets some MiB in a second.
+const (
+	outputsPerSecond = 2000
+	outputsBurst     = 500
+	outputsRead      = 16
+	outputsReadBytes = 8 << 10
+)
+
 // portionBytesMax bounds the results that are read and encoded at once for clients, but
 // for one: whoever asks for many long ones shall not fill the memory with frames, most of
 // which its connection has no room for.
@@ -44,11 +55,15 @@ type applying struct {
 	// it since, so that the core may not know of it.
 	unconfirmed bool
 	failures    bucket
-	asked       []ask // taken, and not answered yet
+	told        bucket // of outputs
+	asked       []ask  // taken, and not answered yet
 }
 
 func (n *Node) apply(ctx context.Context) error {
-	a := &applying{n: n, applier: n.applier, failures: newBucket(failuresPerSecond, failuresBurst)}
+	a := &applying{
+		n: n, applier: n.applier,
+		failures: newBucket(failuresPerSecond, failuresBurst), told: newBucket(outputsPerSecond, outputsBurst),
+	}
 	defer n.pieces.close()
 	for ctx.Err() == nil {
 		began := time.Now()
@@ -67,11 +82,18 @@ func (n *Node) apply(ctx context.Context) error {
 	return nil
 }
 
-// wait waits until there may be work. A transfer looks at its deadlines.
+// wait waits until there may be work. A transfer looks at its deadlines, and questions
+// about outputs wait until there is credit for them.
 func (a *applying) wait(ctx context.Context) {
 	var deadline <-chan time.Time
+	pause := time.Duration(0)
 	if a.transfer != nil {
-		timer := time.NewTimer(transferPoll)
+		pause = transferPoll
+	} else if a.n.work.asksOutputs() {
+		pause = a.told.wait(time.Now())
+	}
+	if pause > 0 {
+		timer := time.NewTimer(pause)
 		defer timer.Stop()
 		deadline = timer.C
 	}
@@ -114,7 +136,7 @@ func (a *applying) work(ctx context.Context, now time.Time) (bool, error) {
 	if err := a.answer(); err != nil {
 		return true, err
 	}
-	told, err := a.tellOutputs()
+	told, err := a.tellOutputs(now)
 	if err != nil {
 		return true, err
 	}
@@ -208,9 +230,13 @@ func (a *applying) answer() error {
 	return nil
 }
 
-// tellOutputs answers one question about outputs, and tells whether there was one.
-func (a *applying) tellOutputs() (bool, error) {
+// tellOutputs answers one question about outputs, and tells whether there was one for
+// which there is credit.
+func (a *applying) tellOutputs(now time.Time) (bool, error) {
 	n := a.n
+	if a.told.wait(now) > 0 {
+		return false, nil
+	}
 	q, ok := n.work.takeOutputAsk()
 	if !ok {
 		return false, nil
@@ -220,7 +246,9 @@ func (a *applying) tellOutputs() (bool, error) {
 		return true, err
 	}
 	m.Sender = n.self
-	n.outlet.answer(q.conn, wire.Seal(n.cfg.Signer, n.cfg.Domain, &m).Frame())
+	frame := wire.Seal(n.cfg.Signer, n.cfg.Domain, &m).Frame()
+	a.told.charge(now, 1+float64(len(m.Emitted))/outputsRead+float64(len(frame))/outputsReadBytes)
+	n.outlet.answer(q.conn, frame)
 	return true, nil
 }
 

@@ -1,7 +1,7 @@
 package node
 
 // Stage respond is sequential: it signs what clients are told beside results,
-// refusals and reports, and has apply read outputs, at a bounded rate, so that questions cannot take the
+// refusals and reports, at a bounded rate, so that questions cannot take the
 // processors from the order. Where more is asked for than that, each connection that asks
 // has an equal share, and what exceeds it is dropped; clients ask again.
 
@@ -23,16 +23,10 @@ const (
 	responsesBurst     = 500
 )
 
-// outputsCost is how many responses an answer about outputs counts for: it is read from
-// the state, by the goroutine that executes.
-const outputsCost = 4
-
-// response is a report, if ask is set, outputs, if their question is, or a refusal, to one
-// connection.
+// response is a report, if ask is set, or a refusal, to one connection.
 type response struct {
 	conn    uint64
 	ask     *wire.Ask
-	outputs *wire.AskOutputs
 	refusal *wire.Refusal
 }
 
@@ -94,23 +88,12 @@ func (n *Node) responding(ctx context.Context) error {
 			case <-timer.C:
 			}
 		}
-		rate.take(time.Now(), r.cost())
+		rate.take(time.Now(), 1)
 		n.sendResponse(r)
 	}
 }
 
-func (r response) cost() float64 {
-	if r.outputs != nil {
-		return outputsCost
-	}
-	return 1
-}
-
 func (n *Node) sendResponse(r response) {
-	if r.outputs != nil {
-		n.work.askOutputs(r.conn, r.outputs.From)
-		return
-	}
 	if r.ask != nil {
 		report := n.Report()
 		report.Nonce = r.ask.Nonce

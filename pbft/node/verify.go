@@ -130,7 +130,7 @@ func (n *Node) fromVerifiedClient(conn uint64, sealed *wire.Sealed) core.Event {
 		return nil
 	}
 	if m, ok := sealed.Message().(*wire.AskOutputs); ok {
-		n.respond(response{conn: conn, outputs: m})
+		n.work.askOutputs(conn, m.From)
 		return nil
 	}
 	m, ok := sealed.Message().(*wire.Request)

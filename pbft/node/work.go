@@ -13,9 +13,10 @@ import (
 // that asks has an equal share, and what exceeds it is dropped; clients ask again.
 const answersMax = 1024
 
-// outputAsksMax bounds the questions about outputs that wait: each may be answered with
-// some hundred KiB. Beyond it they are dropped; clients ask again.
-const outputAsksMax = 64
+// outputAsksMax bounds the questions about outputs that wait. Where more are asked, each
+// connection that asks has an equal share, and what exceeds it is dropped; clients ask
+// again.
+const outputAsksMax = 256
 
 // work is what waits for apply. Putting never blocks step. It is bounded by
 // construction:
@@ -104,6 +105,13 @@ func (w *work) askOutputs(conn, from uint64) {
 	w.mu.outputAsks.add(conn, outputAsk{conn, from})
 	w.mu.Unlock()
 	token(w.wake)
+}
+
+// asksOutputs tells whether a question about outputs waits.
+func (w *work) asksOutputs() bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return len(w.mu.outputAsks.items) > 0
 }
 
 func (w *work) takeOutputAsk() (outputAsk, bool) {
