@@ -90,7 +90,7 @@ func (a *applying) wait(ctx context.Context) {
 	if a.transfer != nil {
 		pause = transferPoll
 	} else if a.n.work.asksOutputs() {
-		pause = a.told.wait(time.Now())
+		pause = max(a.told.wait(time.Now()), time.Millisecond) // the credit may have come since
 	}
 	if pause > 0 {
 		timer := time.NewTimer(pause)
