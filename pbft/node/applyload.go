@@ -89,7 +89,8 @@ func (m meta) encode() []byte {
 
 func decodeMeta(b []byte) (meta, error) {
 	if len(b) != metaBytes {
-		return meta{}, fmt.Errorf("the record of the place in the order has %d bytes, want %d", len(b), metaBytes)
+		return meta{}, fmt.Errorf("the record of the place in the order has %d bytes, want %d: was it written by another version?",
+			len(b), metaBytes)
 	}
 	var m meta
 	m.seq = wire.Seq(binary.BigEndian.Uint64(b))
