@@ -28,6 +28,8 @@ type model struct {
 	// rebased is the base of a Rebase that did not return; it may be what is
 	// found, whole.
 	rebased []core.Record
+	// writing is a base that is being written, with all that was appended since, or nil.
+	writing []core.Record
 	next    int // number of the next record
 	fuse    int // operations until the process stops; −1: none
 }
@@ -62,6 +64,9 @@ func (m *model) light() {
 func (m *model) append() {
 	records := m.make(rapid.IntRange(0, 12).Draw(m.t, "records"))
 	m.records = append(m.records, records...) // even where it fails, some may be kept
+	if m.writing != nil {
+		m.writing = append(m.writing, records...)
+	}
 	m.check(m.j.Append(records))
 }
 
@@ -75,8 +80,26 @@ func (m *model) flush() {
 func (m *model) rebase() {
 	base := m.make(rapid.IntRange(0, 60).Draw(m.t, "base"))
 	m.rebased = append([]core.Record{}, base...)
-	if m.check(m.j.Rebase(base)) {
-		m.records, m.durable, m.rebased = slices.Clone(base), len(base), nil
+	n := len(m.records)
+	if !m.check(m.j.Rebase(base)) {
+		return
+	}
+	if m.rebased = nil; m.j.base != nil {
+		m.durable, m.writing = n, slices.Clone(base) // which is long
+		return
+	}
+	m.records, m.durable, m.writing = slices.Clone(base), len(base), nil
+}
+
+// work goes on with a base that is being written.
+func (m *model) work() {
+	m.rebased = m.writing
+	more, err := m.j.Work()
+	if !m.check(err) {
+		return
+	}
+	if m.rebased = nil; m.writing != nil && !more {
+		m.records, m.durable, m.writing = m.writing, len(m.writing), nil
 	}
 }
 
@@ -140,7 +163,7 @@ func (m *model) recovered(got []core.Record) {
 	default:
 		m.t.Fatalf("found %d records of %d appended and %d flushed, or not those", len(got), len(m.records), m.durable)
 	}
-	m.records, m.durable, m.rebased = slices.Clone(got), len(got), nil
+	m.records, m.durable, m.rebased, m.writing = slices.Clone(got), len(got), nil, nil
 }
 
 func TestCrashesKeepWhatWasFlushed(t *testing.T) {
@@ -148,6 +171,7 @@ func TestCrashesKeepWhatWasFlushed(t *testing.T) {
 		fsys := disk.NewMemory()
 		m := &model{t: rt, fsys: fsys, opts: inMemory(fsys)}
 		m.opts.SegmentBytes = int64(rapid.IntRange(segmentBytesMin, 4*segmentBytesMin).Draw(rt, "segment"))
+		m.opts.PortionBytes = int64(rapid.IntRange(1, 8000).Draw(rt, "portion"))
 		j, err := Create(testDir, testID, m.opts)
 		if err != nil {
 			rt.Fatal(err)
@@ -155,7 +179,7 @@ func TestCrashesKeepWhatWasFlushed(t *testing.T) {
 		m.j = j
 		m.light()
 		for range rapid.IntRange(1, 25).Draw(rt, "steps") {
-			switch rapid.IntRange(0, 10).Draw(rt, "step") {
+			switch rapid.IntRange(0, 12).Draw(rt, "step") {
 			case 0:
 				m.restart()
 			case 1:
@@ -164,6 +188,8 @@ func TestCrashesKeepWhatWasFlushed(t *testing.T) {
 				m.append()
 			case 5:
 				m.light()
+			case 6, 7:
+				m.work()
 			default:
 				m.append()
 				m.flush()

@@ -23,6 +23,7 @@ type contract interface {
 	Append(records []core.Record) error
 	Flush() error
 	Rebase(base []core.Record) error
+	Work() (more bool, err error)
 	Size() int64
 	Close() error
 }

@@ -22,6 +22,8 @@ type Options struct {
 	// SegmentBytes is the length of a segment: 0 means 16 MiB. It is rounded up
 	// to whole sectors and may change between two runs.
 	SegmentBytes int64
+	// PortionBytes is how much of a long base Work writes at once: 0 means 1 MiB.
+	PortionBytes int64
 	// FS is the file system: nil means the operating system's.
 	FS disk.FS
 	// Foreground zeroes segments when they are needed and starts no goroutine,
@@ -42,6 +44,12 @@ func (o Options) complete() (Options, error) {
 	if o.SegmentBytes < segmentBytesMin || o.SegmentBytes > segmentBytesLargest {
 		return o, fmt.Errorf("journal: a segment of %d bytes: want %d to %d, or 0 for the default",
 			o.SegmentBytes, segmentBytesMin, segmentBytesLargest)
+	}
+	if o.PortionBytes < 0 {
+		return o, fmt.Errorf("journal: a portion of %d bytes: want more than 0, or 0 for the default", o.PortionBytes)
+	}
+	if o.PortionBytes == 0 {
+		o.PortionBytes = portionBytesDefault
 	}
 	o.SegmentBytes = alignUp(o.SegmentBytes, sector)
 	if o.FS == nil {
@@ -65,7 +73,8 @@ type Journal struct {
 	opts  Options
 	lock  io.Closer
 	spare spare
-	tail  *tail // of the last segment
+	tail  *tail        // of the last segment
+	base  *baseWriting // nil while none is being written
 
 	older      []uint64 // serials of the segments before the last, ascending
 	olderBytes int64    // used in them
@@ -165,11 +174,13 @@ func (j *Journal) Append(records []core.Record) error {
 	if j.err != nil {
 		return j.err
 	}
+	bytes := int64(0)
 	for _, r := range records {
 		payload, err := j.tail.encode(r)
 		if err != nil {
 			return j.fail(err)
 		}
+		bytes += int64(len(payload))
 		if !j.tail.fits(len(payload)) {
 			if err := j.rotate(); err != nil {
 				return j.fail(err)
@@ -179,6 +190,9 @@ func (j *Journal) Append(records []core.Record) error {
 		if err := j.tail.spill(); err != nil {
 			return j.fail(err)
 		}
+	}
+	if j.base != nil {
+		j.base.keep(records, bytes)
 	}
 	return nil
 }
@@ -190,19 +204,6 @@ func (j *Journal) Flush() error {
 		return j.err
 	}
 	if err := j.tail.flush(); err != nil {
-		return j.fail(err)
-	}
-	return nil
-}
-
-// Rebase makes base, durably, the beginning of the journal, and removes all
-// older records, those appended and not flushed too. A crash leaves either the
-// old records or base. After an error the journal is dead.
-func (j *Journal) Rebase(base []core.Record) error {
-	if j.err != nil {
-		return j.err
-	}
-	if err := j.rebase(base); err != nil {
 		return j.fail(err)
 	}
 	return nil
@@ -225,7 +226,7 @@ func (j *Journal) Close() error {
 
 // abandon gives everything back and flushes nothing.
 func (j *Journal) abandon() error {
-	err := j.spare.drop()
+	err := errors.Join(j.spare.drop(), j.giveUpBase())
 	if j.tail != nil {
 		err = errors.Join(err, j.tail.file.Close())
 	}
@@ -252,7 +253,7 @@ func (j *Journal) rotate() error {
 	if err != nil {
 		return err
 	}
-	if err := j.install(next); err != nil {
+	if err := j.install(next, j.spare.path); err != nil {
 		return err
 	}
 	j.older = append(j.older, old.head.serial)
@@ -277,7 +278,7 @@ func (j *Journal) rebase(base []core.Record) error {
 	if err := next.fill(base); err != nil {
 		return errors.Join(err, next.file.Close())
 	}
-	if err := j.install(next); err != nil {
+	if err := j.install(next, j.spare.path); err != nil {
 		return err
 	}
 	if old == nil {
@@ -299,12 +300,9 @@ func (j *Journal) forget(serials []uint64) error {
 
 // next turns the spare into a segment that has no name yet.
 func (j *Journal) next(head header) (*tail, error) {
-	head.id, head.bytes = j.id, j.opts.SegmentBytes
-	if _, err := rand.Read(head.salt[:]); err != nil {
+	head, err := j.head(head)
+	if err != nil {
 		return nil, err
-	}
-	if head.base {
-		head.chain = head.seed()
 	}
 	file, err := j.spare.take()
 	if err != nil {
@@ -313,12 +311,25 @@ func (j *Journal) next(head header) (*tail, error) {
 	return newTail(file, head), nil
 }
 
-// install makes next durable, gives it its name and makes it the last segment.
-func (j *Journal) install(next *tail) error {
+// head completes the header of a segment.
+func (j *Journal) head(head header) (header, error) {
+	head.id, head.bytes = j.id, j.opts.SegmentBytes
+	if _, err := rand.Read(head.salt[:]); err != nil {
+		return head, err
+	}
+	if head.base {
+		head.chain = head.seed()
+	}
+	return head, nil
+}
+
+// install makes next, whose file has the name from, durable, gives it its own name and
+// makes it the last segment.
+func (j *Journal) install(next *tail, from string) error {
 	old := j.tail
 	err := next.publish()
 	if err == nil {
-		err = j.opts.FS.Rename(j.spare.path, j.path(next.head.serial))
+		err = j.opts.FS.Rename(from, j.path(next.head.serial))
 	}
 	if err == nil {
 		err = j.opts.FS.SyncDir(j.dir)

@@ -165,7 +165,7 @@ func (o *opening) replayAll() error {
 		}
 	}
 	if o.last.sealed {
-		return fmt.Errorf("journal: %w: %s is missing, which %s says was there%s",
+		return fmt.Errorf("journal: %w: %s is missing, or a base with a higher number: %s says that there was one%s",
 			ErrCorrupt, o.path(o.last.head.serial+1), o.last.name, advice)
 	}
 	if !o.last.torn() {
@@ -223,8 +223,10 @@ func readAt(file io.ReaderAt, b []byte) error {
 
 // heal makes the disk what was read, durably, and gets ready to append.
 func (o *opening) heal() error {
-	if err := removeIfThere(o.opts.FS, o.spare.path); err != nil {
-		return fmt.Errorf("journal: %w", err)
+	for _, path := range []string{o.spare.path, o.basePath()} {
+		if err := removeIfThere(o.opts.FS, path); err != nil {
+			return fmt.Errorf("journal: %w", err)
+		}
 	}
 	if err := o.resume(o.last); err != nil {
 		return fmt.Errorf("journal: %s: %w", o.last.name, err)

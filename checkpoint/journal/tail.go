@@ -140,19 +140,24 @@ func (t *tail) seal() error {
 // fill writes the records of a base, however many, as one flush.
 func (t *tail) fill(base []core.Record) error {
 	for _, r := range base {
-		payload, err := t.encode(r)
-		if err != nil {
-			return err
-		}
-		if t.end()+recordSpace(len(payload))+2*sector > segmentBytesMax {
-			return fmt.Errorf("a base of more than %d bytes: lower the window or the size of batches", segmentBytesMax)
-		}
-		t.add(payload)
-		if err := t.spill(); err != nil {
+		if err := t.addBase(r); err != nil {
 			return err
 		}
 	}
 	return t.finish()
+}
+
+// addBase adds one record of a base, which has one segment, however long.
+func (t *tail) addBase(r core.Record) error {
+	payload, err := t.encode(r)
+	if err != nil {
+		return err
+	}
+	if t.end()+recordSpace(len(payload))+2*sector > segmentBytesMax {
+		return fmt.Errorf("a base of more than %d bytes: lower the window or the size of batches", segmentBytesMax)
+	}
+	t.add(payload)
+	return t.spill()
 }
 
 // publish writes the header and syncs the whole file, which then may get its

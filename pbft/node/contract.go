@@ -49,9 +49,13 @@ type Journal interface {
 	// Flush returns once everything appended is durable. After an error the
 	// journal is dead: the replica must stop.
 	Flush() error
-	// Rebase makes base, durably, the new beginning: what was appended before
+	// Rebase makes base the new beginning, or begins to: then what was appended before is
+	// durable, and Work does the rest. In the end what was appended before Rebase
 	// is dropped.
 	Rebase(base []core.Record) error
+	// Work does a little of that, a few milliseconds, and returns whether there is more to
+	// do. It is called when the messages of a turn have left.
+	Work() (more bool, err error)
 	// Size returns how many bytes the journal holds.
 	Size() int64
 	// Close flushes and ends it.

@@ -23,7 +23,7 @@
 //	(D1) A Send leaves the process only after every record of the same turn and of
 //	     all turns before it is durable; but an early one waits for reservations
 //	     alone, and a record that may be lost holds up nothing (core.Effects).
-//	(D2) After a failed Append, Flush or Rebase nothing leaves the process.
+//	(D2) After a failed Append, Flush, Rebase or Work nothing leaves the process.
 //	(D3) Nothing that step calls waits for another stage, but for a free turn
 //	     when all of them are full and wait for the disk.
 //	(D4) settle waits for nothing but the disk, and apply for nothing but the

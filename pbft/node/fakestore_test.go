@@ -18,12 +18,15 @@ var errDisk = errors.New("the disk is on fire")
 // fakeJournal is a Journal in memory that tells what is durable.
 type fakeJournal struct {
 	recordBytes int64 // what a record counts for; 0 means 1000
+	portions    int   // that a Rebase leaves to Work
 	mu          struct {
 		sync.Mutex
 		records  []core.Record
 		durable  int // of them
 		flushes  int
 		rebases  int
+		left     int   // of the portions
+		works    []int // how many records were durable at each call of Work
 		size     int64
 		failing  bool
 		blockers chan struct{} // Flush waits for it, if set
@@ -61,8 +64,17 @@ func (j *fakeJournal) Rebase(base []core.Record) error {
 	j.mu.records = slices.Clone(base)
 	j.mu.durable = len(base)
 	j.mu.rebases++
+	j.mu.left = j.portions
 	j.mu.size = j.unit() * int64(len(base))
 	return nil
+}
+
+func (j *fakeJournal) Work() (bool, error) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	j.mu.left = max(0, j.mu.left-1)
+	j.mu.works = append(j.mu.works, j.mu.durable)
+	return j.mu.left > 0, nil
 }
 
 func (j *fakeJournal) Size() int64 {

@@ -28,6 +28,7 @@ type Node struct {
 	ran      atomic.Bool
 
 	engine    engine       // step's
+	rebasing  bool         // settle's: the journal is being rebased
 	inputless bool         // step's: the application had no input for the last batch
 	applier   *Applier     // apply's
 	proposer  app.Proposer // nil if the application takes no input

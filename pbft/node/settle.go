@@ -11,6 +11,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"slices"
 	"time"
 
@@ -35,23 +36,14 @@ func (n *Node) settle(ctx context.Context) error {
 		began := time.Now()
 		hand := n.flight.settle
 		hand.begin(entry{what: turnSettle, at: turns[0].handed}, settleAppend)
-		for waiting := true; waiting; {
-			select {
-			case t := <-n.turns:
-				turns = append(turns, t)
-			default:
-				waiting = false
-			}
-		}
+		turns = n.waitingTurns(turns)
 		records := 0
 		for _, t := range turns {
 			records += len(t.fx.Persist)
 		}
 		before := n.journalBytes.Load()
 		if err := n.persist(turns); err != nil {
-			n.outlet.shut() // (D2)
-			n.log.Errorf("the journal failed, the replica stops: check the disk, then restart err=%q", err)
-			return fmt.Errorf("%w: %w", ErrJournal, err)
+			return n.journalFailed(err)
 		}
 		hand.enter(settleSend)
 		for _, t := range turns {
@@ -61,9 +53,31 @@ func (n *Node) settle(ctx context.Context) error {
 			t.reset()
 			n.free <- t // has room for all turns
 		}
+		hand.enter(settleRebase)
+		if err := n.tidy(); err != nil {
+			return n.journalFailed(err)
+		}
 		hand.end([countsMax]uint32{count(len(turns)), count(records), count(int(n.journalBytes.Load() - before))})
 		n.settleBusy.worked(began)
 	}
+}
+
+// waitingTurns appends the turns that wait.
+func (n *Node) waitingTurns(turns []*turn) []*turn {
+	for {
+		select {
+		case t := <-n.turns:
+			turns = append(turns, t)
+		default:
+			return turns
+		}
+	}
+}
+
+func (n *Node) journalFailed(err error) error {
+	n.outlet.shut() // (D2)
+	n.log.Errorf("the journal failed, the replica stops: check the disk, then restart err=%q", err)
+	return fmt.Errorf("%w: %w", ErrJournal, err)
 }
 
 // persist makes the records of turns durable, and sends what is early in between.
@@ -114,13 +128,32 @@ func (n *Node) append(turns []*turn) (dirty bool, err error) {
 	return dirty, nil
 }
 
-// rebase starts the journal anew. If the base alone is long, the journal may
-// grow to twice that before the next time.
+// rebase begins to start the journal anew. There is no other time until that is done.
 func (n *Node) rebase(base []core.Record) error {
 	if err := n.cfg.Journal.Rebase(base); err != nil {
 		return fmt.Errorf("rebase on %d records: %w", len(base), err)
 	}
-	n.journalLimit.Store(max(journalBytesMax, 2*n.cfg.Journal.Size()))
+	n.rebasing = true
+	n.journalLimit.Store(math.MaxInt64)
+	return nil
+}
+
+// tidy goes on with that, after each turn a little: a window of long batches takes seconds
+// to write, and votes wait for none of it. If the base alone is long, the journal may grow
+// to twice that before the next time.
+func (n *Node) tidy() error {
+	if !n.rebasing {
+		return nil
+	}
+	more, err := n.cfg.Journal.Work()
+	if err != nil {
+		return fmt.Errorf("rebase: %w", err)
+	}
+	if n.rebasing = more; !more {
+		size := n.cfg.Journal.Size()
+		n.journalBytes.Store(size)
+		n.journalLimit.Store(max(journalBytesMax, 2*size))
+	}
 	return nil
 }
 

@@ -323,6 +323,46 @@ func TestOwnMessagesComeBackSigned(t *testing.T) {
 	})
 }
 
+// TestALongBaseIsWrittenBetweenTurns has a Rebase leave much to do: some of it is done after
+// each turn, and no other one begins meanwhile, although there is reason to.
+func TestALongBaseIsWrittenBetweenTurns(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := newMembers(t, 4)
+		j := m.journals[0]
+		j.recordBytes, j.portions = journalBytesMax/16, 20
+		e := &fakeEngine{base: func() []core.Record { return []core.Record{core.StableRecord{}} }}
+		view := wire.View(0)
+		e.step = func(ev core.Event, fx *core.Effects) {
+			if _, ok := ev.(core.Tick); !ok || view >= 110 {
+				return
+			}
+			view++
+			fx.Persist = append(fx.Persist, core.ViewRecord{View: view})
+			if view == 30 || view == 35 { // so there is a reason at 35, five turns after the first
+				fx.Stable = append(fx.Stable, wire.CheckpointCert{Seq: wire.Seq(view)})
+				m.states[0].mu.Lock()
+				m.states[0].mu.seq = wire.Seq(view)
+				m.states[0].mu.Unlock()
+			}
+		}
+		_, ended, cancel := runScripted(t, m, e)
+		<-time.After(2 * time.Second)
+		cancel()
+		endsCleanly(t, ended)
+		if j.mu.rebases != 2 {
+			t.Errorf("the journal was rebased %d times, want twice", j.mu.rebases)
+		}
+		if len(j.mu.works) < 40 {
+			t.Fatalf("%d portions were written, want 20 for each time", len(j.mu.works))
+		}
+		for i, durable := range j.mu.works[:20] {
+			if want := 1 + i; durable != want {
+				t.Errorf("portion %d was written with %d records durable, want %d: one after each turn", i, durable, want)
+			}
+		}
+	})
+}
+
 // TestJournalBeginsAnewOnlyWithADurableSnapshot takes the base at the end of a
 // turn, so that no later record is lost.
 func TestJournalBeginsAnewOnlyWithADurableSnapshot(t *testing.T) {

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 
 	"github.com/quorate/quorate/checkpoint/journal"
 	"github.com/quorate/quorate/checkpoint/journal/disk"
@@ -63,6 +64,7 @@ type realLedger struct {
 	durable []core.Record // must be there
 	open    []core.Record // may be there, in part
 	based   []core.Record // or these instead: a crash cut the rebase
+	writing []core.Record // what a base that is being written will be, and what was appended since
 	cut     bool          // a crash cut a flush
 	full    bool
 	lies    *rand.Rand             // nil on an honest disk
@@ -75,6 +77,7 @@ func newRealLedger(domain crypto.Domain, id wire.ReplicaID, replicas, segmentByt
 		disk: memory, id: journal.Identity{Cluster: domain.Cluster, Replica: id},
 		opts: journal.Options{
 			Limits: wire.DefaultLimits(replicas), SegmentBytes: int64(segmentBytes), FS: memory, Foreground: true,
+			PortionBytes: int64(segmentBytes / 4), // so that some bases are written little by little
 		},
 	}
 	var err error
@@ -85,6 +88,9 @@ func newRealLedger(domain crypto.Domain, id wire.ReplicaID, replicas, segmentByt
 // Append keeps records, not durably.
 func (l *realLedger) Append(records []core.Record) error {
 	l.open = append(l.open, records...)
+	if l.writing != nil {
+		l.writing = append(l.writing, records...)
+	}
 	l.note(records)
 	return l.Journal.Append(records)
 }
@@ -97,6 +103,22 @@ func (l *realLedger) Flush() error {
 	}
 	l.durable = append(l.durable, l.open...)
 	l.open = nil
+	return l.work()
+}
+
+// work goes on with a base that is being written.
+func (l *realLedger) work() error {
+	if l.writing == nil {
+		return nil
+	}
+	more, err := l.Work()
+	switch {
+	case err != nil:
+		l.based = l.writing // it may have ended well all the same
+		return err
+	case !more:
+		l.durable, l.writing = l.writing, nil
+	}
 	return nil
 }
 
@@ -115,8 +137,9 @@ func (l *realLedger) Rebase(base []core.Record, until int) error {
 		return err
 	}
 	l.behave()
-	l.durable, l.open, l.based = base, nil, nil
-	return nil
+	l.durable, l.open, l.based = append(l.durable, l.open...), nil, nil
+	l.writing = slices.Clone(base)
+	return l.work()
 }
 
 // cutAfter lets so many operations of the disk happen, and of the next one,
@@ -154,7 +177,7 @@ func (l *realLedger) reopen() (survival, error) {
 		return survival{}, err
 	}
 	based, open, cut := l.based, l.open, l.cut
-	l.based, l.open, l.cut = nil, nil, false
+	l.based, l.open, l.cut, l.writing = nil, nil, false, nil
 	if l.lies != nil {
 		return l.believe(records, len(l.durable))
 	}
