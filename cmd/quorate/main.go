@@ -11,12 +11,7 @@ import (
 	"syscall"
 )
 
-func main() {
-	if len(os.Args) > 1 && os.Args[1] == "node" {
-		relaxTimers()
-	}
-	os.Exit(process())
-}
+func main() { os.Exit(process()) }
 
 // process executes the command line of this process and returns its exit code. The
 // first signal asks the command to end, the second one ends the process.

@@ -10,7 +10,7 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	testscript.Main(m, map[string]func(){"quorate": main, "slack": printSlack})
+	testscript.Main(m, map[string]func(){"quorate": main})
 }
 
 // TestScripts runs the command as users do: see testdata.
