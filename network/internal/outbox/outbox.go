@@ -3,10 +3,7 @@
 // the owner of the queue chose.
 package outbox
 
-import (
-	"bytes"
-	"sync"
-)
+import "sync"
 
 // Rule tells which frames go when a queue is full.
 type Rule byte
@@ -48,13 +45,8 @@ func New(limits Limits) *Queue {
 	return &Queue{limits: limits, ready: make(chan struct{}, 1)}
 }
 
-// longBytes is how long a frame is that is not queued twice. Where a peer is slow, what is
-// repeated because it has not arrived would be queued again and again behind itself.
-const longBytes = 16 << 10
-
-// Push queues frame, which nobody may change afterwards, and returns whether it is
-// queued: a long frame that waits already is not once more. A frame over the limit of
-// bytes never fits.
+// Push queues frame, which nobody may change afterwards, and returns whether it
+// did. A frame over the limit of bytes never fits.
 func (q *Queue) Push(frame []byte) bool {
 	if !q.push(frame) {
 		return false
@@ -74,9 +66,6 @@ func (q *Queue) Wake() {
 func (q *Queue) push(frame []byte) bool {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	if len(frame) >= longBytes && q.holds(frame) {
-		return true
-	}
 	if len(frame) > q.limits.Bytes || q.limits.Frames == 0 || q.limits.Rule == RefuseNewest && q.full(len(frame)) {
 		q.mu.dropped++
 		return false
@@ -90,16 +79,6 @@ func (q *Queue) push(frame []byte) bool {
 	q.mu.count++
 	q.mu.bytes += len(frame)
 	return true
-}
-
-// holds tells whether an equal frame waits.
-func (q *Queue) holds(frame []byte) bool {
-	for i := range q.mu.count {
-		if bytes.Equal(q.mu.frames[(q.mu.head+i)%len(q.mu.frames)], frame) { // which differ in their first bytes, or not at all
-			return true
-		}
-	}
-	return false
 }
 
 func (q *Queue) full(size int) bool {

@@ -100,25 +100,3 @@ func TestReadyIsSignalledAfterAPush(t *testing.T) {
 	default:
 	}
 }
-
-// TestALongFrameWaitsOnce pushes frames again that wait, and that have left.
-func TestALongFrameWaitsOnce(t *testing.T) {
-	long := func(first byte) []byte { return append([]byte{first}, make([]byte, 16<<10)...) }
-	short := []byte("short")
-	q := outbox.New(outbox.Limits{Frames: 10, Bytes: 1 << 20})
-	for _, frame := range [][]byte{long(1), short, long(2), long(1), short, long(2), long(3)} {
-		if !q.Push(frame) {
-			t.Errorf("a frame of %d bytes is not queued", len(frame))
-		}
-	}
-	if frames, _ := q.Len(); frames != 5 || q.Dropped() != 0 {
-		t.Errorf("%d frames wait and %d were dropped, want three long ones and the short one twice", frames, q.Dropped())
-	}
-	if first, _ := q.Pop(); first[0] != 1 {
-		t.Errorf("the first frame is %d, want that which was queued first", first[0])
-	}
-	q.Push(long(1))
-	if frames, _ := q.Len(); frames != 5 {
-		t.Errorf("%d frames wait, want one more: it had left", frames)
-	}
-}
