@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/quorate/quorate/app"
 	"github.com/quorate/quorate/app/kv"
 	"github.com/quorate/quorate/pbft"
 )
@@ -26,18 +27,25 @@ func command(t *testing.T, args ...string) (code int, out, errs string) {
 	return code, o.String(), e.String()
 }
 
-// TestCommandsWorkOnACluster is the key-value commands and status on four real
-// replicas.
-func TestCommandsWorkOnACluster(t *testing.T) {
-	cluster, err := pbft.StartLocal(t.Context(), 4, kv.Machine{})
+// startCluster starts four replicas, until the test ends, and writes their genesis to a file.
+func startCluster(t *testing.T, machine app.StateMachine) (cluster *pbft.Local, genesis string) {
+	t.Helper()
+	cluster, err := pbft.StartLocal(t.Context(), 4, machine)
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer cluster.Close() //nolint:errcheck // the end of a test
-	genesis := filepath.Join(t.TempDir(), pbft.GenesisFile)
+	t.Cleanup(func() { _ = cluster.Close() })
+	genesis = filepath.Join(t.TempDir(), pbft.GenesisFile)
 	if err := os.WriteFile(genesis, cluster.Genesis().Encode(), 0o600); err != nil {
 		t.Fatal(err)
 	}
+	return cluster, genesis
+}
+
+// TestCommandsWorkOnACluster is the key-value commands and status on four real
+// replicas.
+func TestCommandsWorkOnACluster(t *testing.T) {
+	cluster, genesis := startCluster(t, kv.Machine{})
 	for _, step := range []struct {
 		line string
 		code int

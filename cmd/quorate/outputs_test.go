@@ -2,26 +2,15 @@ package main
 
 import (
 	"context"
-	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 
 	"github.com/quorate/quorate/app/bank"
-	"github.com/quorate/quorate/pbft"
 )
 
 // TestOutputsPrintsWhatTheBankPays pays three times, and prints that.
 func TestOutputsPrintsWhatTheBankPays(t *testing.T) {
-	cluster, err := pbft.StartLocal(t.Context(), 4, bank.Machine{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer cluster.Close() //nolint:errcheck // the end of a test
-	genesis := filepath.Join(t.TempDir(), pbft.GenesisFile)
-	if err := os.WriteFile(genesis, cluster.Genesis().Encode(), 0o600); err != nil {
-		t.Fatal(err)
-	}
+	_, genesis := startCluster(t, bank.Machine{})
 	for _, step := range []struct {
 		line string
 		code int
