@@ -60,6 +60,7 @@ func (l *realLedger) spoil(rng *rand.Rand) {
 	l.note(l.durable)
 	l.note(l.open)
 	l.note(l.based)
+	l.note(l.writing) // it may end after the disk has begun to lie
 	l.behave()
 }
 
