@@ -11,9 +11,6 @@ import (
 
 // TestLocalClusterServesManyClients: all of them come from one address.
 func TestLocalClusterServesManyClients(t *testing.T) {
-	if testing.Short() {
-		t.Skip("hundreds of handshakes are too much for the race detector")
-	}
 	l := startLocal(t, LocalConfig{Replicas: 4, Dir: t.TempDir()}, echo{})
 	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 	defer cancel()

@@ -24,25 +24,12 @@ func (m drawing) Execute(tx *app.Tx, _ []byte) []byte {
 func TestStatusNamesTheKeysOfStatesThatDiffer(t *testing.T) {
 	limits := DefaultGenesisLimits()
 	limits.CheckpointInterval, limits.Window = 2, 16
-	l, err := StartLocalWith(t.Context(), LocalConfig{Replicas: 4, Limits: limits, Memory: true, Dir: t.TempDir()},
-		drawing{&atomic.Uint64{}})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() {
-		if err := l.Close(); err != nil {
-			t.Error(err)
-		}
-	}()
+	l := startLocal(t, LocalConfig{Replicas: 4, Limits: limits, Memory: true, Dir: t.TempDir()}, drawing{&atomic.Uint64{}})
 	client, err := l.Client(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer func() {
-		if err := client.Close(); err != nil {
-			t.Error(err)
-		}
-	}()
+	defer closeClient(t, client)
 	for range limits.CheckpointInterval {
 		if _, err := client.Submit(t.Context(), []byte("draw")); err != nil {
 			t.Fatal(err)
