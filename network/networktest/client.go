@@ -3,6 +3,7 @@ package networktest
 import (
 	"context"
 	"fmt"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -21,8 +22,8 @@ type Caller struct {
 		changed chan struct{}
 		frames  []Received
 		up      map[wire.ReplicaID]bool
-		errs    map[wire.ReplicaID]error // the last
-		rubbish error                    // what is wrong with every frame, if anything
+		errs    map[wire.ReplicaID][]error
+		rubbish error // what is wrong with every frame, if anything
 	}
 }
 
@@ -33,7 +34,7 @@ func StartClients(t *testing.T, c Clients) *Caller {
 	r := &Caller{Clients: c, stop: cancel, done: make(chan error, 1)}
 	r.mu.changed = make(chan struct{})
 	r.mu.up = make(map[wire.ReplicaID]bool)
-	r.mu.errs = make(map[wire.ReplicaID]error)
+	r.mu.errs = make(map[wire.ReplicaID][]error)
 	go func() { r.done <- c.Run(ctx, r.onFrame, r.onLink) }()
 	t.Cleanup(func() { r.Stop(t) })
 	return r
@@ -72,7 +73,7 @@ func (r *Caller) onLink(peer wire.ReplicaID, up bool, err error) {
 	r.change(func() {
 		r.mu.up[peer] = up
 		if err != nil {
-			r.mu.errs[peer] = err
+			r.mu.errs[peer] = append(r.mu.errs[peer], err)
 		}
 	})
 }
@@ -111,16 +112,20 @@ func (r *Caller) AwaitLink(t *testing.T, peer wire.ReplicaID, up bool) {
 	r.Await(t, fmt.Sprintf("connection to %d up=%t", peer, up), func() bool { return r.mu.up[peer] == up })
 }
 
-// AwaitError waits until the connection to peer could not be made, or broke, and
-// returns why.
-func (r *Caller) AwaitError(t *testing.T, peer wire.ReplicaID, is func(error) bool) error {
+// AwaitError waits until the connection to peer could not be made, or broke, for such a
+// reason, and returns the first one that is. The attempt that follows at once may have
+// failed for another one meanwhile.
+func (r *Caller) AwaitError(t *testing.T, peer wire.ReplicaID, is func(error) bool) (found error) {
 	t.Helper()
-	var last error
 	r.Await(t, fmt.Sprintf("error of the connection to %d", peer), func() bool {
-		last = r.mu.errs[peer]
-		return last != nil && is(last)
+		i := slices.IndexFunc(r.mu.errs[peer], is)
+		if i < 0 {
+			return false
+		}
+		found = r.mu.errs[peer][i]
+		return true
 	})
-	return last
+	return found
 }
 
 // AwaitFrames waits for so many frames, and returns all there are.
