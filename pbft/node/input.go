@@ -77,7 +77,13 @@ func Unfit(p app.Proposer, sealed *wire.Sealed) (why string) {
 		}
 	}()
 	if err := p.CheckInput(pp.Batch.Input); err != nil {
-		why = cmp.Or(err.Error(), "no reason given")
+		return printable(err.Error())
 	}
-	return strings.ToValidUTF8(why[:min(len(why), unfitBytesMax)], "")
+	return ""
+}
+
+// printable returns so much of a reason as may be told. It is never empty, whatever a liar
+// had it quote: that would say that there is none.
+func printable(why string) string {
+	return cmp.Or(strings.ToValidUTF8(why[:min(len(why), unfitBytesMax)], ""), "it gave no reason that can be printed")
 }

@@ -3,6 +3,7 @@ package node
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -149,6 +150,13 @@ func TestOnlyProposalsAreChecked(t *testing.T) {
 	}
 	if why := Unfit(nil, proposal); why != "" {
 		t.Errorf("an application without inputs: got %q, want nothing: the core refuses", why)
+	}
+	for what, unspeakable := range map[string]error{
+		"nothing": errors.New(""), "what is no text": fmt.Errorf("%s is no reading", bytes.Repeat([]byte{0xff}, 300)),
+	} {
+		if why := Unfit(&thermometer{check: func([]byte) error { return unspeakable }}, proposal); why == "" {
+			t.Errorf("an error that says %s: got none, want a refusal", what)
+		}
 	}
 	wordy := &thermometer{check: func([]byte) error { return errors.New("a" + strings.Repeat("é", 1<<20)) }}
 	if why := Unfit(wordy, proposal); len(why) > 256 || !strings.HasPrefix(why, "aé") || !utf8.ValidString(why) {

@@ -227,7 +227,7 @@ func (t twister) proposal(m wire.PrePrepare) wire.Message {
 		m.Batch = &batch
 		return &m
 	case 4:
-		batch.Input = []byte("made up")
+		batch.Input = madeUp()
 	default:
 		m.Seq += 5
 	}

@@ -1,6 +1,7 @@
 package adversary
 
 import (
+	"bytes"
 	"time"
 
 	"github.com/quorate/quorate/pbft/wire"
@@ -144,6 +145,9 @@ func BadTime(off time.Duration) Strategy {
 	})
 }
 
+// madeUp is an input that no application read: one that spoils what quotes it.
+func madeUp() []byte { return bytes.Repeat([]byte{0xff}, 300) }
+
 // BadInput returns a primary whose batches have an input that no application read, or
 // none where there should be one, in turn.
 func BadInput() Strategy {
@@ -154,7 +158,7 @@ func BadInput() Strategy {
 		lie := proposing(m, m.Batch.Time, m.Batch.Requests)
 		lie.Batch.Input = nil
 		if m.Seq%2 == 0 || len(m.Batch.Input) == 0 {
-			lie.Batch.Input = []byte("made up")
+			lie.Batch.Input = madeUp()
 		}
 		lie.Digest = lie.Batch.Digest()
 		return one(lie)

@@ -3,6 +3,7 @@ package sim
 import (
 	"encoding/binary"
 	"errors"
+	"fmt"
 
 	"github.com/quorate/quorate/app"
 	"github.com/quorate/quorate/app/kv"
@@ -41,10 +42,10 @@ func (s sensor) ProposeInput() ([]byte, error) {
 	return reading(*s.last), nil
 }
 
-// CheckInput recognises what was read.
+// CheckInput recognises what was read. It quotes what was not, as applications do.
 func (s sensor) CheckInput(input []byte) error {
 	if len(input) < 8 || string(reading(binary.BigEndian.Uint64(input))) != string(input) {
-		return errUnread
+		return fmt.Errorf("%s: %w", input, errUnread)
 	}
 	return nil
 }
