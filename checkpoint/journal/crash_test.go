@@ -94,11 +94,16 @@ func (m *model) rebase() {
 // work goes on with a base that is being written.
 func (m *model) work() {
 	m.rebased = m.writing
+	before := m.j.GivenUp()
 	more, err := m.j.Work()
 	if !m.check(err) {
 		return
 	}
-	if m.rebased = nil; m.writing != nil && !more {
+	m.rebased = nil
+	switch {
+	case m.j.GivenUp() > before:
+		m.writing = nil
+	case m.writing != nil && !more:
 		m.records, m.durable, m.writing = m.writing, len(m.writing), nil
 	}
 }
@@ -172,6 +177,7 @@ func TestCrashesKeepWhatWasFlushed(t *testing.T) {
 		m := &model{t: rt, fsys: fsys, opts: inMemory(fsys)}
 		m.opts.SegmentBytes = int64(rapid.IntRange(segmentBytesMin, 4*segmentBytesMin).Draw(rt, "segment"))
 		m.opts.PortionBytes = int64(rapid.IntRange(1, 8000).Draw(rt, "portion"))
+		m.opts.baseBytesMax = int64(rapid.IntRange(1<<15, 1<<17).Draw(rt, "longest"))
 		j, err := Create(testDir, testID, m.opts)
 		if err != nil {
 			rt.Fatal(err)

@@ -29,6 +29,8 @@ type Options struct {
 	// Foreground zeroes segments when they are needed and starts no goroutine,
 	// for simulators.
 	Foreground bool
+
+	baseBytesMax int64 // of a base written little by little; 0 means segmentBytesMax
 }
 
 const (
@@ -50,6 +52,9 @@ func (o Options) complete() (Options, error) {
 	}
 	if o.PortionBytes == 0 {
 		o.PortionBytes = portionBytesDefault
+	}
+	if o.baseBytesMax == 0 {
+		o.baseBytesMax = segmentBytesMax
 	}
 	o.SegmentBytes = alignUp(o.SegmentBytes, sector)
 	if o.FS == nil {
@@ -75,6 +80,8 @@ type Journal struct {
 	spare spare
 	tail  *tail        // of the last segment
 	base  *baseWriting // nil while none is being written
+
+	givenUp int // bases
 
 	older      []uint64 // serials of the segments before the last, ascending
 	olderBytes int64    // used in them

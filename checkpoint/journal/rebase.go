@@ -18,6 +18,10 @@ const (
 	// portionBytesDefault is how much of a base is written at once: some milliseconds of
 	// a disk.
 	portionBytesDefault = 1 << 20
+	// catchUpPortions is how many portions of what is appended meanwhile Work writes at once
+	// beside its own, and behindPortionsMax how many may lack before the base is given up.
+	catchUpPortions   = 3
+	behindPortionsMax = 256
 	// recordBytesGuess is what a record without a batch counts for, to tell a long base
 	// from a short one.
 	recordBytesGuess = 512
@@ -26,10 +30,15 @@ const (
 // baseWriting is a base that is being written, to a file that has no name of a segment
 // yet.
 type baseWriting struct {
-	tail     *tail
-	waiting  []core.Record // of the base, and what was appended since, as far as it is not in tail
-	appended int64         // bytes that came since the last portion
+	tail    *tail
+	most    int64         // bytes that its segment may have
+	waiting []core.Record // of the base, and what was appended since, as far as it is not in tail
+	behind  int64         // bytes that were appended since, and not caught up with
+	grown   bool          // something was appended since
 }
+
+// errBaseLong says that a base does not fit into its segment.
+var errBaseLong = fmt.Errorf("a base of more than %d bytes: lower the window or the size of batches", segmentBytesMax)
 
 // Rebase makes base the beginning of the journal, and removes all older records, those
 // appended and not flushed too. A base of up to Options.PortionBytes is that, durably, when
@@ -55,23 +64,32 @@ func (j *Journal) Rebase(base []core.Record) error {
 	return nil
 }
 
-// Work writes a portion of the base that is being written, if there is one, and more if
-// more was appended meanwhile, so that it comes to an end: call it when nothing else is
-// to be done, such as after each Flush. It returns whether there is more to be written.
-// After an error the journal is dead.
+// Work writes a portion of the base that is being written, if there is one, and up to three
+// more if more was appended meanwhile, so that it comes to an end: call it when nothing else
+// is to be done, such as after each Flush. It returns whether there is more to be written.
+// Where too much is appended for that it gives the base up, and all that was before it and
+// came since stays in the journal, until another Rebase; GivenUp tells. After an error the
+// journal is dead.
 func (j *Journal) Work() (more bool, err error) {
 	if j.err != nil || j.base == nil {
 		return false, j.err
 	}
 	done, err := j.base.write(j.opts.PortionBytes)
-	if err == nil && done {
+	switch {
+	case err == nil && done:
 		err = j.endBase()
+	case errors.Is(err, errBaseLong) && j.base.grown, err == nil && j.base.behind > behindPortionsMax*j.opts.PortionBytes:
+		j.givenUp++
+		done, err = true, j.giveUpBase()
 	}
 	if err != nil {
 		return false, j.fail(err)
 	}
 	return !done, nil
 }
+
+// GivenUp returns how many bases were given up because too much came meanwhile.
+func (j *Journal) GivenUp() int { return j.givenUp }
 
 // guess returns how long the records of a base are, or so.
 func guess(base []core.Record) int64 {
@@ -107,24 +125,27 @@ func (j *Journal) beginBase(base []core.Record) error {
 		return err
 	}
 	head.bytes = 0 // its file is as long as it is
-	j.base = &baseWriting{tail: newTail(file, head), waiting: slices.Clone(base)}
+	j.base = &baseWriting{tail: newTail(file, head), most: j.opts.baseBytesMax, waiting: slices.Clone(base)}
 	return nil
 }
 
 // keep has b hold what is appended to the journal meanwhile.
 func (b *baseWriting) keep(records []core.Record, bytes int64) {
 	b.waiting = append(b.waiting, records...)
-	b.appended += bytes
+	b.behind += bytes
+	b.grown = b.grown || len(records) > 0
 }
 
-// write writes a portion, and as much as was appended since the last one. It returns
-// whether all is written; what is not yet the last portion it syncs, so that the last sync
-// has little to do.
+// write writes a portion, and beside it as much as was appended since, at most some portions:
+// what a turn appended at once, such as the batches that a view change carries over, it
+// catches up with in several. It returns whether all is written; what is not yet the last
+// portion it syncs, so that the last sync has little to do.
 func (b *baseWriting) write(portion int64) (done bool, err error) {
-	until := b.tail.end() + portion + b.appended
-	b.appended = 0
+	more := min(b.behind, catchUpPortions*portion)
+	until := b.tail.end() + portion + more
+	b.behind -= more
 	for len(b.waiting) > 0 && b.tail.end() < until {
-		if err := b.tail.addBase(b.waiting[0]); err != nil {
+		if err := b.tail.addBase(b.waiting[0], b.most); err != nil {
 			return false, err
 		}
 		b.waiting[0] = nil

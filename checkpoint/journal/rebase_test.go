@@ -70,6 +70,92 @@ func TestALongBaseIsWrittenLittleByLittle(t *testing.T) {
 	mustClose(t, again)
 }
 
+// TestATurnThatAppendsMuchIsCaughtUpWithLittleByLittle appends, while a base is written, what
+// a view change carries over, at once.
+func TestATurnThatAppendsMuchIsCaughtUpWithLittleByLittle(t *testing.T) {
+	fsys := disk.NewMemory()
+	opts := inPortions(fsys)
+	j := mustCreate(t, opts)
+	want := batches(1, 20, 2000)
+	if err := j.Rebase(want); err != nil {
+		t.Fatal(err)
+	}
+	much := batches(100, 100, 2000)
+	write(t, j, much)
+	portions := 0
+	for more := true; more; portions++ {
+		written := 0
+		fsys.Before(func(op disk.Op) *disk.Fault { written += op.Bytes; return nil })
+		var err error
+		if more, err = j.Work(); err != nil {
+			t.Fatal(err)
+		}
+		if most := 6 * opts.PortionBytes; more && int64(written) > most {
+			t.Errorf("portion %d has %d bytes, want %d at most", portions, written, most)
+		}
+	}
+	if portions < 8 || j.GivenUp() > 0 {
+		t.Errorf("after %d portions, with %d bases given up, want 8 or more, and none", portions, j.GivenUp())
+	}
+	mustClose(t, j)
+	again, got := mustOpen(t, opts)
+	same(t, got, append(want, much...))
+	mustClose(t, again)
+}
+
+// TestABaseThatIsLeftBehindIsGivenUp appends more than a base may be late, or may be long
+// together with it: then the journal goes on with what it had, and can begin anew later.
+func TestABaseThatIsLeftBehindIsGivenUp(t *testing.T) {
+	for name, spoil := range map[string]func(o *Options){
+		"too late": func(o *Options) { o.PortionBytes = 500 },
+		"too long": func(o *Options) { o.baseBytesMax = 60_000 },
+	} {
+		t.Run(name, func(t *testing.T) {
+			fsys := disk.NewMemory()
+			opts := inPortions(fsys)
+			spoil(&opts)
+			j := mustCreate(t, opts)
+			want := batches(1, 3, 100)
+			write(t, j, want)
+			base := batches(30, 9, 2000)
+			if err := j.Rebase(base); err != nil {
+				t.Fatal(err)
+			}
+			much := batches(100, 80, 2000)
+			write(t, j, much)
+			want = append(want, much...)
+			for more := true; more; {
+				var err error
+				if more, err = j.Work(); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if j.GivenUp() != 1 {
+				t.Fatalf("%d bases were given up, want 1", j.GivenUp())
+			}
+			if file, err := fsys.Open(filepath.Join(testDir, baseName)); err == nil {
+				t.Error("the file of the base is still there", file.Close())
+			}
+			mustClose(t, j)
+			again, got := mustOpen(t, opts)
+			same(t, got, want)
+			if err := again.Rebase(base); err != nil {
+				t.Fatal(err)
+			}
+			for more := true; more; {
+				var err error
+				if more, err = again.Work(); err != nil {
+					t.Fatal(err)
+				}
+			}
+			mustClose(t, again)
+			last, got := mustOpen(t, opts)
+			same(t, got, base)
+			mustClose(t, last)
+		})
+	}
+}
+
 // TestABaseThatIsNotThereYetIsForgotten ends the process, closes the journal, and begins
 // another base, while one is being written.
 func TestABaseThatIsNotThereYetIsForgotten(t *testing.T) {

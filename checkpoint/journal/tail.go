@@ -140,21 +140,21 @@ func (t *tail) seal() error {
 // fill writes the records of a base, however many, as one flush.
 func (t *tail) fill(base []core.Record) error {
 	for _, r := range base {
-		if err := t.addBase(r); err != nil {
+		if err := t.addBase(r, segmentBytesMax); err != nil {
 			return err
 		}
 	}
 	return t.finish()
 }
 
-// addBase adds one record of a base, which has one segment, however long.
-func (t *tail) addBase(r core.Record) error {
+// addBase adds one record of a base, which has one segment, of so many bytes at most.
+func (t *tail) addBase(r core.Record, most int64) error {
 	payload, err := t.encode(r)
 	if err != nil {
 		return err
 	}
-	if t.end()+recordSpace(len(payload))+2*sector > segmentBytesMax {
-		return fmt.Errorf("a base of more than %d bytes: lower the window or the size of batches", segmentBytesMax)
+	if t.end()+recordSpace(len(payload))+2*sector > most {
+		return errBaseLong
 	}
 	t.add(payload)
 	return t.spill()

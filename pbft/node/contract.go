@@ -54,7 +54,8 @@ type Journal interface {
 	// is dropped.
 	Rebase(base []core.Record) error
 	// Work does a little of that, a few milliseconds, and returns whether there is more to
-	// do. It is called when the messages of a turn have left.
+	// do. It is called when the messages of a turn have left. It may leave it at that where
+	// much was appended meanwhile, with nothing dropped.
 	Work() (more bool, err error)
 	// Size returns how many bytes the journal holds.
 	Size() int64

@@ -139,8 +139,8 @@ func (n *Node) rebase(base []core.Record) error {
 }
 
 // tidy goes on with that, after each turn a little: a window of long batches takes seconds
-// to write, and votes wait for none of it. If the base alone is long, the journal may grow
-// to twice that before the next time.
+// to write, and votes wait for none of it. If the base alone is long, or was given up, the
+// journal may grow by as much, or so, before the next time.
 func (n *Node) tidy() error {
 	if !n.rebasing {
 		return nil
@@ -152,7 +152,7 @@ func (n *Node) tidy() error {
 	if n.rebasing = more; !more {
 		size := n.cfg.Journal.Size()
 		n.journalBytes.Store(size)
-		n.journalLimit.Store(max(journalBytesMax, 2*size))
+		n.journalLimit.Store(max(journalBytesMax, size+min(size, journalGrowthMax)))
 	}
 	return nil
 }

@@ -27,6 +27,9 @@ const (
 	// journalBytesMax is how long the journal may grow before it is rebased: two
 	// of its segments.
 	journalBytesMax = 32 << 20
+	// journalGrowthMax is by how much it may grow before the next time where what it holds
+	// then is long itself.
+	journalGrowthMax = 8 * journalBytesMax
 )
 
 // engine is what step needs of a core.Replica.

@@ -111,11 +111,14 @@ func (l *realLedger) work() error {
 	if l.writing == nil {
 		return nil
 	}
+	before := l.GivenUp()
 	more, err := l.Work()
 	switch {
 	case err != nil:
 		l.based = l.writing // it may have ended well all the same
 		return err
+	case l.GivenUp() > before:
+		l.writing = nil
 	case !more:
 		l.durable, l.writing = l.writing, nil
 	}
@@ -136,10 +139,13 @@ func (l *realLedger) Rebase(base []core.Record, until int) error {
 	if err != nil {
 		return err
 	}
-	l.behave()
 	l.durable, l.open, l.based = append(l.durable, l.open...), nil, nil
 	l.writing = slices.Clone(base)
-	return l.work()
+	if err := l.work(); err != nil {
+		return err // the power went while a long base was written
+	}
+	l.behave()
+	return nil
 }
 
 // cutAfter lets so many operations of the disk happen, and of the next one,
