@@ -13,9 +13,10 @@ import (
 )
 
 // offer lets the application of a primary propose the inputs of the batches that the
-// core would propose now, if it is one that has inputs.
+// core would propose now, if it is one that has inputs. One that had none is asked again
+// after a tick.
 func (s *stepper) offer() {
-	if s.n.proposer == nil {
+	if s.n.proposer == nil || s.inputWaits {
 		return
 	}
 	for range s.n.cfg.Core.InFlight {
@@ -24,7 +25,7 @@ func (s *stepper) offer() {
 		}
 		input, err := Propose(s.n.proposer)
 		s.n.reportInput(err)
-		if err != nil {
+		if s.inputWaits = err != nil; s.inputWaits {
 			return
 		}
 		s.one(core.Offered{Input: input})
@@ -76,7 +77,7 @@ func Unfit(p app.Proposer, sealed *wire.Sealed) (why string) {
 			why = "checking it panicked"
 		}
 	}()
-	if err := p.CheckInput(pp.Batch.Input); err != nil {
+	if err := p.CheckInput(slices.Clone(pp.Batch.Input)); err != nil {
 		return printable(err.Error())
 	}
 	return ""

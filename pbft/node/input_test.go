@@ -7,9 +7,11 @@ import (
 	"strings"
 	"testing"
 	"testing/synctest"
+	"time"
 	"unicode/utf8"
 
 	"github.com/quorate/quorate/app"
+	"github.com/quorate/quorate/pbft/core"
 	"github.com/quorate/quorate/pbft/wire"
 )
 
@@ -95,6 +97,35 @@ func TestAPrimaryWithoutGoodInputIsReplaced(t *testing.T) {
 			})
 		})
 	}
+}
+
+// TestWhoHasNoInputIsAskedOnceATick has several turns end in a tick, and a batch to be proposed
+// in each of them.
+func TestWhoHasNoInputIsAskedOnceATick(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		asked, ticks, turns := 0, 0, 0
+		m := thermometers(t, func(int) *thermometer {
+			return &thermometer{func() ([]byte, error) { asked++; return nil, errors.New("no such sensor") }, accepts}
+		})
+		_, ended, cancel := runScripted(t, m, &fakeEngine{proposes: true, step: func(ev core.Event, fx *core.Effects) {
+			switch ev.(type) {
+			case core.Tick:
+				ticks++
+			case core.TurnEnded:
+				turns++
+				return
+			}
+			if turns < 5*ticks {
+				fx.Send = append(fx.Send, core.Send{To: 0, Message: vote(1)}) // its return makes a turn
+			}
+		}})
+		<-time.After(time.Second)
+		cancel()
+		endsCleanly(t, ended)
+		if asked < 10 || asked > ticks+1 || turns < 3*ticks {
+			t.Errorf("asked %d times in %d ticks and %d turns, want once a tick", asked, ticks, turns)
+		}
+	})
 }
 
 // TestAnInputSurvivesRestarts holds that a batch which is executed again after a crash

@@ -22,6 +22,7 @@ type fakeEngine struct {
 	executed wire.Seq
 	stable   wire.Seq
 	base     func() []core.Record
+	proposes bool
 }
 
 func (e *fakeEngine) Step(ev core.Event, fx *core.Effects) { e.step(ev, fx) }
@@ -29,7 +30,7 @@ func (e *fakeEngine) Base() []core.Record                  { return e.base() }
 func (*fakeEngine) View() wire.View                        { return 0 }
 func (*fakeEngine) Active() bool                           { return true }
 func (*fakeEngine) Rejoining() bool                        { return false }
-func (*fakeEngine) Proposes() bool                         { return false }
+func (e *fakeEngine) Proposes() bool                       { return e.proposes }
 func (e *fakeEngine) Executed() wire.Seq                   { return e.executed }
 func (e *fakeEngine) Stable() wire.CheckpointCert          { return wire.CheckpointCert{Seq: e.stable} }
 

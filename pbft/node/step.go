@@ -92,6 +92,8 @@ type stepper struct {
 	stable wire.Seq // of the last Stable effect
 	based  wire.Seq // stable when the journal was last rebased
 	log    stepLog
+
+	inputWaits bool // the application had no input since the last tick
 }
 
 func (n *Node) step(ctx context.Context) error {
@@ -132,6 +134,7 @@ func (s *stepper) wait(ctx context.Context, tick <-chan time.Time) bool {
 		s.handOver(t)
 	case due := <-tick:
 		s.ticked(due)
+		s.inputWaits = false
 		s.one(core.Tick{Now: s.n.now()})
 	case <-wake:
 		s.woke()

@@ -61,8 +61,9 @@ func (n *Node) open(batch *frames, memory *wire.Memory) []core.Event {
 	n.mute(batch)
 	n.aside.sort(batch, &lim, now.view, now.stable)
 	events := make([]core.Event, 0, len(batch.frames))
-	// The core would ignore proposals of the past. It may have gone on since it told
-	// where it stands, but it never goes back.
+	// The core would ignore proposals of the past, but for a request in one that nobody
+	// signed: that convicts no more. It may have gone on since it told where it stands, but
+	// it never goes back.
 	opener := n.opener.WithoutPast(now.view, now.stable)
 	for i, o := range opener.OpenIn(memory, batch.frames) {
 		from := batch.from[i]
