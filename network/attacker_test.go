@@ -2,6 +2,7 @@ package network
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/rand"
 	"encoding/binary"
@@ -25,7 +26,8 @@ import (
 	"github.com/quorate/quorate/pbft/wire"
 )
 
-const patience = 20 * time.Second
+// patience bounds what hangs, and nothing is measured by it: a machine may be very busy.
+const patience = 2 * time.Minute
 
 // anything is a gater that lets everyone through.
 type anything struct{}
@@ -38,17 +40,49 @@ func (anything) InterceptSecured(network.Direction, peer.ID, network.ConnMultiad
 }
 func (anything) InterceptUpgraded(network.Conn) (bool, control.DisconnectReason) { return true, 0 }
 
+// haste are the timeouts of the victim that a test attacks; one that is zero is as long as
+// the others of the tests. What the honest need stays slow, and what an attacker needs on
+// the way to its attack: no test depends on how fast the machine is.
+type haste struct {
+	accept time.Duration // Timeouts.Handshake, for connections that come in: the honest are dialled
+	frame  time.Duration // Timeouts.Frame, for the frames of streams and no keepalive
+	write  time.Duration // Timeouts.Write, for streams and not for their connections
+}
+
+// hasty makes a transport that is patient in all but h.
+func (c *cluster) hasty(t *testing.T, id wire.ReplicaID, h haste) *Transport {
+	t.Helper()
+	cfg := c.config(id)
+	cfg.Timeouts.Handshake = cmp.Or(h.accept, c.timeouts.Handshake)
+	tr, err := New(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	tr.negotiateWithin(c.timeouts.Handshake)
+	tr.cfg.Timeouts = c.timeouts
+	tr.cfg.Timeouts.Frame = cmp.Or(h.frame, c.timeouts.Frame)
+	tr.cfg.Timeouts.Write = cmp.Or(h.write, c.timeouts.Write)
+	return tr
+}
+
+// negotiateWithin sets how long streams that are opened from now on may take to agree on
+// a protocol.
+func (t *Transport) negotiateWithin(timeout time.Duration) {
+	t.own.swarm.SetStreamHandler(t.own.negotiate(timeout))
+}
+
 // siege is a cluster under attack: replicas 0, the victim, and 1 are honest and
 // run; 2 and 3 have keys that an attacker may have.
 type siege struct {
 	*cluster
 	victim, honest *networktest.Node
 	transport      *Transport // the victim's
+	haste          haste
 	number         uint64
 	calm           int // goroutines before the attack
 }
 
-func besiege(t *testing.T, timeouts Timeouts) *siege {
+func besiege(t *testing.T, h haste) *siege {
 	t.Helper()
 	c := newCluster(t, 4)
 	for i, tr := range c.made { // the timeouts are known only now; ports are kept
@@ -57,14 +91,9 @@ func besiege(t *testing.T, timeouts Timeouts) *siege {
 		}
 		c.made[i] = nil
 	}
-	c.timeouts, c.clients = timeouts, 16
-	s := &siege{cluster: c}
-	victim, ok := c.Transport(t, 0).(*Transport)
-	if !ok {
-		t.Fatal("no *Transport")
-	}
-	s.transport = victim
-	s.victim = networktest.Start(t, 0, victim)
+	c.clients = 16
+	s := &siege{cluster: c, transport: c.hasty(t, 0, h), haste: h}
+	s.victim = networktest.Start(t, 0, s.transport)
 	s.honest = networktest.Start(t, 1, c.Transport(t, 1))
 	s.victim.AwaitLink(t, 1, true)
 	s.honest.AwaitLink(t, 0, true)
@@ -153,7 +182,7 @@ type attacker struct {
 func (s *siege) attacker(t *testing.T, key libcrypto.PrivKey) *attacker {
 	t.Helper()
 	a, err := assemble(parts{
-		key: key, gater: anything{}, limits: rcmgr.InfiniteLimits, timeouts: Timeouts{}.withDefaults(),
+		key: key, gater: anything{}, limits: rcmgr.InfiniteLimits, timeouts: s.timeouts,
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -190,10 +219,16 @@ func (s *siege) stranger(t *testing.T) *attacker {
 // stream opens a stream without saying anything on it.
 func (a *attacker) stream(t *testing.T) (network.Stream, error) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	ctx, cancel := context.WithTimeout(unhurried(t.Context()), patience)
 	defer cancel()
 	forgetFailures(a, a.victim)
 	return a.Network().NewStream(ctx, a.victim)
+}
+
+// unhurried lets dials take as long as the attacker's timeouts; libp2p would end them
+// after a minute.
+func unhurried(ctx context.Context) context.Context {
+	return network.WithDialPeerTimeout(ctx, patience)
 }
 
 // open opens a stream and agrees on a protocol.

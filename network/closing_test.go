@@ -83,7 +83,7 @@ func TestClosingWhileClientEntersEndsCleanly(t *testing.T) {
 		}
 		keys[i] = key
 	}
-	timeouts := Timeouts{}.withDefaults()
+	timeouts := testTimeouts()
 	limits := doorLimits{halfOpen: 64, halfOpenPerIP: 64, clients: 4, clientsPerIP: 4, handshake: timeouts.Handshake}
 	door := &tardyDoor{door: newDoor(&roster{}, newLedger(), limits), entered: make(chan struct{})}
 	var clocks atomic.Int32

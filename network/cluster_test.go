@@ -9,10 +9,11 @@ import (
 	"github.com/quorate/quorate/pbft/wire"
 )
 
-// testTimeouts make everything that takes time take little.
+// testTimeouts wait for whoever is slow as long as the tests do, for on a busy machine all
+// are, and try again soon. A test that attacks a timeout shortens that one alone.
 func testTimeouts() Timeouts {
 	return Timeouts{
-		Dial: 2 * time.Second, Handshake: 2 * time.Second, Frame: 2 * time.Second, Write: 2 * time.Second,
+		Dial: patience, Handshake: patience, Frame: patience, Write: patience,
 		RedialMin: 10 * time.Millisecond, RedialMax: 200 * time.Millisecond,
 	}
 }
