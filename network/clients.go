@@ -181,6 +181,7 @@ func (c *Clients) courier(
 			}
 		},
 		state: func(up bool, err error) { link(m.id, up, err) },
+		kin:   &kin{}, // it has none
 	}
 }
 

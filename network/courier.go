@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"math/rand/v2"
+	"sync"
 	"syscall"
 	"time"
 
@@ -35,6 +36,39 @@ type courier struct {
 	wake <-chan struct{}
 	// state tells that the stream is up, or why it is not.
 	state func(up bool, err error)
+	kin   *kin
+}
+
+// kin are the couriers to one peer, whose streams share a connection as a rule.
+type kin struct {
+	mu struct {
+		sync.Mutex
+		up map[network.Conn]int // how many of their streams are, by connection
+	}
+}
+
+// join counts one stream of conn until leave is called.
+func (k *kin) join(conn network.Conn) (leave func()) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if k.mu.up == nil {
+		k.mu.up = make(map[network.Conn]int)
+	}
+	k.mu.up[conn]++
+	return func() {
+		k.mu.Lock()
+		defer k.mu.Unlock()
+		if k.mu.up[conn]--; k.mu.up[conn] == 0 {
+			delete(k.mu.up, conn)
+		}
+	}
+}
+
+// use tells whether one of them has a stream over conn that is up.
+func (k *kin) use(conn network.Conn) bool {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return k.mu.up[conn] > 0
 }
 
 // errRubbish says that a stream was ended for what came over it.
@@ -70,6 +104,7 @@ func (c *courier) once(ctx context.Context) (time.Duration, error) {
 		}
 		return 0, err
 	}
+	defer c.kin.join(s.Conn())()
 	since := time.Now()
 	c.state(true, nil)
 	err = c.exchange(ctx, s)
@@ -95,9 +130,11 @@ func (c *courier) open(ctx context.Context) (network.Stream, error) {
 		return s, nil
 	}
 	_ = s.Reset()
-	if timedOut(err) {
+	if timedOut(err) && !c.kin.use(s.Conn()) {
 		// The other end of this connection may be gone without a word; the next
-		// attempt shall not use it again.
+		// attempt shall not use it again. Where another stream is up the other end is
+		// slow, rather, and cutting that one too would make matters worse: if it is
+		// gone, the connection's keepalive tells.
 		_ = s.Conn().Close()
 	}
 	err = fmt.Errorf("open a stream to replica %d: %w", c.who, err)

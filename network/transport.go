@@ -151,9 +151,9 @@ func (t *Transport) Run(ctx context.Context, in Inbound) error {
 			continue
 		}
 		remember(t.host, m.peer, m.addrs)
-		l := &link{tell: func(up bool) { in.Link(m.id, up) }}
+		l, k := &link{tell: func(up bool) { in.Link(m.id, up) }}, &kin{}
 		for class := range wire.Class(wire.Classes) {
-			c := t.courier(m, class, l)
+			c := t.courier(m, class, l, k)
 			couriers.Go(func() { c.run(ctx) })
 		}
 	}
@@ -233,7 +233,7 @@ func (t *Transport) hello(class wire.Class) hello {
 	}
 }
 
-func (t *Transport) courier(m member, class wire.Class, l *link) *courier {
+func (t *Transport) courier(m member, class wire.Class, l *link, k *kin) *courier {
 	return &courier{
 		host:     t.host,
 		peer:     m.peer,
@@ -245,6 +245,7 @@ func (t *Transport) courier(m member, class wire.Class, l *link) *courier {
 		read:     watch,
 		wake:     t.slots[m.id][class].seen,
 		state:    l.stream(),
+		kin:      k,
 	}
 }
 
