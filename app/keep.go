@@ -22,12 +22,13 @@ type Snapshotter interface {
 	// tells the outside world. It may keep neither argument. If it panics, the operation is
 	// rolled back whole: the instance is dropped, and another one restored.
 	Apply(ctx Context, op []byte) (result []byte, outputs [][]byte)
-	// Snapshot returns the whole state. Equal states must give equal bytes, whatever led to
+	// Snapshot returns the whole state; it may be the very bytes that the application goes
+	// on to change, as they are copied. Equal states must give equal bytes, whatever led to
 	// them: what is restored from a snapshot must give the same one again, and replicas
 	// compare.
 	Snapshot() []byte
-	// Restore sets the state of a new instance to that of a snapshot. An error says that it
-	// is none, and fails every operation.
+	// Restore sets the state of a new instance to that of a snapshot, which it may keep. An
+	// error says that it is none, and fails every operation.
 	Restore(snapshot []byte) error
 }
 
@@ -105,6 +106,7 @@ func (k *keeper) Execute(tx *Tx, op []byte) []byte {
 	run := one.app
 	one.app = nil // whatever ends this early leaves nothing that could be trusted
 	result, outputs := run.Apply(agreedOf(tx), bytes.Clone(op))
+	result = bytes.Clone(result) // Snapshot may need what it is in
 	for _, payload := range outputs {
 		tx.Emit(payload)
 	}
@@ -165,7 +167,7 @@ func (one *instance) restore(tx *Tx, place *keptPlace, app Snapshotter) {
 		ctx, op := readLogged(tx, n)
 		app.Apply(ctx, op)
 		if n == place.pending {
-			pending = app.Snapshot()
+			pending = bytes.Clone(app.Snapshot())
 		}
 	}
 	one.app, one.chain, one.pending = app, place.chain, pending

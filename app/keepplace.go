@@ -1,6 +1,7 @@
 package app
 
 import (
+	"bytes"
 	"encoding/binary"
 	"fmt"
 
@@ -129,7 +130,7 @@ func (p *keptPlace) advance(tx *Tx, app Snapshotter, one *instance) {
 	case p.pending > 0:
 		p.chunk(tx, one)
 	case p.logged >= max(keepLogBytes, p.baseBytes):
-		one.pending = app.Snapshot()
+		one.pending = bytes.Clone(app.Snapshot())
 		p.pending, p.pendingBytes, p.pendingLogged = p.count, uint64(len(one.pending)), p.logged
 		p.written = 0
 	}

@@ -1,0 +1,87 @@
+package app_test
+
+import (
+	"bytes"
+	"fmt"
+	"testing"
+
+	"github.com/quorate/quorate/app"
+)
+
+// slate is an application that changes its state in place, and hands out that very state
+// as its snapshot. Its results are not its own for long either.
+type slate struct{ state, result []byte }
+
+func newSlate() app.Snapshotter { return &slate{state: make([]byte, 300<<10)} }
+
+func (s *slate) Apply(_ app.Context, op []byte) (result []byte, outputs [][]byte) {
+	for i := range s.state {
+		s.state[i] += op[0]
+	}
+	s.result = fmt.Append(s.result[:0], s.sum())
+	return s.result, nil
+}
+
+func (s *slate) Query(app.Context, []byte) []byte { return fmt.Append(nil, s.sum()) }
+
+func (s *slate) Snapshot() []byte {
+	clear(s.result)
+	return s.state
+}
+
+func (s *slate) Restore(snapshot []byte) error { s.state = snapshot; return nil }
+
+// sum is of all that is written, so that a part of another time shows.
+func (s *slate) sum() (sum int) {
+	for _, b := range s.state {
+		sum += int(b)
+	}
+	return sum
+}
+
+// TestAnApplicationMayHandOutItsState holds that a snapshot is as of when it was taken,
+// while it is written and the application goes on: at any moment, restored and restored
+// while a snapshot was being written, it has the state that it has without a break.
+func TestAnApplicationMayHandOutItsState(t *testing.T) {
+	steady := &desk{t: t, machine: app.Keep(newSlate), store: app.NewMemory()}
+	shaken := &desk{t: t, machine: app.Keep(newSlate), store: app.NewMemory()}
+	op := append([]byte{1}, make([]byte, 200<<10)...)
+	for n := range 40 {
+		steady.ctx, shaken.ctx = next(n+1), next(n+1)
+		if n%4 == 3 {
+			shaken.machine = app.Keep(newSlate)
+		}
+		want := fmt.Sprintf("%d, told []", (n+1)*300<<10)
+		for _, d := range []*desk{steady, shaken} {
+			if got := d.attempt(op, true); got != want {
+				t.Fatalf("operation %d: got %q, want %q", n+1, got, want)
+			}
+			again := app.NewTx(d.store, nil, d.ctx, true)
+			got, failure, err := app.Run(app.Keep(newSlate), again, []byte{1})
+			if failure != nil || err != nil {
+				t.Fatal(failure, err)
+			}
+			if got, want := string(got), fmt.Sprint((n+1)*300<<10); got != want {
+				t.Fatalf("restored after operation %d: got %s, want %s", n+1, got, want)
+			}
+		}
+		if !steady.store.Equal(shaken.store) {
+			t.Fatalf("operation %d: the states differ", n+1)
+		}
+	}
+	if _, chunks := steady.held(); chunks == 0 {
+		t.Error("no snapshot was written")
+	}
+}
+
+// held returns how many bytes the state takes, and how many keys of it are of snapshots.
+func (d *desk) held() (held, chunks int) {
+	_ = d.store.Scan(nil, nil, func(key, value []byte) bool {
+		held += len(key) + len(value)
+		if bytes.HasPrefix(key, []byte("snapshot/")) {
+			chunks++
+		}
+		return true
+	})
+	return held, chunks
+}
