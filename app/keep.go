@@ -19,7 +19,8 @@ import (
 // One goroutine at a time calls its methods.
 type Snapshotter interface {
 	// Apply executes one operation, by ctx and op alone, and returns its result and what it
-	// tells the outside world. It may keep neither argument. If it panics, the operation is
+	// tells the outside world: up to WritesMax outputs, of OutputBytesMax bytes each and
+	// WriteBytesMax together. It may keep neither argument. If it panics, the operation is
 	// rolled back whole: the instance is dropped, and another one restored.
 	Apply(ctx Context, op []byte) (result []byte, outputs [][]byte)
 	// Snapshot returns the whole state; it may be the very bytes that the application goes
@@ -38,7 +39,8 @@ type SnapshotReader interface {
 	Query(ctx Context, op []byte) []byte
 }
 
-// Bounds of what Keep writes.
+// Bounds of what Keep writes, which is beside the bounds of an operation: with each, the
+// operation itself, and a chunk or deletions.
 const (
 	// KeepOpBytesMax bounds an operation of a Snapshotter.
 	KeepOpBytesMax = 512 << 10

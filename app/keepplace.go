@@ -58,7 +58,7 @@ func (p *keptPlace) write(tx *Tx) {
 	for _, n := range p.numbers() {
 		value = binary.BigEndian.AppendUint64(value, *n)
 	}
-	tx.Put(keptPlaceKey, value)
+	tx.book(entry{key: keptPlaceKey, value: value})
 }
 
 func loggedKey(number uint64, part int) string {
@@ -81,7 +81,7 @@ func (p *keptPlace) log(tx *Tx, op []byte) {
 	p.chain = crypto.Sum(p.chain[:], b)
 	for part := 0; len(b) > 0; part++ {
 		n := min(len(b), ValueBytesMax)
-		tx.Put(loggedKey(p.count, part), b[:n])
+		tx.book(entry{key: loggedKey(p.count, part), value: b[:n:n]})
 		b = b[n:]
 	}
 }
@@ -142,7 +142,7 @@ func (p *keptPlace) chunk(tx *Tx, one *instance) {
 	from := p.written * keepChunkBytes
 	to := min(from+keepChunkBytes, p.pendingBytes)
 	if from < to {
-		tx.Put(chunkKey(p.pending, p.written), one.pending[from:to])
+		tx.book(entry{key: chunkKey(p.pending, p.written), value: bytes.Clone(one.pending[from:to])})
 		p.written++
 	}
 	if to < p.pendingBytes {
@@ -160,11 +160,11 @@ func (p *keptPlace) drop(tx *Tx) {
 		switch {
 		case p.staleChunks > 0:
 			p.staleChunks--
-			tx.Delete(chunkKey(p.stale, p.staleChunks))
+			tx.book(entry{key: chunkKey(p.stale, p.staleChunks), deleted: true})
 		case p.dropped < p.base:
 			p.dropped++
 			for part := 0; tx.Has(loggedKey(p.dropped, part)); part++ {
-				tx.Delete(loggedKey(p.dropped, part))
+				tx.book(entry{key: loggedKey(p.dropped, part), deleted: true})
 			}
 		default:
 			return

@@ -2,7 +2,9 @@ package app_test
 
 import (
 	"bytes"
+	"encoding/binary"
 	"fmt"
+	"strings"
 	"testing"
 
 	"github.com/quorate/quorate/app"
@@ -84,4 +86,60 @@ func (d *desk) held() (held, chunks int) {
 		return true
 	})
 	return held, chunks
+}
+
+// herald is an application whose outputs are as many as the first four bytes of an
+// operation say, each as long as the next four say. It counts how often it was told to.
+type herald struct{ n byte }
+
+func newHerald() app.Snapshotter { return &herald{} }
+
+func (h *herald) Apply(_ app.Context, op []byte) (result []byte, outputs [][]byte) {
+	h.n++
+	one := make([]byte, binary.BigEndian.Uint32(op[4:]))
+	for range binary.BigEndian.Uint32(op) {
+		outputs = append(outputs, one)
+	}
+	return []byte{h.n}, outputs
+}
+
+func (h *herald) Snapshot() []byte              { return bytes.Repeat([]byte{h.n}, 150<<10) }
+func (h *herald) Restore(snapshot []byte) error { h.n = snapshot[0]; return nil }
+
+// TestAnApplicationMayTellAsMuchWhileASnapshotIsWritten has one use the bounds of an
+// operation up, each time, and exceed them: what is refused does not depend on what Keep
+// has to write itself.
+func TestAnApplicationMayTellAsMuchWhileASnapshotIsWritten(t *testing.T) {
+	const each = app.WriteBytesMax / 8
+	for name, of := range map[string]struct {
+		most, size uint32
+		refusal    string
+	}{
+		"many": {app.WritesMax, 1, "more than 4096 writes and outputs in one operation"},
+		"long": {8, each, "more than 1048576 bytes written and emitted in one operation"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			d := &desk{t: t, machine: app.Keep(newHerald), store: app.NewMemory()}
+			op := func(outputs uint32) []byte {
+				b := binary.BigEndian.AppendUint32(binary.BigEndian.AppendUint32(nil, outputs), of.size)
+				return append(b, make([]byte, app.KeepOpBytesMax-len(b))...)
+			}
+			snapshots := 0
+			for n := range 30 {
+				d.ctx = next(n + 1)
+				d.ctx.Input = make([]byte, app.InputBytesMax)
+				if got := d.attempt(op(of.most+1), true); got != of.refusal {
+					t.Errorf("operation %d: one output too many: got %.100q, want %q", n+1, got, of.refusal)
+				}
+				if got, want := d.attempt(op(of.most), true), fmt.Sprintf("%c, told [", n+1); !strings.HasPrefix(got, want) {
+					t.Fatalf("operation %d: got %.100q, want %q", n+1, got, want)
+				}
+				_, chunks := d.held()
+				snapshots = max(snapshots, chunks)
+			}
+			if snapshots < 3 {
+				t.Errorf("got %d chunks of snapshots at most, want all 3", snapshots)
+			}
+		})
+	}
 }

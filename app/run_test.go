@@ -70,7 +70,7 @@ func TestBoundsFailTheOperationAlike(t *testing.T) {
 		longKey    = "a key has 513 bytes, at most 512 are possible"
 		longValue  = "a value has 262145 bytes, at most 262144 are possible"
 		longOutput = "an output has 262145 bytes, at most 262136 are possible"
-		manyWrites = "more than 4096 writes in one operation"
+		manyWrites = "more than 4096 writes and outputs in one operation"
 	)
 	tests := map[string]struct {
 		f    func(tx *app.Tx)
@@ -96,7 +96,7 @@ func TestBoundsFailTheOperationAlike(t *testing.T) {
 			for i := range 4 {
 				tx.Put(fmt.Sprint(i), big)
 			}
-		}, "more than 1048576 bytes written in one operation"},
+		}, "more than 1048576 bytes written and emitted in one operation"},
 		"no number": {func(tx *app.Tx) {
 			tx.Put("k", []byte("x"))
 			tx.Uint64("k")

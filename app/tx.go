@@ -19,7 +19,8 @@ const (
 	ValueBytesMax = 256 << 10
 	// OutputBytesMax bounds an output: it is kept in a value of the state.
 	OutputBytesMax = ValueBytesMax - 8
-	// WritesMax bounds how many keys one operation writes plus its outputs.
+	// WritesMax bounds how many keys one operation writes plus its outputs. What Keep
+	// writes itself is not counted, here and below.
 	WritesMax = 4096
 	// WriteBytesMax bounds the keys, values and outputs of one operation
 	// together.
@@ -43,7 +44,8 @@ type Tx struct {
 	readOnly bool
 
 	writes  writes
-	bytes   int // of writes and outputs
+	count   int // of writes and outputs that are bounded
+	bytes   int // of those
 	outputs [][]byte
 	scratch []byte // the last full key read
 
@@ -207,19 +209,37 @@ func (tx *Tx) buffer(w entry) {
 	tx.writes.add(w)
 }
 
+// book keeps w until Commit, beside what is bounded: for what Keep writes, which bounds it
+// itself. Were it counted, what an application may do in an operation would depend on
+// whether a snapshot is under way; and where it always does as much as it may, no snapshot
+// would ever get on. The value of w may not be changed.
+func (tx *Tx) book(w entry) {
+	tx.mustWrite()
+	if old := tx.writes.find(w.key); old != nil {
+		*old = w
+		return
+	}
+	tx.writes.add(w)
+}
+
 // admit accounts for so many more writes and bytes, or ends the operation.
 func (tx *Tx) admit(writes, size int) {
+	tx.mustWrite()
+	if tx.count+writes > WritesMax {
+		tx.refuse("more than %d writes and outputs in one operation", WritesMax)
+	}
+	if tx.bytes+size > WriteBytesMax {
+		tx.refuse("more than %d bytes written and emitted in one operation", WriteBytesMax)
+	}
+	tx.count, tx.bytes = tx.count+writes, tx.bytes+size
+}
+
+// mustWrite ends the operation if it cannot write.
+func (tx *Tx) mustWrite() {
 	tx.mustRun()
 	if tx.readOnly {
 		tx.end(&Failure{Kind: FailureReadOnly, Text: "a read-only operation cannot write"})
 	}
-	if len(tx.writes.list)+len(tx.outputs)+writes > WritesMax {
-		tx.refuse("more than %d writes in one operation", WritesMax)
-	}
-	if tx.bytes+size > WriteBytesMax {
-		tx.refuse("more than %d bytes written in one operation", WriteBytesMax)
-	}
-	tx.bytes += size
 }
 
 // refuse ends the operation because it exceeded a bound. The text is part of the
