@@ -56,14 +56,16 @@ const (
 // Keep returns the state machine of a Snapshotter. Fresh makes an instance in its initial
 // state. One state machine can serve several replicas of one process, each with an instance
 // of its own, on which it holds on for as long as it lives: a replica that is started again
-// in the same process takes a new one. If instances are Validators or Proposers, so is the
-// state machine, by an instance that executes nothing.
+// in the same process takes a new one. Replicas are told apart by their Store, which must
+// be comparable, as pointers are. If instances are Validators or Proposers, so is the state
+// machine, by an instance that executes nothing.
 //
 // The state is kept in the Tx as the last snapshot and all operations since. So a
 // checkpoint costs what was written since the last one: each operation once, and a
 // snapshot for as many bytes of operations as the snapshot before has, or a mebibyte.
 func Keep(fresh func() Snapshotter) StateMachine {
-	k := &keeper{fresh: fresh, instances: map[Store]*instance{}}
+	k := &keeper{fresh: fresh}
+	k.mu.instances = map[Store]*instance{}
 	model := fresh()
 	k.validator, _ = model.(Validator)
 	if p, is := model.(Proposer); is {
@@ -80,8 +82,10 @@ type keeper struct {
 	fresh     func() Snapshotter
 	validator Validator // or nil
 
-	mu        sync.Mutex
-	instances map[Store]*instance
+	mu struct {
+		sync.Mutex
+		instances map[Store]*instance
+	}
 }
 
 // instance is a Snapshotter and where it stands.
@@ -142,18 +146,23 @@ func agreedOf(tx *Tx) Context {
 
 // stand returns the place of tx's state, and an instance that stands there.
 func (k *keeper) stand(tx *Tx) (*keptPlace, *instance) {
-	k.mu.Lock()
-	one := k.instances[tx.store]
-	if one == nil {
-		one = &instance{}
-		k.instances[tx.store] = one
-	}
-	k.mu.Unlock()
-	place := readPlace(tx)
+	one, place := k.instanceOf(tx.store), readPlace(tx)
 	if one.app == nil || one.chain != place.chain {
 		one.restore(tx, place, k.fresh())
 	}
 	return place, one
+}
+
+// instanceOf returns the instance of a store, wherever that stands.
+func (k *keeper) instanceOf(store Store) *instance {
+	k.mu.Lock()
+	defer k.mu.Unlock() // of a store that is no key of a map, the next lines panic
+	one := k.mu.instances[store]
+	if one == nil {
+		one = &instance{}
+		k.mu.instances[store] = one
+	}
+	return one
 }
 
 // restore makes app what the state says, and the instance's own.

@@ -254,3 +254,27 @@ func ExampleKeep() {
 	fmt.Printf("%s %v %s\n", result, err, solo.Outputs())
 	// Output: 1 after 0 <nil> [title]
 }
+
+// unhashable is a store that is no key of a map.
+type unhashable struct {
+	*app.Memory
+	_ []int
+}
+
+// TestKeepSurvivesAStoreThatItCannotTellApart holds that what fails once fails again, and
+// hangs nobody.
+func TestKeepSurvivesAStoreThatItCannotTellApart(t *testing.T) {
+	machine := app.Keep(newNotebook)
+	for range 2 {
+		tx := app.NewTx(unhashable{Memory: app.NewMemory()}, nil, next(1), false)
+		_, failure, err := app.Run(machine, tx, []byte("a 1"))
+		if err != nil || failure == nil || !strings.Contains(failure.Detail, "unhashable") {
+			t.Errorf("got %+v, %v, want that the store is unhashable", failure, err)
+		}
+	}
+	d := newDesk(t)
+	d.machine = machine
+	if got, want := d.attempt([]byte("a 1"), true), `1 after 0, told ["a"]`; got != want {
+		t.Errorf("another store: got %q, want %q", got, want)
+	}
+}
