@@ -40,16 +40,18 @@ type SnapshotReader interface {
 }
 
 // Bounds of what Keep writes, which is beside the bounds of an operation: with each, the
-// operation itself, and a chunk or deletions.
+// operation itself, and a chunk or deletions for every keepChunkBytes that this begins.
 const (
 	// KeepOpBytesMax bounds an operation of a Snapshotter.
 	KeepOpBytesMax = 512 << 10
-	// keepChunkBytes is how much of a snapshot is written with one operation.
+	// keepChunkBytes is how much of a snapshot is written at once. Were that once with each
+	// operation, however long, a snapshot would be written with eight times as many bytes of
+	// operations as it has itself.
 	keepChunkBytes = 64 << 10
 	// keepLogBytes is how much is logged at least before the next snapshot: as much as
 	// the last snapshot has, or this.
 	keepLogBytes = 1 << 20
-	// keepDropped is how many old keys are deleted with one operation.
+	// keepDropped is how many chunks or operations are deleted at once.
 	keepDropped = 64
 )
 
@@ -116,8 +118,9 @@ func (k *keeper) Execute(tx *Tx, op []byte) []byte {
 	for _, payload := range outputs {
 		tx.Emit(payload)
 	}
-	place.log(tx, op)
-	place.advance(tx, run, one)
+	for range 1 + place.log(tx, op)/keepChunkBytes { // a snapshot is written as fast as operations come
+		place.advance(tx, run, one)
+	}
 	place.write(tx)
 	one.app, one.chain = run, place.chain
 	return result

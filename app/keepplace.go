@@ -69,8 +69,9 @@ func chunkKey(snapshot, chunk uint64) string {
 	return keptChunkPrefix + string(binary.BigEndian.AppendUint64(binary.BigEndian.AppendUint64(nil, snapshot), chunk))
 }
 
-// log keeps an operation, in parts where it is longer than a value may be.
-func (p *keptPlace) log(tx *Tx, op []byte) {
+// log keeps an operation, in parts where it is longer than a value may be. It returns how
+// many bytes that takes.
+func (p *keptPlace) log(tx *Tx, op []byte) int {
 	b := binary.BigEndian.AppendUint64(nil, tx.ctx.Seq)
 	b = binary.BigEndian.AppendUint64(b, uint64(tx.ctx.Time)) //nolint:gosec // the same bits
 	b = append(b, tx.ctx.Client[:]...)
@@ -79,11 +80,12 @@ func (p *keptPlace) log(tx *Tx, op []byte) {
 	p.count++
 	p.logged += uint64(len(b))
 	p.chain = crypto.Sum(p.chain[:], b)
-	for part := 0; len(b) > 0; part++ {
-		n := min(len(b), ValueBytesMax)
-		tx.book(entry{key: loggedKey(p.count, part), value: b[:n:n]})
-		b = b[n:]
+	for part, from := 0, 0; from < len(b); part++ {
+		to := min(from+ValueBytesMax, len(b))
+		tx.book(entry{key: loggedKey(p.count, part), value: b[from:to:to]})
+		from = to
 	}
+	return len(b)
 }
 
 // readLogged returns a logged operation.

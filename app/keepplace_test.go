@@ -143,3 +143,53 @@ func TestAnApplicationMayTellAsMuchWhileASnapshotIsWritten(t *testing.T) {
 		})
 	}
 }
+
+// ballast is an application whose state has a given length. It counts its snapshots.
+type ballast struct {
+	state []byte
+	taken *int
+}
+
+func (b *ballast) Apply(app.Context, []byte) (result []byte, outputs [][]byte) {
+	b.state[0]++
+	return b.state[:1], nil
+}
+
+func (b *ballast) Snapshot() []byte              { *b.taken++; return b.state }
+func (b *ballast) Restore(snapshot []byte) error { b.state = snapshot; return nil }
+
+// TestAKeptStateStaysInProportion holds that what is superseded goes, that a snapshot
+// is written as fast as operations come, be they short or long, and that there are no more
+// of them than pay.
+func TestAKeptStateStaysInProportion(t *testing.T) {
+	const state = 2 << 20
+	for _, of := range []struct{ state, op, operations int }{
+		{10, 10, 20_000},
+		{10, 20_000, 2000},
+		{state, 20_000, 1000},
+		{state, app.KeepOpBytesMax, 60},
+	} {
+		t.Run(fmt.Sprintf("%d bytes by %d", of.state, of.op), func(t *testing.T) {
+			taken := 0
+			fresh := func() app.Snapshotter { return &ballast{make([]byte, of.state), &taken} }
+			d := &desk{t: t, machine: app.Keep(fresh), store: app.NewMemory()}
+			op, most := make([]byte, of.op), 0
+			for n := range of.operations {
+				d.ctx = next(n + 1)
+				if got, want := d.attempt(op, true), fmt.Sprintf("%s, told []", []byte{byte(n + 1)}); got != want {
+					t.Fatalf("operation %d: got %q, want %q", n+1, got, want)
+				}
+				if n%max(1, of.operations/200) == 0 {
+					held, _ := d.held()
+					most = max(most, held)
+				}
+			}
+			if bound := 2 * max(1<<20, 2*of.state); most > bound {
+				t.Errorf("the state took up to %d bytes, want no more than %d", most, bound)
+			}
+			if bound := 1 + of.operations*(of.op+100)/max(1<<20, of.state); taken == 0 || taken > bound {
+				t.Errorf("got %d snapshots, want some, and no more than %d", taken, bound)
+			}
+		})
+	}
+}
