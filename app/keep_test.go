@@ -28,11 +28,14 @@ func (n *notebook) Apply(ctx app.Context, op []byte) (result []byte, outputs [][
 		panic("torn page") //nolint:forbidigo // it is what the test is about
 	}
 	old := n.pages[key]
-	n.pages[key] = fmt.Sprintf("%s at %d, %d by %x with %q", value, ctx.Seq, ctx.Time, ctx.Client[:2], ctx.Input)
+	n.pages[key] = fmt.Sprintf("%s in %d at %d, %d by %x with %q",
+		value, ctx.View, ctx.Seq, ctx.Time, ctx.Client[:2], ctx.Input)
 	return fmt.Appendf(nil, "%d after %d", len(n.pages), len(old)), [][]byte{[]byte(key)}
 }
 
-func (n *notebook) Query(_ app.Context, op []byte) []byte { return []byte(n.pages[string(op)]) }
+func (n *notebook) Query(ctx app.Context, op []byte) []byte {
+	return fmt.Append(nil, ctx.View, n.pages[string(op)])
+}
 
 func (n *notebook) Snapshot() []byte {
 	var b []byte
@@ -110,8 +113,8 @@ func next(n int) app.Context {
 }
 
 // TestAKeptApplicationIsAsIfItNeverStopped runs random operations twice: once without a
-// break, and once with restarts, attempts that are rolled back, panics and reads in
-// between. Results and the content of the state are the same, byte by byte, and the state
+// break, and once in other views, with restarts, attempts that are rolled back, panics and
+// reads in between. Results and the content of the state are the same, byte by byte, and the state
 // does not grow beyond what snapshots and operations since take.
 func TestAKeptApplicationIsAsIfItNeverStopped(t *testing.T) {
 	snapshots := 0
@@ -122,6 +125,7 @@ func TestAKeptApplicationIsAsIfItNeverStopped(t *testing.T) {
 		for n := range rapid.IntRange(1, 60).Draw(t, "operations") {
 			op := []byte(key.Draw(t, "key") + " " + strings.Repeat("x", size.Draw(t, "bytes")))
 			steady.ctx, shaken.ctx = next(n+1), next(n+1)
+			shaken.ctx.View += uint64(n % 2) //nolint:gosec // small
 			switch rapid.IntRange(0, 5).Draw(t, "before it") {
 			case 0:
 				shaken.machine = app.Keep(newNotebook)

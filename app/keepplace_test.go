@@ -125,7 +125,7 @@ func TestAnApplicationMayTellAsMuchWhileASnapshotIsWritten(t *testing.T) {
 				return append(b, make([]byte, app.KeepOpBytesMax-len(b))...)
 			}
 			snapshots := 0
-			for n := range 30 {
+			for n := range 12 {
 				d.ctx = next(n + 1)
 				d.ctx.Input = make([]byte, app.InputBytesMax)
 				if got := d.attempt(op(of.most+1), true); got != of.refusal {
