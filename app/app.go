@@ -49,12 +49,13 @@ const InputBytesMax = 64 << 10
 // commit to shares first, and combine them in operations.
 type Proposer interface {
 	// ProposeInput returns the input for a batch that is to be proposed now, of up to
-	// InputBytesMax bytes; none is an input too. It is called by the goroutine that
-	// orders, once for each batch and now and then in vain, so it must return at once:
-	// what takes time to read must be ready in memory. Where one StateMachine serves
-	// several replicas, as of a local cluster, they call it at the same time. After an error, or a panic,
-	// nothing is proposed, and it is asked again after a tick or so; replicas whose
-	// clients wait longer than the request timeout choose another primary.
+	// InputBytesMax bytes; none is an input too, and nil where it is checked and used. It
+	// is called by the goroutine that orders, once for each batch and now and then in vain,
+	// so it must return at once: what takes time to read must be ready in memory. Where one
+	// StateMachine serves several replicas, as of a local cluster, they call it at the same
+	// time. After an error, or a panic, nothing is proposed, and it is asked again after a
+	// tick or so; replicas whose clients wait longer than the request timeout choose another
+	// primary.
 	ProposeInput() ([]byte, error)
 	// CheckInput returns why an input that another replica proposes is not to be
 	// accepted, and nil if it is. A panic is a refusal. It is asked when the proposal

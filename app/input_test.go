@@ -53,6 +53,55 @@ func TestSoloAsksTheProposer(t *testing.T) {
 	}
 }
 
+// echoing is a state machine whose input is given, and whose results tell what came of it.
+type echoing struct{ input []byte }
+
+func (echoing) Execute(tx *app.Tx, _ []byte) []byte {
+	return fmt.Appendf(nil, "%d bytes, nil %t", len(tx.Input()), tx.Input() == nil)
+}
+func (e echoing) ProposeInput() ([]byte, error) { return e.input, nil }
+
+func (echoing) CheckInput(input []byte) error {
+	if input != nil && len(input) == 0 {
+		return errors.New("empty, and not nil")
+	}
+	return nil
+}
+
+// TestSoloTakesInputsAsReplicasDo has one proposed, and then set by a test.
+func TestSoloTakesInputsAsReplicasDo(t *testing.T) {
+	for _, c := range []struct {
+		bytes int
+		want  string
+	}{
+		{0, "0 bytes, nil true"},
+		{1, "1 bytes, nil false"},
+		{app.InputBytesMax, "65536 bytes, nil false"},
+		{app.InputBytesMax + 1, "app: the input has 65537 bytes, at most 65536 are possible"},
+	} {
+		for _, set := range []bool{false, true} {
+			solo := app.NewSolo(echoing{make([]byte, c.bytes)})
+			if set {
+				solo = app.NewSolo(echoing{[]byte("another")})
+				solo.Input = make([]byte, c.bytes)
+			}
+			result, err := solo.Execute(nil)
+			got := string(result)
+			if err != nil {
+				got = err.Error()
+			}
+			if got != c.want {
+				t.Errorf("an input of %d bytes, set %t: got %q, want %q", c.bytes, set, got, c.want)
+			}
+		}
+	}
+	solo := app.NewSolo(visits{})
+	solo.Input = []byte{1}
+	if _, err := solo.Execute(nil); err == nil {
+		t.Error("a state machine that proposes none took an input")
+	}
+}
+
 func TestAnOperationCannotChangeTheInput(t *testing.T) {
 	input := []byte("agreed")
 	tx := app.NewTx(app.NewMemory(), nil, app.Context{Input: input}, false)

@@ -14,7 +14,8 @@ var ErrRolledBack = errors.New("app: rolled back")
 type Solo struct {
 	// Context is what the next operation sees. Execute raises Seq by one before
 	// every operation, and Time by a millisecond; a test may set any of it. Input is
-	// what the state machine itself proposes, if it is a Proposer and the test sets none.
+	// what the state machine itself proposes, if it is a Proposer and the test sets none;
+	// where it is none, there is no input.
 	Context
 
 	machine StateMachine
@@ -50,12 +51,9 @@ func (s *Solo) run(op []byte, readOnly bool) ([]byte, error) {
 		}
 	}
 	ctx := s.Context
-	if p, ok := s.machine.(Proposer); ok {
-		input, err := agreedInput(p, ctx.Input)
-		if err != nil {
-			return nil, err
-		}
-		ctx.Input = input
+	var err error
+	if ctx.Input, err = agreedInput(s.machine, ctx.Input); err != nil {
+		return nil, err
 	}
 	tx := NewTx(s.store, nil, ctx, readOnly)
 	result, failure, err := Run(s.machine, tx, op)
@@ -72,17 +70,28 @@ func (s *Solo) run(op []byte, readOnly bool) ([]byte, error) {
 	return result, nil
 }
 
-// agreedInput returns what p proposes, or what is given in its place, once p has
-// checked it.
-func agreedInput(p Proposer, given []byte) ([]byte, error) {
+// agreedInput returns the input as sm sees it where replicas have agreed on it: what it
+// proposes, or what is given in its place, once it has checked that.
+func agreedInput(sm StateMachine, given []byte) ([]byte, error) {
+	p, ok := sm.(Proposer)
+	if !ok {
+		if len(given) > 0 {
+			return nil, errors.New("app: an input for a state machine that is no Proposer")
+		}
+		return nil, nil
+	}
 	if given == nil {
 		var err error
 		if given, err = p.ProposeInput(); err != nil {
 			return nil, fmt.Errorf("app: no input: %w", err)
 		}
 	}
-	if err := p.CheckInput(given); err != nil {
+	if len(given) > InputBytesMax {
+		return nil, fmt.Errorf("app: the input has %d bytes, at most %d are possible", len(given), InputBytesMax)
+	}
+	input := append([]byte(nil), given...) // nil if it is empty, as where it has been sent
+	if err := p.CheckInput(input); err != nil {
 		return nil, fmt.Errorf("app: unfit input: %w", err)
 	}
-	return given, nil
+	return input, nil
 }
