@@ -12,16 +12,23 @@ import (
 // Snapshotter is an application that keeps its state in data structures of its own, in
 // memory, and not in a Tx. Keep makes a StateMachine of it. What a Tx gives for nothing it
 // pays for: from time to time its whole state is written, and every operation besides, so
-// that a replica can be restored; the state must fit into memory; and after a restart, a
-// state transfer or an operation that panicked, it is restored before the next operation,
-// while which nothing executes. Who can should use the Tx.
+// that a replica can be restored; the state must fit into memory; and it is restored before
+// the next operation after a restart, a state transfer, a read that panicked, and any
+// operation that was rolled back once Apply had been called. While it is, nothing executes:
+// the last snapshot is read, and the operations since are applied again, up to as many bytes
+// of them as two snapshots have, or two mebibytes. Who can should use the Tx.
+//
+// An operation is rolled back where Apply panics, has outputs beyond the bounds, or a result
+// that is too long or finds no room (pbft.ErrTooLarge). So no client should be able to cause
+// that at will, or it holds up all others, again and again: what cannot be done is better
+// answered by a result that says so, and results of up to 128 bytes always find room.
 //
 // One goroutine at a time calls its methods.
 type Snapshotter interface {
 	// Apply executes one operation, by ctx and op alone, and returns its result and what it
 	// tells the outside world: up to WritesMax outputs, of OutputBytesMax bytes each and
-	// WriteBytesMax together. It may keep neither argument. If it panics, the operation is
-	// rolled back whole: the instance is dropped, and another one restored.
+	// WriteBytesMax together. It may keep neither argument. If it panics, or the operation
+	// is rolled back for another reason, the instance is dropped, and another one restored.
 	Apply(ctx Context, op []byte) (result []byte, outputs [][]byte)
 	// Snapshot returns the whole state; it may be the very bytes that the application goes
 	// on to change, as they are copied. Equal states must give equal bytes, whatever led to

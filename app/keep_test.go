@@ -282,3 +282,33 @@ func TestKeepSurvivesAStoreThatItCannotTellApart(t *testing.T) {
 		t.Errorf("another store: got %q, want %q", got, want)
 	}
 }
+
+// TestOnlyWhatWasAppliedCostsARestore holds after which rollbacks an instance is restored.
+func TestOnlyWhatWasAppliedCostsARestore(t *testing.T) {
+	made := 0
+	d := newDesk(t)
+	d.machine = app.Keep(func() app.Snapshotter { made++; return newNotebook() })
+	read := func() {
+		if _, failure, err := app.Run(d.machine, app.NewTx(d.store, nil, d.ctx, true), []byte("a")); failure != nil || err != nil {
+			t.Error(failure, err)
+		}
+	}
+	for name, of := range map[string]struct {
+		roll func()
+		cost int
+	}{
+		"committed":          {func() { d.attempt([]byte("a 1"), true) }, 0},
+		"refused by Keep":    {func() { d.attempt(make([]byte, app.KeepOpBytesMax+1), true) }, 0},
+		"a read":             {read, 0},
+		"refused afterwards": {func() { d.attempt([]byte("a 1"), false) }, 1},
+		"panicked":           {func() { d.attempt([]byte("panic"), true) }, 1},
+	} {
+		d.attempt([]byte("a 0"), true)
+		before := made
+		of.roll()
+		d.attempt([]byte("b 1"), true)
+		if got := made - before; got != of.cost {
+			t.Errorf("%s: got %d instances restored, want %d", name, got, of.cost)
+		}
+	}
+}
