@@ -46,19 +46,18 @@ type SnapshotReader interface {
 	Query(ctx Context, op []byte) []byte
 }
 
-// Bounds of what Keep writes, which is beside the bounds of an operation: with each, the
-// operation itself, and a chunk or deletions for every keepChunkBytes that this begins.
+// Bounds of what Keep writes, which is beside the bounds of an operation. With each it
+// writes the operation itself and as much of a snapshot, and deletes twice as much; or, with
+// short ones, what follows.
 const (
 	// KeepOpBytesMax bounds an operation of a Snapshotter.
 	KeepOpBytesMax = 512 << 10
-	// keepChunkBytes is how much of a snapshot is written at once. Were that once with each
-	// operation, however long, a snapshot would be written with eight times as many bytes of
-	// operations as it has itself.
+	// keepChunkBytes is how much of a snapshot is written at once.
 	keepChunkBytes = 64 << 10
 	// keepLogBytes is how much is logged at least before the next snapshot: as much as
 	// the last snapshot has, or this.
 	keepLogBytes = 1 << 20
-	// keepDropped is how many chunks or operations are deleted at once.
+	// keepDropped is how many chunks and operations are deleted at once.
 	keepDropped = 64
 )
 
@@ -71,7 +70,9 @@ const (
 //
 // The state is kept in the Tx as the last snapshot and all operations since. So a
 // checkpoint costs what was written since the last one: each operation once, and a
-// snapshot for as many bytes of operations as the snapshot before has, or a mebibyte.
+// snapshot for as many bytes of operations as the snapshot before has, or a mebibyte. At
+// times there are two snapshots, and operations of twice their length: the state takes up to
+// four times as much as one snapshot, and two mebibytes.
 func Keep(fresh func() Snapshotter) StateMachine {
 	k := &keeper{fresh: fresh}
 	k.mu.instances = map[Store]*instance{}
@@ -125,9 +126,7 @@ func (k *keeper) Execute(tx *Tx, op []byte) []byte {
 	for _, payload := range outputs {
 		tx.Emit(payload)
 	}
-	for range 1 + place.log(tx, op)/keepChunkBytes { // a snapshot is written as fast as operations come
-		place.advance(tx, run, one)
-	}
+	place.advance(tx, run, one, place.log(tx, op))
 	place.write(tx)
 	one.app, one.chain = run, place.chain
 	return result

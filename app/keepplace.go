@@ -123,15 +123,18 @@ func (p *keptPlace) snapshot(tx *Tx) []byte {
 	return b
 }
 
-// advance goes on with what snapshots need, by a little: it deletes what is superseded,
-// writes a chunk, or takes a snapshot if it is time.
-func (p *keptPlace) advance(tx *Tx, app Snapshotter, one *instance) {
+// advance goes on with what snapshots need, by a little: it deletes some of what is
+// superseded, takes a snapshot if it is time, or writes on at the one that was taken. It
+// does so by as much as the operation takes in the log, or more: else the log, and what is
+// superseded, could become much longer than the state is.
+func (p *keptPlace) advance(tx *Tx, app Snapshotter, one *instance, logged int) {
+	p.drop(tx, logged)
 	switch {
-	case p.staleChunks > 0 || p.dropped < p.base:
-		p.drop(tx)
 	case p.pending > 0:
-		p.chunk(tx, one)
-	case p.logged >= max(keepLogBytes, p.baseBytes):
+		for n := 0; n <= logged/keepChunkBytes && p.pending > 0; n++ {
+			p.chunk(tx, one)
+		}
+	case p.staleChunks == 0 && p.logged >= max(keepLogBytes, p.baseBytes):
 		one.pending = bytes.Clone(app.Snapshot())
 		p.pending, p.pendingBytes, p.pendingLogged = p.count, uint64(len(one.pending)), p.logged
 		p.written = 0
@@ -156,20 +159,31 @@ func (p *keptPlace) chunk(tx *Tx, one *instance) {
 	one.pending = nil
 }
 
-// drop deletes some of what is superseded.
-func (p *keptPlace) drop(tx *Tx) {
-	for range keepDropped {
+// drop deletes some of what is superseded, faster than the log grows.
+func (p *keptPlace) drop(tx *Tx, logged int) {
+	for n, freed := 0, 0; n < keepDropped || freed < 2*logged; n++ {
 		switch {
 		case p.staleChunks > 0:
 			p.staleChunks--
 			tx.book(entry{key: chunkKey(p.stale, p.staleChunks), deleted: true})
+			freed += keepChunkBytes
 		case p.dropped < p.base:
 			p.dropped++
-			for part := 0; tx.Has(loggedKey(p.dropped, part)); part++ {
-				tx.book(entry{key: loggedKey(p.dropped, part), deleted: true})
-			}
+			freed += dropLogged(tx, p.dropped)
 		default:
 			return
 		}
+	}
+}
+
+// dropLogged deletes a logged operation, and returns how many bytes it took.
+func dropLogged(tx *Tx, number uint64) (freed int) {
+	for part := 0; ; part++ {
+		value, ok := tx.read(loggedKey(number, part))
+		if !ok {
+			return freed
+		}
+		freed += len(value)
+		tx.book(entry{key: loggedKey(number, part), deleted: true})
 	}
 }

@@ -144,14 +144,18 @@ func TestAnApplicationMayTellAsMuchWhileASnapshotIsWritten(t *testing.T) {
 	}
 }
 
-// ballast is an application whose state has a given length. It counts its snapshots.
+// ballast is an application whose state has a given length, until an operation of one byte
+// takes all but a byte of it off. It counts its snapshots.
 type ballast struct {
 	state []byte
 	taken *int
 }
 
-func (b *ballast) Apply(app.Context, []byte) (result []byte, outputs [][]byte) {
+func (b *ballast) Apply(_ app.Context, op []byte) (result []byte, outputs [][]byte) {
 	b.state[0]++
+	if len(op) == 1 {
+		b.state = b.state[:1]
+	}
 	return b.state[:1], nil
 }
 
@@ -159,35 +163,47 @@ func (b *ballast) Snapshot() []byte              { *b.taken++; return b.state }
 func (b *ballast) Restore(snapshot []byte) error { b.state = snapshot; return nil }
 
 // TestAKeptStateStaysInProportion holds that what is superseded goes, that a snapshot
-// is written as fast as operations come, be they short or long, and that there are no more
-// of them than pay.
+// is written as fast as operations come, be they short, long or first one and then the
+// other, and that there are no more of them than pay.
 func TestAKeptStateStaysInProportion(t *testing.T) {
-	const state = 2 << 20
-	for _, of := range []struct{ state, op, operations int }{
-		{10, 10, 20_000},
-		{10, 20_000, 2000},
-		{state, 20_000, 1000},
-		{state, app.KeepOpBytesMax, 60},
+	const state, longest = 2 << 20, app.KeepOpBytesMax
+	type part struct{ op, times int }
+	for name, of := range map[string]struct {
+		state, rest int // in the beginning, and in the end
+		parts       []part
+	}{
+		"short":           {10, 10, []part{{10, 20_000}}},
+		"long":            {10, 10, []part{{20_000, 2000}}},
+		"large by long":   {state, state, []part{{20_000, 1000}}},
+		"large by longer": {state, state, []part{{longest, 60}}},
+		"mixed":           {10, 10, []part{{10, 16_850}, {longest, 30}}}, // the short ones are just superseded
+		"shrinking":       {8 * state, 1, []part{{longest, 30}, {1, 1}, {longest, 60}}},
 	} {
-		t.Run(fmt.Sprintf("%d bytes by %d", of.state, of.op), func(t *testing.T) {
-			taken := 0
+		t.Run(name, func(t *testing.T) {
+			taken, logged, held, most, n := 0, 0, 0, 0, 0
 			fresh := func() app.Snapshotter { return &ballast{make([]byte, of.state), &taken} }
 			d := &desk{t: t, machine: app.Keep(fresh), store: app.NewMemory()}
-			op, most := make([]byte, of.op), 0
-			for n := range of.operations {
-				d.ctx = next(n + 1)
-				if got, want := d.attempt(op, true), fmt.Sprintf("%s, told []", []byte{byte(n + 1)}); got != want {
-					t.Fatalf("operation %d: got %q, want %q", n+1, got, want)
-				}
-				if n%max(1, of.operations/200) == 0 {
-					held, _ := d.held()
-					most = max(most, held)
+			for _, part := range of.parts {
+				op := make([]byte, part.op)
+				for i := range part.times {
+					n++
+					d.ctx = next(n)
+					if got, want := d.attempt(op, true), fmt.Sprintf("%s, told []", []byte{byte(n)}); got != want {
+						t.Fatalf("operation %d: got %q, want %q", n, got, want)
+					}
+					if logged += len(op) + 100; i%max(1, part.times/200) == 0 {
+						held, _ = d.held()
+						most = max(most, held)
+					}
 				}
 			}
-			if bound := 2 * max(1<<20, 2*of.state); most > bound {
+			if bound := 2<<20 + 4*of.state; most > bound {
 				t.Errorf("the state took up to %d bytes, want no more than %d", most, bound)
 			}
-			if bound := 1 + of.operations*(of.op+100)/max(1<<20, of.state); taken == 0 || taken > bound {
+			if bound := 2<<20 + 4*of.rest; held > bound {
+				t.Errorf("the state takes %d bytes in the end, want no more than %d", held, bound)
+			}
+			if bound := 1 + logged/max(1<<20, of.rest); taken == 0 || taken > bound {
 				t.Errorf("got %d snapshots, want some, and no more than %d", taken, bound)
 			}
 		})
