@@ -31,6 +31,7 @@ type peer struct {
 	lostPrimary bool
 	heard       uint64 // one more than the tick of its last status, 0 before the first
 	answered    answered
+	offered     offered
 	disputed    wire.Seq // the next number whose certificate it gets while its state is another one
 	// mute says that it did not answer when it was asked for batches last.
 	mute bool

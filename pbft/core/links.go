@@ -34,7 +34,9 @@ type hurry struct {
 // onLinked tells a peer whose connection came up where this replica stands; and everyone,
 // if they were told that it is lost.
 func (r *Replica) onLinked(peer wire.ReplicaID, fx *Effects) {
-	r.peers[peer].lost, r.peers[peer].linked = false, r.tick+1
+	p := &r.peers[peer]
+	p.lost, p.linked = false, r.tick+1
+	p.offered.enter()
 	if peer == r.primary() && r.change.hurry.said {
 		peer = Everyone
 	}

@@ -252,6 +252,7 @@ func (r *Replica) onPrepare(ev Received, m *wire.Prepare, fx *Effects) {
 		r.convict(wire.EvidencePrepares, &wire.Prepare{Vote: first}, m, fx)
 		return
 	}
+	r.hearPrepare(s, m)
 	r.progress(s, fx)
 }
 

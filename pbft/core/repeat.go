@@ -14,12 +14,16 @@ const answerVotesMax = 32
 // answerVotes sends this replica's own votes that a peer in the same view
 // lacks.
 func (r *Replica) answerVotes(st *wire.Status, fx *Effects) {
-	sent := 0
+	again, sent := false, 0
+	if r.primary() == r.id {
+		r.hearOffered(st)
+		again = r.mayRepropose(st)
+	}
 	for _, s := range r.slots {
 		if s.seq <= st.Executed || sent >= answerVotesMax {
 			continue
 		}
-		sent += r.answerSlot(st.Sender, s, slotStatus(st, s.seq), fx)
+		sent += r.answerSlot(st, s, again, fx)
 	}
 }
 
@@ -36,17 +40,17 @@ func slotStatus(st *wire.Status, seq wire.Seq) wire.SlotStatus {
 }
 
 // answerSlot sends a peer the votes of s that it lacks, but not those that are simply
-// under way to it, nor to be signed a second time.
-func (r *Replica) answerSlot(to wire.ReplicaID, s *slot, has wire.SlotStatus, fx *Effects) int {
+// under way to it, nor to be signed a second time. again says that long batches may go.
+func (r *Replica) answerSlot(st *wire.Status, s *slot, again bool, fx *Effects) int {
+	to, has := st.Sender, slotStatus(st, s.seq)
 	if s.proposal == nil || !s.voted || !r.overdue(to, s) {
 		return 0
 	}
 	v := wire.Vote{View: r.view, Seq: s.seq, Digest: s.proposal.Digest, Sender: r.id}
 	sent := 0
-	if a := &r.peers[to].answered; r.primary() == r.id && !has.HavePrePrepare && a.proposed < answerBytesMax {
+	if r.primary() == r.id && !has.HavePrePrepare && r.reproposes(&r.peers[to], s, again) {
 		v.Signature = s.proposal.Signature
 		r.repeat(to, v.Signature, &wire.PrePrepare{Vote: v, Batch: s.proposal.Batch}, fx)
-		a.proposed += s.proposal.Batch.Size()
 		sent++
 	}
 	if r.primary() != r.id && !has.HavePrepared {

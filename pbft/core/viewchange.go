@@ -113,6 +113,9 @@ func (r *Replica) goTo(view wire.View, active bool) {
 	}
 	clear(r.placed)
 	r.pool.unpropose()
+	for i := range r.peers {
+		r.peers[i].offered.enter()
+	}
 	r.pace.enter()
 }
 
