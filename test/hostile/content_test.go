@@ -203,8 +203,11 @@ func (c *cluster) signed(tb testing.TB, client crypto.PrivateKey, number wire.Nu
 // batchOf returns a batch of now.
 func (c *cluster) batchOf(tb testing.TB, requests ...*wire.Request) *wire.Batch {
 	tb.Helper()
-	return &wire.Batch{Time: wire.Time(time.Now().UnixNano()), Requests: requests}
+	return &wire.Batch{Time: now(), Requests: requests}
 }
+
+// now is the wall clock, which replicas compare the time of a batch with.
+func now() wire.Time { return wire.Time(time.Now().UnixNano()) }
 
 func primaryPrepares(t *testing.T, s *siege) {
 	t.Helper()

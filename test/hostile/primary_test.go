@@ -13,15 +13,23 @@ import (
 // hastyTimeout is that of clusters whose views are meant to change.
 const hastyTimeout = 400 * time.Millisecond
 
-// leads is a cluster whose primary, in view 0, is the liar.
+// leads is a cluster whose primary, in view 0, is the liar. It answers every sign of
+// life with one of its own: however long a row takes, nobody leaves the view because
+// the primary is silent.
 func leads(t *testing.T) *puppet {
 	t.Helper()
 	limits := pbft.DefaultGenesisLimits()
 	limits.BatchRequests, limits.BatchBytes = 4, 4096
 	c := newCluster(t, options{liar: 0, timeout: calmTimeout, limits: limits})
 	c.startHonest(t)
-	return c.puppet(t)
+	p := c.puppet(t)
+	p.alive.Store(true)
+	p.sends(t, p.heartbeat())
+	return p
 }
+
+// heartbeat returns the sign of life of the primary of view 0.
+func (p *puppet) heartbeat() []byte { return p.sign(&wire.Status{Active: true, Sender: p.liar}) }
 
 // badBatches has the liar lead, and propose what nobody may propose. A client
 // sends nothing meanwhile; when it does, the view changes, and it is served.
@@ -32,24 +40,24 @@ func badBatches(t *testing.T, _ *siege) {
 	good := p.signed(t, client, 1)
 	forged := p.signed(t, forger, 1)
 	forged.Signature[3] ^= 1
-	many := p.batchOf(t)
+	var many []*wire.Request
 	for range 5 {
-		many.Requests = append(many.Requests, p.signed(t, newKey(t), 1))
+		many = append(many, p.signed(t, newKey(t), 1))
 	}
-	large := p.batchOf(t, p.filled(t, 2500), p.filled(t, 2500))
-	late := p.batchOf(t, good)
-	late.Time = 1 // long before there was a genesis
 	for _, bad := range []struct {
-		batch *wire.Batch
-		why   string // empty if it is dropped before the protocol sees it
+		batch *wire.Batch // its time is that of sending it, where it has none
+		why   string      // empty if it is dropped before the protocol sees it
 	}{
 		{wire.NullBatch(), "empty"},
-		{many, ""},
-		{large, "larger than"},
-		{late, "own clock"},
-		{p.batchOf(t, good, good), "in the order of this view already"},
+		{&wire.Batch{Requests: many}, ""},
+		{&wire.Batch{Requests: []*wire.Request{p.filled(t, 2500), p.filled(t, 2500)}}, "larger than"},
+		{&wire.Batch{Requests: []*wire.Request{good}, Time: 1}, "own clock"}, // long before there was a genesis
+		{&wire.Batch{Requests: []*wire.Request{good, good}}, "in the order of this view already"},
 	} {
 		b := p.book()
+		if batch := bad.batch; batch.Time == 0 && len(batch.Requests) > 0 {
+			batch.Time = now()
+		}
 		p.sends(t, p.proposal(1, bad.batch))
 		if bad.why == "" {
 			b.scored(t, 1)
@@ -96,13 +104,36 @@ func (p *puppet) repeats(t *testing.T, good *wire.Request) {
 }
 
 // dropsOut ends the reign of the liar: it proposes a request that nobody signed,
-// which proves that it lies, and the others go on without it.
+// which proves that it lies, and the others go on without it. Who finds the lie counts
+// it, and tells the others; they may hear of it before the proposal, and then it is one
+// of the past to them, of which nothing but the liar's own signature is looked at.
 func (p *puppet) dropsOut(t *testing.T, forged *wire.Batch) {
 	t.Helper()
 	b := p.book()
 	p.sends(t, p.proposal(3, forged))
-	b.scored(t, 1)
 	b.convicted(t, wire.EvidenceUnsigned)
 	b.observed(t, "a new view", func(o core.Observation) bool { _, ok := o.(core.EnteredView); return ok })
 	p.serves(t, 3)
+	found := 0
+	for i, before := range b.bad {
+		counted := p.replicas[i].BadFrames().Peers[p.liar] - before
+		least := uint64(0)
+		if slices.ContainsFunc(p.seen[i].since(b.seen[i]), foundUnsigned) {
+			found++
+			least = 1
+		}
+		if counted < least || counted > 1 {
+			t.Errorf("replica %d counted %d bad frames, want %d to 1", i, counted, least)
+		}
+	}
+	if found == 0 {
+		t.Error("no replica left the view for what it found in the proposal: the row tests nothing")
+	}
+}
+
+// foundUnsigned tells whether o says that a replica itself saw a proposal of a request that
+// nobody signed, in the view of the proposal.
+func foundUnsigned(o core.Observation) bool {
+	left, ok := o.(core.LeftView)
+	return ok && left.Why == "the primary proposed a request that nobody signed"
 }

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 
 	"github.com/quorate/quorate/crypto"
@@ -20,6 +21,7 @@ type puppet struct {
 	*cluster
 	transport *network.Transport
 	key       crypto.PrivateKey
+	alive     atomic.Bool // answers a Status with its heartbeat
 	heard     struct {
 		sync.Mutex
 		frames [][]byte
@@ -69,7 +71,10 @@ func (c *cluster) puppet(t *testing.T) *puppet {
 }
 
 // hear keeps what the others say to the liar.
-func (p *puppet) hear(_ wire.ReplicaID, frame []byte) {
+func (p *puppet) hear(from wire.ReplicaID, frame []byte) {
+	if p.alive.Load() && wire.Kind(frame[1]) == wire.KindStatus {
+		p.transport.Send(from, p.heartbeat()) // or the next one is answered
+	}
 	p.heard.Lock()
 	defer p.heard.Unlock()
 	p.heard.frames = append(p.heard.frames, frame)
