@@ -318,14 +318,20 @@ func (s *siege) withstands(t *testing.T, r row) {
 		r.attack(t, s)
 		s.serves(t, 3) // while the attacker is still there
 	})
+	s.holds(t)
+	before.restored(t)
+	peak.bounded(t, before)
+}
+
+// holds checks that honest clients are served, and that nobody has changed the view.
+func (s *siege) holds(t *testing.T) {
+	t.Helper()
 	s.serves(t, 2)
 	for _, i := range s.running() {
 		if at := s.replicas[i].Report(); at.View != 0 || !at.Active {
 			t.Errorf("replica %d is in view %d, active: %t; want it in view 0", i, at.View, at.Active)
 		}
 	}
-	before.restored(t)
-	peak.bounded(t, before)
 }
 
 // await polls, for what cannot tell.
