@@ -109,8 +109,10 @@ type call struct {
 
 // errand is what a caller wants of the loop beside new operations: one of these.
 type errand struct {
-	retry    *call      // an operation with a number
-	leave    *call      // whose context ended
+	retry *call // an operation with a number
+	leave *call // whose context ended
+	// links is told which links are not up, and why. It has room for that.
+	links    chan []LinkError
 	ask      *asking    // where replicas stand
 	unask    *asking    // whose context ended
 	listen   *listening // what outputs there are
@@ -268,7 +270,8 @@ func (c *Client) do(ctx context.Context, w *call) (Result, error) {
 	case submits <- w:
 	case errands <- errand{retry: w}:
 	case <-ctx.Done():
-		return Result{}, &UnfinishedError{Identity: Identity{c.cfg.session, w.number}, Err: ctx.Err()}
+		id := Identity{c.cfg.session, w.number}
+		return Result{}, &UnfinishedError{Identity: id, Links: c.broken(), Err: ctx.Err()}
 	case <-c.ended:
 		if w.number != 0 { // it may have been sent before
 			return Result{}, &UnfinishedError{Identity: Identity{c.cfg.session, w.number}, Err: c.closed()}
@@ -282,6 +285,17 @@ func (c *Client) do(ctx context.Context, w *call) (Result, error) {
 		return c.leave(ctx, w)
 	case <-c.ended:
 		return c.last(w)
+	}
+}
+
+// broken asks the loop which links are not up, and why. It waits for nothing else.
+func (c *Client) broken() []LinkError {
+	links := make(chan []LinkError, 1)
+	select {
+	case c.errands <- errand{links: links}:
+		return <-links
+	case <-c.ended:
+		return nil
 	}
 }
 

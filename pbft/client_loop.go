@@ -17,6 +17,9 @@ import (
 // errTransportEnded says that the transport stopped serving without being asked.
 var errTransportEnded = errors.New("the network ended")
 
+// errNotYet says that the first attempt to connect to a replica has not ended.
+var errNotYet = errors.New("no connection yet")
+
 // linkState tells what is known of the connection to a replica.
 type linkState byte
 
@@ -153,6 +156,8 @@ func (l *clientLoop) onErrand(e errand) {
 		l.onRetry(e.retry)
 	case e.leave != nil:
 		l.onLeave(e.leave)
+	case e.links != nil:
+		e.links <- l.broken()
 	case e.ask != nil:
 		l.onAsk(e.ask)
 	case e.unask != nil:
@@ -267,12 +272,16 @@ func (l *clientLoop) release(o *operation, w *call, why error) {
 	w.done <- answer{err: &UnfinishedError{Identity: id, Replies: o.replied(), Links: l.broken(), Err: why}}
 }
 
-// broken returns the links that are down, and why.
+// broken returns the links that are down, and why, and those that were not up yet.
 func (l *clientLoop) broken() []LinkError {
 	var broken []LinkError
 	for i, k := range l.links {
-		if k.state == linkDown && k.err != nil {
-			broken = append(broken, LinkError{wire.ReplicaID(i), k.err}) //nolint:gosec // one of few replicas
+		err := k.err
+		if k.state == linkUnknown {
+			err = errNotYet
+		}
+		if k.state != linkUp && err != nil {
+			broken = append(broken, LinkError{wire.ReplicaID(i), err}) //nolint:gosec // one of few replicas
 		}
 	}
 	return broken

@@ -201,7 +201,7 @@ type UnfinishedError struct {
 	Identity Identity
 	// Replies is how many replicas replied to the operation.
 	Replies int
-	// Links tells, for replicas that could not be reached, why.
+	// Links tells, for replicas that could not be reached, or not yet, why.
 	Links []LinkError
 	// Err is the context's error, ErrOverload, or ErrClosed, perhaps with a reason.
 	Err error

@@ -371,14 +371,68 @@ func TestUnfinishedTellsWhyReplicasCannotBeReached(t *testing.T) {
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
 		_, err := c.Submit(ctx, []byte("x"))
-		var u *UnfinishedError
-		if !errors.As(err, &u) {
-			t.Fatalf("error = %v, want an UnfinishedError", err)
+		checkLinks(t, err, map[wire.ReplicaID]error{2: errTestRefused})
+	})
+}
+
+func TestUnfinishedNamesReplicasThatAreNotConnectedYet(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFakeCluster(t, 4)
+		f.answer = silent
+		c := newClient(f.config(), f)
+		defer closeClient(t, c)
+		<-f.running
+		f.link(0, true, nil)
+		f.link(1, false, errTestRefused)
+		ctx, cancel := context.WithTimeout(t.Context(), time.Millisecond)
+		defer cancel()
+		_, err := c.Submit(ctx, []byte("x"))
+		checkLinks(t, err, map[wire.ReplicaID]error{1: errTestRefused, 2: errNotYet, 3: errNotYet})
+	})
+}
+
+// TestUnfinishedOfWhatWasNotSentTellsWhyToo fills the window, so that nothing more is sent.
+func TestUnfinishedOfWhatWasNotSentTellsWhyToo(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFakeCluster(t, 4)
+		f.answer = silent
+		c := f.client()
+		var waiting sync.WaitGroup
+		for range core.ClientWindowMax {
+			waiting.Go(func() { _, _ = c.Submit(t.Context(), []byte("x")) })
 		}
-		if len(u.Links) != 1 || u.Links[0].Replica != 2 || !errors.Is(u.Links[0].Err, errTestRefused) {
-			t.Errorf("links = %v, want replica 2's refusal", u.Links)
+		synctest.Wait()
+		f.setDown(2, true)
+		ctx, cancel := context.WithTimeout(t.Context(), time.Millisecond)
+		defer cancel()
+		_, err := c.Submit(ctx, []byte("one more"))
+		checkLinks(t, err, map[wire.ReplicaID]error{2: errTestRefused})
+		if u := new(UnfinishedError); !errors.As(err, &u) || u.Identity.Number != 0 {
+			t.Errorf("error = %v, want one of what was not sent: the test tests nothing", err)
+		}
+		closeClient(t, c)
+		waiting.Wait()
+		if links := c.broken(); links != nil {
+			t.Errorf("a closed client has links %v", links)
 		}
 	})
+}
+
+// checkLinks demands that err is an UnfinishedError with these links, and no others.
+func checkLinks(t *testing.T, err error, want map[wire.ReplicaID]error) {
+	t.Helper()
+	var u *UnfinishedError
+	if !errors.As(err, &u) {
+		t.Fatalf("error = %v, want an UnfinishedError", err)
+	}
+	for _, l := range u.Links {
+		if !errors.Is(l.Err, want[l.Replica]) || want[l.Replica] == nil {
+			t.Errorf("replica %d: %v, want %v", l.Replica, l.Err, want[l.Replica])
+		}
+	}
+	if len(u.Links) != len(want) {
+		t.Errorf("links = %v, want %v", u.Links, want)
+	}
 }
 
 // TestWindowKeepsItsInvariants drives a window as the loop does and checks (C1)

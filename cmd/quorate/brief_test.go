@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"net"
 	"os"
+	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -78,5 +80,43 @@ func TestAdviceKeepsTheErrorAndItsExitCode(t *testing.T) {
 	}
 	if err := advise(errDiverged, genesis, time.Second); !errors.Is(err, errDiverged) || err.Error() != errDiverged.Error() {
 		t.Errorf("got %v, want other errors as they are", err)
+	}
+}
+
+// TestRefusedConnectionsAreNamed has a client try to reach replicas at ports where nobody
+// listens, until it knows that of all of them.
+func TestRefusedConnectionsAreNamed(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "c")
+	if code, _, errs := command(t, "init", dir, "--plain-keys", "--base-port", "1"); code != exitDone {
+		t.Fatalf("init: exit code %d: %s", code, errs)
+	}
+	genesis, err := loadGenesis(filepath.Join(dir, pbft.GenesisFile))
+	if err != nil {
+		t.Fatal(err)
+	}
+	client, err := pbft.Dial(t.Context(), pbft.DialConfig{Genesis: genesis})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer client.Close() //nolint:errcheck // it has nothing to lose
+	var status []pbft.ReplicaStatus
+	refused := func(s pbft.ReplicaStatus) bool { return errors.Is(s.Err, syscall.ECONNREFUSED) }
+	for done := false; !done; done = !slices.ContainsFunc(status, func(s pbft.ReplicaStatus) bool { return !refused(s) }) {
+		if status, err = client.Status(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	ended, end := context.WithCancel(t.Context())
+	end()
+	_, err = client.Submit(ended, []byte("x"))
+	said := advise(err, genesis, time.Second).Error()
+	for id, s := range status {
+		why := fmt.Sprintf("127.0.0.1:%d: connection refused", id+1)
+		if want := fmt.Sprintf("replica %d cannot be reached: %s", id, why); !slices.Contains(strings.Split(said, "\n"), want) {
+			t.Errorf("%q lacks the line %q", said, want)
+		}
+		if row := (replicaInfo{ID: uint32(id)}).row(replicaHealth{ReplicaStatus: s}); row[len(row)-1] != why { //nolint:gosec // 0 to 3
+			t.Errorf("status says %q, want %q at the end", row, why)
+		}
 	}
 }

@@ -68,12 +68,12 @@ func (f *clusterFlags) with(ctx context.Context, c *console, use func(context.Co
 			return err
 		}
 	}
-	ctx, cancel := context.WithTimeout(ctx, f.timeout)
-	defer cancel()
-	client, err := pbft.Dial(ctx, cfg)
+	client, err := pbft.Dial(ctx, cfg) // which waits for nothing: the timeout is for what does
 	if err != nil {
 		return err
 	}
+	ctx, cancel := context.WithTimeout(ctx, f.timeout)
+	defer cancel()
 	err = use(ctx, client)
 	return errors.Join(advise(err, genesis, f.timeout), client.Close())
 }
