@@ -156,17 +156,21 @@ func newCluster(tb testing.TB, o options) *cluster {
 
 func (c *cluster) path(i int) string { return filepath.Join(c.dir, "r"+strconv.Itoa(i)) }
 
-// freeAddrs returns addresses that nobody listens at.
+// freeAddrs returns addresses that nobody listens at: at an address of loopback that is
+// this process's own. At 127.0.0.1 some other process, or an outgoing connection of any,
+// had now and then taken a port before the replica did, or while it was stopped.
 func freeAddrs(tb testing.TB, n int) []string {
 	tb.Helper()
+	pid := os.Getpid() // 22 bits
+	host := fmt.Sprintf("127.%d.%d.%d", 64|pid>>16&63, pid>>8&255, pid&255)
 	var addrs []string
 	for range n {
-		l, err := (&net.ListenConfig{}).Listen(tb.Context(), "tcp4", "127.0.0.1:0")
+		l, err := (&net.ListenConfig{}).Listen(tb.Context(), "tcp4", host+":0")
 		if err != nil {
 			tb.Fatal(err)
 		}
-		defer l.Close()                                                                         //nolint:errcheck // not before all are found
-		addrs = append(addrs, "/ip4/127.0.0.1/tcp/"+strconv.Itoa(l.Addr().(*net.TCPAddr).Port)) //nolint:errcheck // TCP
+		defer l.Close()                                                                          //nolint:errcheck // not before all are found
+		addrs = append(addrs, fmt.Sprintf("/ip4/%s/tcp/%d", host, l.Addr().(*net.TCPAddr).Port)) //nolint:errcheck // TCP
 	}
 	return addrs
 }
