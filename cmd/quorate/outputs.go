@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"iter"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -64,11 +65,15 @@ func (f *outputsFlags) run(ctx context.Context, c *console) error {
 	if err != nil {
 		return err
 	}
-	return errors.Join(f.print(ctx, c, client), client.Close())
+	return errors.Join(f.print(ctx, c, client.Outputs), client.Close())
 }
 
-// print prints outputs until it is interrupted, which is no error, or has enough.
-func (f *outputsFlags) print(ctx context.Context, c *console, client *pbft.Client) error {
+// subscription is pbft.Client.Outputs.
+type subscription func(ctx context.Context, from uint64) iter.Seq2[pbft.Output, error]
+
+// print prints outputs until it is interrupted, which is no error, or has enough. The next
+// one has all of the timeout to come, however long it took to print those before.
+func (f *outputsFlags) print(ctx context.Context, c *console, outputs subscription) error {
 	waiting, cancel := context.WithCancel(ctx)
 	defer cancel()
 	late := time.AfterFunc(f.timeout, func() {
@@ -78,7 +83,8 @@ func (f *outputsFlags) print(ctx context.Context, c *console, client *pbft.Clien
 	})
 	defer late.Stop()
 	left := f.count
-	for output, err := range client.Outputs(waiting, f.from) {
+	for output, err := range outputs(waiting, f.from) {
+		late.Stop()
 		switch {
 		case ctx.Err() != nil:
 			return nil
