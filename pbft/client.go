@@ -107,7 +107,7 @@ type call struct {
 	done chan answer
 }
 
-// errand is what a caller wants of the loop beside new operations: one of these.
+// errand is what a caller wants of the loop beside new operations: one of these, but for why.
 type errand struct {
 	retry *call // an operation with a number
 	leave *call // whose context ended
@@ -117,6 +117,7 @@ type errand struct {
 	unask    *asking    // whose context ended
 	listen   *listening // what outputs there are
 	unlisten *listening // whose context ended
+	why      error      // of unlisten: that of its context
 }
 
 // answer is what a call returns.

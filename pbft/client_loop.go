@@ -165,7 +165,7 @@ func (l *clientLoop) onErrand(e errand) {
 	case e.listen != nil:
 		l.onListen(e.listen)
 	case e.unlisten != nil:
-		l.onUnlisten(e.unlisten)
+		l.onUnlisten(e.unlisten, e.why)
 	}
 }
 

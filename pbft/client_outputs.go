@@ -2,6 +2,7 @@ package pbft
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -17,9 +18,34 @@ import (
 // were none of.
 const outputsPoll = 50 * time.Millisecond
 
-// ErrOutputsGone says that the outputs asked for are so old that replicas keep them no
-// more: of all, they keep the last 65,536, or 64 MiB.
-var ErrOutputsGone = errors.New("the outputs are kept no more")
+var (
+	// ErrOutputsGone says that the outputs asked for are so old that replicas keep them no
+	// more: of all, they keep the last 65,536, or 64 MiB. OutputsGoneError tells from where
+	// to go on.
+	ErrOutputsGone = errors.New("the outputs are kept no more")
+	// ErrOutputsDiffer says that more than f replicas say something else of an output than
+	// others: so more than f are faulty, or the application is not deterministic, and f+1
+	// that say the same would not show what is right.
+	ErrOutputsDiffer = errors.New("the outputs of more than f replicas differ")
+)
+
+// OutputsGoneError says which output is kept no more, and from where to go on. It is
+// ErrOutputsGone.
+type OutputsGoneError struct {
+	// Asked is the number of the output that was waited for.
+	Asked uint64
+	// Kept is that of the first which f+1 correct replicas kept when they were asked: who
+	// subscribes from there at once misses those from Asked on, and no more.
+	Kept uint64
+}
+
+// Error says what is gone, and what is left.
+func (e *OutputsGoneError) Error() string {
+	return fmt.Sprintf("%v: output %d, where f+1 replicas have %d and later ones", ErrOutputsGone, e.Asked, e.Kept)
+}
+
+// Unwrap returns ErrOutputsGone.
+func (*OutputsGoneError) Unwrap() error { return ErrOutputsGone }
 
 // listening is one call that waits for outputs.
 type listening struct {
@@ -44,7 +70,15 @@ type heard struct {
 // and together with what it did, and goes on from the next after a restart: so it acts on
 // each exactly once.
 //
-// The last iteration has an error: that of ctx, ErrOutputsGone, or ErrClosed.
+// The last iteration has an error, which is one of
+//
+//   - *UnfinishedError: ctx ended. Its Links tell which replicas could not be reached then,
+//     and its Replies how many answered while the next output was waited for. Nothing but a
+//     deadline of ctx ends the wait for a cluster that is down: where that matters, ask
+//     Status before.
+//   - *OutputsGoneError, which is ErrOutputsGone: it came too late, and may go on from Kept.
+//   - ErrOutputsDiffer: no f+1 replicas say the same, and will not.
+//   - ErrClosed: the client was closed.
 func (c *Client) Outputs(ctx context.Context, from uint64) iter.Seq2[Output, error] {
 	return func(yield func(Output, error) bool) {
 		for next := min(max(from, 1), wire.NumberMax); ; { // no frame has a higher one
@@ -66,7 +100,7 @@ func (c *Client) Outputs(ctx context.Context, from uint64) iter.Seq2[Output, err
 // listen waits for outputs that f+1 replicas say, one at least.
 func (c *Client) listen(ctx context.Context, from uint64) heard {
 	if err := ctx.Err(); err != nil {
-		return heard{err: err}
+		return unheard(from, &UnfinishedError{Err: err})
 	}
 	w := &listening{
 		from: from, frame: wire.Encode(&wire.AskOutputs{From: from}),
@@ -77,7 +111,7 @@ func (c *Client) listen(ctx context.Context, from uint64) heard {
 	case <-c.ended:
 		return heard{err: c.closed()}
 	case <-ctx.Done():
-		return heard{err: ctx.Err()}
+		return unheard(from, &UnfinishedError{Err: ctx.Err()})
 	}
 	select {
 	case h := <-w.done:
@@ -87,10 +121,16 @@ func (c *Client) listen(ctx context.Context, from uint64) heard {
 	case <-ctx.Done():
 	}
 	select {
-	case c.errands <- errand{unlisten: w}:
+	case c.errands <- errand{unlisten: w, why: ctx.Err()}:
+		return <-w.done
 	case <-c.ended:
+		return heard{err: c.closed()}
 	}
-	return heard{err: ctx.Err()}
+}
+
+// unheard is what a listening ends with whose context ended.
+func unheard(from uint64, why *UnfinishedError) heard {
+	return heard{err: fmt.Errorf("output %d: %w", from, why)}
 }
 
 func (l *clientLoop) onListen(w *listening) {
@@ -98,8 +138,16 @@ func (l *clientLoop) onListen(w *listening) {
 	l.askOutputs(w, time.Now())
 }
 
-func (l *clientLoop) onUnlisten(w *listening) {
+// onUnlisten ends w, whose context ended, unless it has its answer.
+func (l *clientLoop) onUnlisten(w *listening, why error) {
+	if slices.Contains(l.listenings, w) {
+		l.endListening(w, unheard(w.from, &UnfinishedError{Replies: w.answered(), Links: l.broken(), Err: why}))
+	}
+}
+
+func (l *clientLoop) endListening(w *listening, h heard) {
 	l.listenings = slices.DeleteFunc(l.listenings, func(o *listening) bool { return o == w })
+	w.done <- h
 }
 
 // askOutputs asks all that can be reached, and sets when to ask again. Who has not answered
@@ -133,14 +181,24 @@ func (l *clientLoop) onOutputs(m *wire.Outputs) {
 		}
 		w.said[m.Sender], w.asked[m.Sender] = m, time.Time{}
 		if h, ok := w.heard(l.cfg.quorum); ok {
-			l.onUnlisten(w)
-			w.done <- h
+			l.endListening(w, h)
 		}
 	}
 }
 
-// heard returns what f+1 replicas agree on, if that is anything, and that it is gone if so
-// many say so that no f+1 are left who might: some correct ones may be ahead of others.
+// answered returns how many replicas have answered w.
+func (w *listening) answered() int {
+	n := 0
+	for _, m := range w.said {
+		if m != nil {
+			n++
+		}
+	}
+	return n
+}
+
+// heard returns what f+1 replicas agree on, if that is anything, and that there will be
+// nothing if they say so.
 func (w *listening) heard(q core.Quorum) (h heard, ok bool) {
 	for i := 0; ; i++ {
 		one := w.agreed(i, q.Weak())
@@ -151,9 +209,16 @@ func (w *listening) heard(q core.Quorum) (h heard, ok bool) {
 			Number: w.from + uint64(i), Seq: one.Seq, Payload: bytes.Clone(one.Payload), //nolint:gosec // not negative
 		})
 	}
-	if len(h.outputs) > 0 {
-		return h, true
+	if len(h.outputs) == 0 {
+		h.err = cmp.Or(w.differing(q), w.gone(q))
 	}
+	return h, h.err != nil || len(h.outputs) > 0
+}
+
+// gone returns an error if so many replicas do not keep the output any more that no f+1 are
+// left who might: some correct ones may be ahead of others. At most f of those who say so have
+// more than its Kept, and at most f others are faulty: f+1 correct ones have that.
+func (w *listening) gone(q core.Quorum) error {
 	var kept []uint64
 	for _, m := range w.said {
 		if m != nil && m.Kept > w.from {
@@ -161,11 +226,31 @@ func (w *listening) heard(q core.Quorum) (h heard, ok bool) {
 		}
 	}
 	if len(w.said)-len(kept) >= q.Weak() {
-		return heard{}, false
+		return nil
 	}
 	slices.Sort(kept)
-	return heard{err: fmt.Errorf("%w: output %d, where f+1 replicas have %d and later ones",
-		ErrOutputsGone, w.from, kept[len(kept)-q.Weak()])}, true
+	return &OutputsGoneError{Asked: w.from, Kept: kept[len(kept)-q.Weak()]}
+}
+
+// differing returns an error if more replicas than may be faulty say another output than most
+// do: correct ones say the same, if anything.
+func (w *listening) differing(q core.Quorum) error {
+	type said struct {
+		seq     wire.Seq
+		payload string
+	}
+	say, all, most := make(map[said]int), 0, 0
+	for _, m := range w.said {
+		if m != nil && len(m.Emitted) > 0 {
+			one := said{m.Emitted[0].Seq, string(m.Emitted[0].Payload)}
+			say[one]++
+			all, most = all+1, max(most, say[one])
+		}
+	}
+	if all-most <= q.Faults() {
+		return nil
+	}
+	return fmt.Errorf("%w: output %d, of which %d replicas say %d different things", ErrOutputsDiffer, w.from, all, len(say))
 }
 
 // agreed returns the i-th output asked for, if weak replicas say the same.

@@ -6,10 +6,12 @@ import (
 	"fmt"
 	"math"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
 
+	"github.com/quorate/quorate/pbft/core"
 	"github.com/quorate/quorate/pbft/wire"
 )
 
@@ -113,7 +115,9 @@ func TestOutputsWaitForThoseToCome(t *testing.T) {
 	})
 }
 
-func TestOutputsSayWhatIsGone(t *testing.T) {
+// TestOutputsSayWhatIsGoneAndWhereToGoOn has replicas that keep outputs from the fifth on,
+// from the sixth, and so on.
+func TestOutputsSayWhatIsGoneAndWhereToGoOn(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newFakeCluster(t, 4)
 		asked := make([]int, 4)
@@ -131,10 +135,68 @@ func TestOutputsSayWhatIsGone(t *testing.T) {
 			t.Error(err)
 		}
 		err := subscribe(t.Context(), c, 5, 16)
-		if want := "output 5, where f+1 replicas have"; !errors.Is(err, ErrOutputsGone) || !strings.Contains(err.Error(), want) {
+		var gone *OutputsGoneError
+		if !errors.Is(err, ErrOutputsGone) || !errors.As(err, &gone) || *gone != (OutputsGoneError{Asked: 5, Kept: 7}) {
+			t.Fatalf("got %v, want it gone, and the seventh kept by f+1 that are correct", err)
+		}
+		if want := "output 5, where f+1 replicas have 7"; !strings.Contains(err.Error(), want) {
 			t.Errorf("got %v, want %s", err, want)
 		}
+		if err := subscribe(t.Context(), c, gone.Kept, 14); err != nil {
+			t.Errorf("from there on: %v", err)
+		}
 	})
+}
+
+// TestOutputsThatDifferAreNotWaitedFor has replicas say what is given, where any output is
+// asked for.
+func TestOutputsThatDifferAreNotWaitedFor(t *testing.T) {
+	for name, c := range map[string]struct {
+		say  string // by replica; a blank says that there is none yet
+		want error
+	}{
+		"four different":         {"abcd", ErrOutputsDiffer},
+		"three different":        {"abc ", ErrOutputsDiffer}, // so two of them are faulty
+		"two of seven each":      {"aabbccd", ErrOutputsDiffer},
+		"two different":          {"ab  ", context.DeadlineExceeded},
+		"two of seven, and some": {"aabb   ", context.DeadlineExceeded},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				f := newFakeCluster(t, len(c.say))
+				f.answer = func(to wire.ReplicaID, m wire.Message) []wire.Message {
+					if c.say[to] == ' ' {
+						return emitted(to, m, 1, 0)
+					}
+					said := emitted(to, m, 1, 1)
+					said[0].(*wire.Outputs).Emitted[0].Payload = []byte{c.say[to]} //nolint:errcheck,forcetypeassert // it is
+					return said
+				}
+				client := f.client()
+				defer closeClient(t, client)
+				ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+				defer cancel()
+				if err := subscribe(ctx, client, 1, 1); !errors.Is(err, c.want) {
+					t.Errorf("got %v, want %v", err, c.want)
+				}
+			})
+		})
+	}
+}
+
+// TestOutputsAreTheSubscribersOwn writes to a payload that two subscribers are given.
+func TestOutputsAreTheSubscribersOwn(t *testing.T) {
+	q, err := core.NewQuorum(4)
+	if err != nil {
+		t.Fatal(err)
+	}
+	said := &wire.Outputs{From: 1, Kept: 1, Next: 2, Emitted: []wire.Emitted{{Seq: 1, Payload: []byte("true")}}}
+	w := &listening{from: 1, said: []*wire.Outputs{said, said, said, said}}
+	one, _ := w.heard(q)
+	copy(one.outputs[0].Payload, "lies")
+	if other, ok := w.heard(q); !ok || string(other.outputs[0].Payload) != "true" {
+		t.Errorf("another subscriber gets %+v, want what replicas said", other)
+	}
 }
 
 // TestOutputsThatNeverCanBeAreWaitedFor asks for a number that no frame has.
@@ -152,15 +214,37 @@ func TestOutputsThatNeverCanBeAreWaitedFor(t *testing.T) {
 	})
 }
 
+// TestOutputsEndWithTheContextAndTheClient holds, too, that nobody is asked any more then,
+// and that who waited in vain hears which replicas could not be reached.
 func TestOutputsEndWithTheContextAndTheClient(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newFakeCluster(t, 4)
-		f.answer = func(to wire.ReplicaID, m wire.Message) []wire.Message { return emitted(to, m, 1, 0) }
+		var asked atomic.Int64
+		f.answer = func(to wire.ReplicaID, m wire.Message) []wire.Message {
+			asked.Add(1)
+			return emitted(to, m, 1, 0)
+		}
 		c := f.client()
+		f.setDown(2, true)
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
-		if err := subscribe(ctx, c, 1, 1); !errors.Is(err, context.DeadlineExceeded) {
-			t.Errorf("got %v, want that of the context", err)
+		err := subscribe(ctx, c, 7, 1)
+		var unfinished *UnfinishedError
+		if !errors.Is(err, context.DeadlineExceeded) || !errors.As(err, &unfinished) || unfinished.Replies != 3 ||
+			len(unfinished.Links) != 1 || unfinished.Links[0].Replica != 2 || !errors.Is(unfinished.Links[0].Err, errTestRefused) {
+			t.Errorf("got %v, want that of the context, three answers and a replica that cannot be reached", err)
+		}
+		if want := "output 7: no result yet"; err == nil || !strings.HasPrefix(err.Error(), want) {
+			t.Errorf("got %v, want it to begin with %s", err, want)
+		}
+		synctest.Wait()
+		before := asked.Load()
+		<-time.After(10 * time.Second)
+		if after := asked.Load(); before == 0 || after != before {
+			t.Errorf("asked %d times, and %d times after the end", before, after-before)
+		}
+		if err := subscribe(ctx, c, 7, 1); !errors.Is(err, context.DeadlineExceeded) || !errors.As(err, &unfinished) {
+			t.Errorf("of a context that ended before: got %v", err)
 		}
 		ended := make(chan error)
 		go func() { ended <- subscribe(t.Context(), c, 1, 1) }()

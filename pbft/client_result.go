@@ -197,9 +197,10 @@ func (e *RefusedError) Is(target error) bool {
 // wait.
 type UnfinishedError struct {
 	// Identity is what to retry with; its Number is 0 if nothing was ever sent, or of a
-	// Read.
+	// Read or of Outputs.
 	Identity Identity
-	// Replies is how many replicas replied to the operation.
+	// Replies is how many replicas replied to the operation, or, of Outputs, answered while
+	// the next one was waited for.
 	Replies int
 	// Links tells, for replicas that could not be reached, or not yet, why.
 	Links []LinkError
