@@ -106,9 +106,16 @@ func advise(err error, genesis *pbft.Genesis, timeout time.Duration) error {
 	if unfinished.Identity.Number != 0 {
 		words += "; the operation may still be executed"
 	}
-	foreign := false
-	for _, l := range unfinished.Links {
-		words += fmt.Sprintf("\nreplica %d cannot be reached: %s", l.Replica, brief(l.Err))
+	return toldError{words + unreached(unfinished.Links, genesis), err}
+}
+
+// unreached tells which replicas cannot be reached, on a line each, and what to do where
+// others answer in their place.
+func unreached(links []pbft.LinkError, genesis *pbft.Genesis) string {
+	words, foreign := "", false
+	for _, l := range links {
+		words += fmt.Sprintf("\nreplica %d cannot be reached: %s", l.Replica,
+			strings.TrimPrefix(brief(l.Err), "cannot be reached: "))
 		var (
 			other    *network.GenesisError
 			stranger sec.ErrPeerIDMismatch
@@ -119,7 +126,7 @@ func advise(err error, genesis *pbft.Genesis, timeout time.Duration) error {
 		words += fmt.Sprintf("\nreplicas of another genesis answer at these addresses; this one's hash is %s: "+
 			"give theirs with --genesis", genesis.Hash())
 	}
-	return toldError{words, err}
+	return words
 }
 
 // fits refuses, as a bad command line, an operation that the application would

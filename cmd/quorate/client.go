@@ -78,6 +78,48 @@ func (f *clusterFlags) with(ctx context.Context, c *console, use func(context.Co
 	return errors.Join(advise(err, genesis, f.timeout), client.Close())
 }
 
+// reachPause is how long reach waits before it asks again.
+const reachPause = 200 * time.Millisecond
+
+// reach waits until f+1 replicas answer, for the timeout at most; ask is pbft.Client.Status.
+func (f *clusterFlags) reach(ctx context.Context, genesis *pbft.Genesis,
+	ask func(context.Context) ([]pbft.ReplicaStatus, error),
+) error {
+	quorum, err := genesis.Quorum()
+	if err != nil {
+		return usageError{err}
+	}
+	waiting, cancel := context.WithTimeout(ctx, f.timeout)
+	defer cancel()
+	for {
+		status, err := ask(waiting)
+		if err != nil {
+			return err
+		}
+		var silent []pbft.LinkError
+		for _, s := range status {
+			if s.Report == nil {
+				silent = append(silent, pbft.LinkError{Replica: s.Replica, Err: s.Err})
+			}
+		}
+		answered := len(status) - len(silent)
+		if answered >= quorum.Weak() {
+			return nil
+		}
+		select {
+		case <-time.After(reachPause):
+		case <-waiting.Done():
+		}
+		switch {
+		case ctx.Err() != nil:
+			return ctx.Err()
+		case waiting.Err() != nil:
+			return unreachableError{fmt.Sprintf("%d of %d replicas answered within %v, and %d are needed%s", answered,
+				len(status), f.timeout, quorum.Weak(), unreached(silent, genesis))}
+		}
+	}
+}
+
 // proof is how a result is known: part of what every operation prints.
 type proof struct {
 	Seq     uint64   `json:"seq"`

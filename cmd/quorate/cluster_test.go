@@ -85,10 +85,13 @@ func TestCommandsWorkOnACluster(t *testing.T) {
 	if err := os.WriteFile(other, otherName(cluster.Genesis()).Encode(), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	code, _, errs = command(t, "kv", "get", "greeting", "--genesis", other, "--timeout", "1s")
 	hash := cluster.Genesis().Hash().Short()
-	if code != exitUnreachable || !strings.Contains(errs, "another genesis") || !strings.Contains(errs, hash) {
-		t.Errorf("another genesis: exit code %d and\n%s\nwant %d, advice and the hash %s", code, errs, exitUnreachable, hash)
+	for _, line := range []string{"kv get greeting", "outputs"} {
+		code, _, errs = command(t, append(strings.Fields(line), "--genesis", other, "--timeout", "1s")...)
+		if code != exitUnreachable || !strings.Contains(errs, "another genesis") || !strings.Contains(errs, hash) {
+			t.Errorf("%s, another genesis: exit code %d and\n%s\nwant %d, advice and the hash %s", line, code, errs,
+				exitUnreachable, hash)
+		}
 	}
 }
 

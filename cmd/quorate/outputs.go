@@ -34,11 +34,16 @@ func newOutputs(c *console) *cobra.Command {
 		Short: "Print what operations emit to the outside world",
 		Long: `Outputs prints what executed operations emit, each once f+1 replicas say the same, in
 order and without gaps, as lines of number, batch and content; with -o json as one
-object a line. It waits for more until it is interrupted, or has printed --count.
+object a line. It waits for more until it is interrupted, or has printed --count. Of the
+applications here only the bank emits anything: what 'quorate bank pay' pays out.
 
-Replicas keep the last 65,536 outputs, or 64 MiB of them. With --count it ends with exit
-code 3 if the next one does not come within --timeout.`,
-		Example: "  quorate outputs --genesis cluster/genesis.toml\n  quorate outputs --from 17 --count 3 -o json",
+Replicas keep the last 65,536 outputs, or 64 MiB of them. It ends with exit code 3 if
+fewer than f+1 replicas answer within --timeout at the beginning; with --count, also if
+the next output does not come within that time. It ends with exit code 1 if outputs are
+kept no more, or if more than f replicas say something else of one than others.`,
+		Example: `  quorate outputs --genesis cluster/genesis.toml
+  quorate outputs --from 17 --count 3 -o json
+  quorate init cluster --app bank --plain-keys   # of a cluster that emits something`,
 		Args:    cobra.NoArgs,
 		RunE:    func(cmd *cobra.Command, _ []string) error { return f.run(cmd.Context(), c) },
 	}
@@ -65,7 +70,11 @@ func (f *outputsFlags) run(ctx context.Context, c *console) error {
 	if err != nil {
 		return err
 	}
-	return errors.Join(f.print(ctx, c, client.Outputs), client.Close())
+	err = f.reach(ctx, genesis, client.Status)
+	if err == nil {
+		err = f.print(ctx, c, genesis, client.Outputs)
+	}
+	return errors.Join(err, client.Close())
 }
 
 // subscription is pbft.Client.Outputs.
@@ -73,7 +82,7 @@ type subscription func(ctx context.Context, from uint64) iter.Seq2[pbft.Output, 
 
 // print prints outputs until it is interrupted, which is no error, or has enough. The next
 // one has all of the timeout to come, however long it took to print those before.
-func (f *outputsFlags) print(ctx context.Context, c *console, outputs subscription) error {
+func (f *outputsFlags) print(ctx context.Context, c *console, genesis *pbft.Genesis, outputs subscription) error {
 	waiting, cancel := context.WithCancel(ctx)
 	defer cancel()
 	late := time.AfterFunc(f.timeout, func() {
@@ -89,9 +98,10 @@ func (f *outputsFlags) print(ctx context.Context, c *console, outputs subscripti
 		case ctx.Err() != nil:
 			return nil
 		case err != nil && waiting.Err() != nil:
-			return unreachableError{fmt.Sprintf("no further output within %v: %d of %d came", f.timeout, f.count-left, f.count)}
+			came := fmt.Sprintf("no further output within %v: %d of %d came", f.timeout, f.count-left, f.count)
+			return unreachableError{came + unreachedOf(err, genesis)}
 		case err != nil:
-			return err
+			return goOn(err)
 		}
 		if err := c.output(output); err != nil {
 			return err
@@ -102,6 +112,24 @@ func (f *outputsFlags) print(ctx context.Context, c *console, outputs subscripti
 		late.Reset(f.timeout)
 	}
 	return nil
+}
+
+// unreachedOf tells which replicas could not be reached, as far as err does.
+func unreachedOf(err error, genesis *pbft.Genesis) string {
+	var unfinished *pbft.UnfinishedError
+	if !errors.As(err, &unfinished) {
+		return ""
+	}
+	return unreached(unfinished.Links, genesis)
+}
+
+// goOn tells how to go on after outputs that are gone.
+func goOn(err error) error {
+	var gone *pbft.OutputsGoneError
+	if !errors.As(err, &gone) {
+		return err
+	}
+	return fmt.Errorf("%w: --from %d skips what is gone", err, gone.Kept)
 }
 
 // output prints one output on a line.
