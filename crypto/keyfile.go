@@ -141,19 +141,19 @@ func LoadPlainKey(path string) (PrivateKey, error) {
 }
 
 // CheckKeyFile returns the public key that a file names which SaveKey or SavePlainKey
-// wrote. It checks, and refuses, all that LoadKey and LoadPlainKey do, but for what takes
-// the passphrase.
-func CheckKeyFile(path string) (PublicKey, error) {
+// wrote, and whether it is encrypted, so that LoadKey reads it and LoadPlainKey does not. It
+// checks, and refuses, all that both do, but for what takes the passphrase.
+func CheckKeyFile(path string) (public PublicKey, encrypted bool, err error) {
 	f, err := loadKeyFile(path)
 	if err != nil {
-		return PublicKey{}, err
+		return PublicKey{}, false, err
 	}
 	if !f.encrypted {
 		if _, err := f.key(path, f.seed[:]); err != nil {
-			return PublicKey{}, err
+			return PublicKey{}, false, err
 		}
 	}
-	return f.public, nil
+	return f.public, f.encrypted, nil
 }
 
 func (k PrivateKey) savable() error {

@@ -263,8 +263,9 @@ func TestAKeyFileIsCheckedWithoutItsPassphrase(t *testing.T) {
 	t.Parallel()
 	for _, o := range keyOpeners() {
 		path := o.saved(t)
-		if k, err := CheckKeyFile(path); err != nil || k != testKey(t, 1).Public() {
-			t.Errorf("%s: got %v and %v, want the public key", o.name, k, err)
+		k, encrypted, err := CheckKeyFile(path)
+		if err != nil || k != testKey(t, 1).Public() || encrypted != (o.name == "encrypted") {
+			t.Errorf("%s: got %v, encrypted %v, and %v, want the public key", o.name, k, encrypted, err)
 		}
 		text := readFile(t, path)
 		for name, c := range map[string]struct {
@@ -279,7 +280,7 @@ func TestAKeyFileIsCheckedWithoutItsPassphrase(t *testing.T) {
 			if err := errors.Join(os.RemoveAll(path), os.WriteFile(path, text, 0o600), c.spoil()); err != nil {
 				t.Fatal(err)
 			}
-			if _, err := CheckKeyFile(path); !errors.Is(err, c.want) {
+			if _, _, err := CheckKeyFile(path); !errors.Is(err, c.want) {
 				t.Errorf("%s, %s: got %v, want %v", o.name, name, err, c.want)
 			}
 		}
@@ -287,7 +288,7 @@ func TestAKeyFileIsCheckedWithoutItsPassphrase(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "key")
 	f := keyFile{public: testKey(t, 2).Public(), seed: testKey(t, 1).Seed()}
 	writeFile(t, path, f.encode())
-	if _, err := CheckKeyFile(path); !errors.Is(err, ErrKeyFile) {
+	if _, _, err := CheckKeyFile(path); !errors.Is(err, ErrKeyFile) {
 		t.Errorf("the key of another: got %v, want ErrKeyFile", err)
 	}
 }

@@ -157,7 +157,8 @@ func (d *durationText) UnmarshalText(text []byte) error {
 // LoadConfig reads the configuration file at path and validates it. The
 // directory of the file is the replica's, and relative paths in it are relative
 // to that directory. Unknown keys are refused. The error tells every problem,
-// with its line where it has one.
+// with its line where it has one. With an error the Config is what could be read, to look
+// for more that is wrong: the zero one if that is nothing.
 func LoadConfig(path string) (Config, error) {
 	data, err := readBounded(path, configBytesMax)
 	if err != nil {
@@ -165,7 +166,7 @@ func LoadConfig(path string) (Config, error) {
 	}
 	c, err := ParseConfig(data, filepath.Dir(path))
 	if err != nil {
-		return Config{}, fmt.Errorf("%s: %w", path, err)
+		return c, fmt.Errorf("%s: %w", path, err)
 	}
 	return c, nil
 }
@@ -194,10 +195,7 @@ func ParseConfig(data []byte, dir string) (Config, error) {
 	if unknown != nil {
 		problems = append(problems, unknownKeys(unknown))
 	}
-	if err := errors.Join(problems...); err != nil {
-		return Config{}, err
-	}
-	return c, nil
+	return c, errors.Join(problems...)
 }
 
 // Validate reports everything that is wrong with c, at once. It reads no file.

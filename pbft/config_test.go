@@ -60,7 +60,7 @@ func TestConfigWithOnlyADirectoryWorks(t *testing.T) {
 }
 
 func TestParseConfigReportsAllProblemsAtOnce(t *testing.T) {
-	_, err := ParseConfig([]byte(`genesis = "g"
+	c, err := ParseConfig([]byte(`genesis = "g"
 colour = "red"
 listen = ["nonsense", "/ip4/127.0.0.1/tcp/7000", "/ip4/x", "/ip4/127.0.0.1/udp/7000", "/ip4/127.0.0.1", ":7000",
   "a:http", "a:99999", "localhost:7000"]
@@ -82,6 +82,9 @@ deep = 1
 	}
 	if strings.Contains(err.Error(), "listen[1]") || strings.Contains(err.Error(), "listen[8]") {
 		t.Errorf("error blames a good address:\n%v", err)
+	}
+	if c.Dir != "/d" || c.Genesis != "/d/g" || c.LogLevel != "loud" {
+		t.Errorf("got %+v, want what it says, to look for more", c)
 	}
 }
 

@@ -112,18 +112,38 @@ func Start(ctx context.Context, cfg Config, machine app.StateMachine) (*Replica,
 }
 
 func (c Config) loadKey() (crypto.PrivateKey, error) {
+	load := func() (crypto.PrivateKey, error) { return crypto.LoadKey(c.KeyPath(), c.Passphrase) }
 	if c.PlainKey {
-		key, err := crypto.LoadPlainKey(c.KeyPath())
-		if errors.Is(err, crypto.ErrKeyEncrypted) {
-			err = fmt.Errorf("%w: drop plain_key (Config.PlainKey) and give the passphrase (Config.Passphrase)", err)
-		}
-		return key, err
+		load = func() (crypto.PrivateKey, error) { return crypto.LoadPlainKey(c.KeyPath()) }
 	}
-	key, err := crypto.LoadKey(c.KeyPath(), c.Passphrase)
-	if errors.Is(err, crypto.ErrKeyPlain) {
-		err = fmt.Errorf("%w: set plain_key = true (Config.PlainKey)", err)
+	key, err := load()
+	return key, adviseKey(err)
+}
+
+// CheckKey returns the public key of the key file, without its passphrase, and refuses the
+// file where Start does for another reason than that.
+func (c Config) CheckKey() (crypto.PublicKey, error) {
+	key, encrypted, err := crypto.CheckKeyFile(c.KeyPath())
+	switch {
+	case err != nil:
+	case encrypted && c.PlainKey:
+		err = fmt.Errorf("%w: %s", crypto.ErrKeyEncrypted, c.KeyPath())
+	case !encrypted && !c.PlainKey:
+		err = fmt.Errorf("%w: %s", crypto.ErrKeyPlain, c.KeyPath())
 	}
-	return key, err
+	return key, adviseKey(err)
+}
+
+// adviseKey tells how a configuration and its key file come to agree.
+func adviseKey(err error) error {
+	switch {
+	case errors.Is(err, crypto.ErrKeyEncrypted):
+		return fmt.Errorf("%w: drop plain_key (Config.PlainKey) and give the passphrase (Config.Passphrase)", err)
+	case errors.Is(err, crypto.ErrKeyPlain):
+		return fmt.Errorf("%w: set plain_key = true (Config.PlainKey)", err)
+	default:
+		return err
+	}
 }
 
 // parts is what a replica is launched with.

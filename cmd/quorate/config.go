@@ -11,7 +11,6 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/quorate/quorate/crypto"
 	"github.com/quorate/quorate/network"
 	"github.com/quorate/quorate/pbft"
 	"github.com/quorate/quorate/pbft/core"
@@ -71,11 +70,11 @@ func newConfigCommand(c *console, use, short string, show bool) *cobra.Command {
 		Args:    cobra.NoArgs,
 		RunE: func(*cobra.Command, []string) error {
 			info, err := readConfig(dir, genesis)
-			if err != nil {
-				return err
+			if !show {
+				err = errors.Join(err, info.noKey)
 			}
-			if !show && info.noKey != nil {
-				return usageError{info.noKey}
+			if err != nil {
+				return usageError{err}
 			}
 			if !show {
 				return c.show(table{above: []string{"good: " + info.Dir}}, map[string]any{"good": true, "dir": info.Dir})
@@ -92,68 +91,77 @@ func newConfigCommand(c *console, use, short string, show bool) *cobra.Command {
 // problems at once.
 func readConfig(dir, genesisPath string) (configInfo, error) {
 	cfg, configErr := pbft.LoadConfig(filepath.Join(dir, pbft.ConfigFile))
-	if configErr != nil {
+	read := cfg.Dir != "" // or else the others would be sought in the wrong place
+	if !read {
 		cfg = pbft.Config{Dir: dir}
 	}
+	_, appErr := machineOf(cfg.App)
+	errs := []error{configErr, appErr}
 	if genesisPath != "" {
 		cfg.Genesis = genesisPath
 	}
-	var genesisErr error
 	var genesis *pbft.Genesis
-	if configErr == nil || genesisPath != "" { // or else it would be sought in the wrong place
-		genesis, genesisErr = pbft.LoadGenesis(cfg.GenesisPath())
+	if read || genesisPath != "" {
+		var err error
+		genesis, err = pbft.LoadGenesis(cfg.GenesisPath())
+		errs = append(errs, err)
 	}
-	if _, err := machineOf(cfg.App); err != nil {
-		configErr = errors.Join(configErr, err)
+	info := configInfo{Dir: cfg.Dir, Genesis: cfg.GenesisPath(), App: appOf(cfg.App), PlainKey: cfg.PlainKey}
+	if read {
+		errs = append(errs, info.findKey(cfg, genesis))
 	}
-	if err := errors.Join(configErr, genesisErr); err != nil {
-		return configInfo{}, usageError{err}
+	if err := errors.Join(errs...); err != nil {
+		return info, err
 	}
-	info, err := deriveConfig(cfg, genesis)
-	if err != nil {
-		return configInfo{}, usageError{err}
-	}
-	return info, nil
+	return info, info.deriveAll(cfg, genesis)
 }
 
-func deriveConfig(cfg pbft.Config, genesis *pbft.Genesis) (configInfo, error) {
-	info := configInfo{Dir: cfg.Dir, Genesis: cfg.GenesisPath(), App: appOf(cfg.App), PlainKey: cfg.PlainKey}
-	var id wire.ReplicaID
-	public, err := crypto.CheckKeyFile(cfg.KeyPath())
+// findKey fills in which replica of a genesis, if that is known, has the key. That there is no
+// key, or not for whoever asks, is no error yet.
+func (i *configInfo) findKey(cfg pbft.Config, genesis *pbft.Genesis) error {
+	public, err := cfg.CheckKey()
 	switch {
-	case err == nil:
-		found, ok := genesis.Find(public)
-		if !ok {
-			return info, fmt.Errorf("%w: %s has the key %s, and %s does not name it", pbft.ErrNotMember,
-				cfg.KeyPath(), public.Short(), cfg.GenesisPath())
-		}
-		id = found
-		number := uint32(found)
-		info.ID = &number
 	case errors.Is(err, fs.ErrNotExist) || errors.Is(err, fs.ErrPermission):
-		info.noKey = err
-	default:
-		return info, err
+		i.noKey = err
+		return nil
+	case err != nil || genesis == nil:
+		return err
+	}
+	id, ok := genesis.Find(public)
+	if !ok {
+		return fmt.Errorf("%w: %s has the key %s, and %s does not name it", pbft.ErrNotMember,
+			cfg.KeyPath(), public.Short(), cfg.GenesisPath())
+	}
+	number := uint32(id)
+	i.ID = &number
+	return nil
+}
+
+// deriveAll fills in what follows from the configuration and the genesis.
+func (i *configInfo) deriveAll(cfg pbft.Config, genesis *pbft.Genesis) error {
+	var id wire.ReplicaID // all replicas have the same but for where they listen
+	if i.ID != nil {
+		id = wire.ReplicaID(*i.ID)
 	}
 	k, err := genesis.CoreConfig(id)
 	if err != nil {
-		return info, err
+		return err
 	}
-	info.Cluster, info.Hash, info.Epoch = genesis.Name, genesis.Hash().String(), genesis.Domain().Epoch
-	info.Replicas, info.Faults = k.Quorum.Replicas(), k.Quorum.Faults()
-	info.Quorum, info.Weak = k.Quorum.Strong(), k.Quorum.Weak()
-	info.Connected, info.PerAddress = network.ClientLimits(cfg.ClientsMax, cfg.ClientsPerAddressMax)
-	if info.Archive = cfg.ArchiveBytes; info.Archive == 0 {
-		info.Archive = forensics.ArchiveBytesDefault
+	i.Cluster, i.Hash, i.Epoch = genesis.Name, genesis.Hash().String(), genesis.Domain().Epoch
+	i.Replicas, i.Faults = k.Quorum.Replicas(), k.Quorum.Faults()
+	i.Quorum, i.Weak = k.Quorum.Strong(), k.Quorum.Weak()
+	i.Connected, i.PerAddress = network.ClientLimits(cfg.ClientsMax, cfg.ClientsPerAddressMax)
+	if i.Archive = cfg.ArchiveBytes; i.Archive == 0 {
+		i.Archive = forensics.ArchiveBytesDefault
 	}
-	info.Listen = cfg.Listen
-	if len(info.Listen) == 0 && info.ID != nil {
-		info.Listen = genesis.Members[id].Addrs
+	i.Listen = cfg.Listen
+	if len(i.Listen) == 0 && i.ID != nil {
+		i.Listen = genesis.Members[id].Addrs
 	}
-	info.derive(cfg.TickInterval(), k)
+	i.derive(cfg.TickInterval(), k)
 	lim := genesis.WireLimits()
-	info.OpBytesMax, info.FrameBytes, info.ResultBytes = lim.OpBytesMax, lim.FrameBytesMax(), lim.ResultBytesMax
-	return info, nil
+	i.OpBytesMax, i.FrameBytes, i.ResultBytes = lim.OpBytesMax, lim.FrameBytesMax(), lim.ResultBytesMax
+	return nil
 }
 
 // derive fills in what follows from the length of a tick.
