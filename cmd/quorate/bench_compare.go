@@ -24,6 +24,11 @@ difference is shown. The interval of the share of the limit is 5 % wider on each
 side, for the limit is measured once for all runs. Of errors it compares the shares of
 operations, by their difference; where the first has none, any is worse.
 
+With --not-worse it ends with exit code 5 where the second is shown to be worse: by the
+interval of a figure, by that of the errors, by any error where the first has none, or by
+a run that failed where none of the first did. More errors that chance may explain are
+not enough.
+
 Results of different loads, clusters or machines are refused.`,
 		Example: `  quorate bench --runs 5 --save before.json
   quorate bench --runs 5 --save after.json
@@ -33,7 +38,8 @@ Results of different loads, clusters or machines are refused.`,
 			return c.compare(args[0], args[1], notWorse)
 		},
 	}
-	cmd.Flags().BoolVar(&notWorse, "not-worse", false, "exit code 5 if a figure of the second is worse, or it has more errors")
+	cmd.Flags().BoolVar(&notWorse, "not-worse", false, 
+		"exit code 5 if a figure of the second is shown to be worse, or its share of errors, or if one of its runs failed")
 	return cmd
 }
 

@@ -46,10 +46,14 @@ type Change struct {
 
 // Comparison is what differs between two reports of the same load.
 type Comparison struct {
-	Confidence float64  `json:"confidence"`
-	RunsA      int      `json:"runs_a"`
-	RunsB      int      `json:"runs_b"`
-	Changes    []Change `json:"changes"`
+	Confidence float64 `json:"confidence"`
+	RunsA      int     `json:"runs_a"`
+	RunsB      int     `json:"runs_b"`
+	// IncompleteA and IncompleteB tell which has fewer runs than it was to have: one failed,
+	// or was interrupted, and ended it.
+	IncompleteA bool     `json:"incomplete_a"`
+	IncompleteB bool     `json:"incomplete_b"`
+	Changes     []Change `json:"changes"`
 	// Failed compares the shares of operations that failed.
 	Failed Failures `json:"failed"`
 	// Notes are what else differs, and what casts doubt on the comparison.
@@ -132,7 +136,8 @@ func Compare(a, b Report) (Comparison, error) {
 		return Comparison{}, err
 	}
 	c := Comparison{
-		Confidence: Confidence, RunsA: len(a.Runs), RunsB: len(b.Runs), Failed: failures(a, b), Notes: notes(a, b),
+		Confidence: Confidence, RunsA: len(a.Runs), RunsB: len(b.Runs), IncompleteA: a.incomplete(), IncompleteB: b.incomplete(),
+		Failed: failures(a, b), Notes: notes(a, b),
 	}
 	for _, f := range figures(a, b) {
 		if f.known(a) && f.known(b) {
@@ -144,7 +149,8 @@ func Compare(a, b Report) (Comparison, error) {
 	return c, nil
 }
 
-// Worse returns the names of the figures that are worse, failures among them.
+// Worse returns the names of the figures that are worse, failures among them: of operations,
+// and of a run, unless one of the first report's failed as well.
 func (c Comparison) Worse() []string {
 	var names []string
 	for _, change := range c.Changes {
@@ -154,6 +160,9 @@ func (c Comparison) Worse() []string {
 	}
 	if c.Failed.Verdict == Worse {
 		names = append(names, "errors")
+	}
+	if c.IncompleteB && !c.IncompleteA {
+		names = append(names, "a run that failed")
 	}
 	return names
 }
@@ -190,6 +199,9 @@ func (r Report) failed() (mean, variance float64) {
 	}
 	return mean, max(variance, counted)
 }
+
+// incomplete tells whether a report has fewer runs than it was to have.
+func (r Report) incomplete() bool { return r.Planned > len(r.Runs) }
 
 func enough(which string, r Report) error {
 	var errs []error
@@ -294,8 +306,8 @@ func notes(a, b Report) []string {
 		which string
 		Report
 	}{{"first", a}, {"second", b}} {
-		if r.Planned > len(r.Runs) {
-			note("the %s result has %d of %d runs, for one failed", r.which, len(r.Runs), r.Planned)
+		if r.incomplete() {
+			note("the %s result has %d of %d runs, for one failed or was interrupted", r.which, len(r.Runs), r.Planned)
 		}
 	}
 	differs("version", versionOf(a), versionOf(b))

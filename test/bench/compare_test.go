@@ -129,22 +129,53 @@ func TestMoreErrorsAreWorse(t *testing.T) {
 		}
 		return r
 	}
+	alike := func(errs int64) Report { // so that nothing scatters but by chance
+		r := with(errs, errs, errs)
+		for i := range r.Runs {
+			r.Runs[i].Operations = 10_000 - errs
+		}
+		return r
+	}
 	for name, c := range map[string]struct {
 		a, b Report
 		want Verdict
 	}{
-		"none in either":        {with(0, 0, 0), with(0, 0, 0), Open},
-		"the first one":         {with(0, 0, 0), with(0, 1, 0), Worse},
-		"one fewer":             {with(0, 1, 0), with(0, 0, 0), Open},
-		"a few more":            {with(10, 10, 10), with(12, 12, 12), Open}, // chance can do that
-		"many more":             {with(10, 10, 10), with(900, 1000, 1100), Worse},
-		"many fewer":            {with(900, 1000, 1100), with(10, 10, 10), Better},
-		"one run went wrong":    {with(10, 10, 10), with(10, 3000, 10), Open},
-		"more of the same kind": {with(100, 100, 100), with(200, 200, 200), Worse},
+		"a few more, all alike":  {alike(10), alike(12), Open},
+		"a few fewer, all alike": {alike(12), alike(10), Open},
+		"many more, all alike":   {alike(10), alike(100), Worse},
+		"none in either":         {with(0, 0, 0), with(0, 0, 0), Open},
+		"the first one":          {with(0, 0, 0), with(0, 1, 0), Worse},
+		"one fewer":              {with(0, 1, 0), with(0, 0, 0), Open},
+		"a few more":             {with(10, 10, 10), with(12, 12, 12), Open}, // chance can do that
+		"many more":              {with(10, 10, 10), with(900, 1000, 1100), Worse},
+		"many fewer":             {with(900, 1000, 1100), with(10, 10, 10), Better},
+		"one run went wrong":     {with(10, 10, 10), with(10, 3000, 10), Open},
+		"more of the same kind":  {with(100, 100, 100), with(200, 200, 200), Worse},
 	} {
 		got, err := Compare(c.a, c.b)
 		if err != nil || got.Failed.Verdict != c.want || slices.Contains(got.Worse(), "errors") != (c.want == Worse) {
 			t.Errorf("%s: got %+v, %v, %v, want %q", name, got.Failed, got.Worse(), err, c.want)
+		}
+	}
+}
+
+// TestRunsThatFailedAreWorse has reports lack some of the runs that they were to have.
+func TestRunsThatFailedAreWorse(t *testing.T) {
+	whole, lacking := sample(), sample()
+	whole.Planned, lacking.Planned = len(whole.Runs), len(lacking.Runs)+7
+	for name, c := range map[string]struct {
+		a, b Report
+		want bool
+	}{
+		"none":               {whole, whole, false},
+		"of the second":      {whole, lacking, true},
+		"of the second only": {sample(), lacking, true}, // of a version that did not say what was planned
+		"of the first":       {lacking, whole, false},
+		"of both":            {lacking, lacking, false},
+	} {
+		got, err := Compare(c.a, c.b)
+		if err != nil || slices.Contains(got.Worse(), "a run that failed") != c.want || len(got.Worse()) > 1 {
+			t.Errorf("%s: got %v, %v, want it to be worse: %v", name, got.Worse(), err, c.want)
 		}
 	}
 }
