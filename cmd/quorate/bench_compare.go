@@ -38,7 +38,7 @@ Results of different loads, clusters or machines are refused.`,
 			return c.compare(args[0], args[1], notWorse)
 		},
 	}
-	cmd.Flags().BoolVar(&notWorse, "not-worse", false, 
+	cmd.Flags().BoolVar(&notWorse, "not-worse", false,
 		"exit code 5 if a figure of the second is shown to be worse, or its share of errors, or if one of its runs failed")
 	return cmd
 }

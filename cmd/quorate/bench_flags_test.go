@@ -1,9 +1,12 @@
 package main
 
 import (
+	"context"
 	"errors"
+	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -94,6 +97,31 @@ func TestRunsOutliveOneThatFails(t *testing.T) {
 	}
 	if saved, err := bench.ReadReport(o.save); err != nil || len(saved.Runs) != 1 || saved.Planned != 2 {
 		t.Errorf("saved are %d runs of %d (%v), want 1 of 2", len(saved.Runs), saved.Planned, err)
+	}
+}
+
+// TestRunsAreMeasuredUntilOneFails has the third of five fail, and no cluster.
+func TestRunsAreMeasuredUntilOneFails(t *testing.T) {
+	o := benchOptions{runs: 5, cpuProfile: "profiles"}
+	why := errors.New("a replica died")
+	var profiles []string
+	once := func(o benchOptions, _ context.Context) (run bench.Run, in bench.Included, err error) {
+		if profiles = append(profiles, o.cpuProfile); len(profiles) == 3 {
+			return run, in, why
+		}
+		run.Operations = int64(len(profiles))
+		return run, bench.Included{Replicas: 4}, nil
+	}
+	report, err := o.measureRuns(t.Context(), &console{err: io.Discard}, once)
+	if !errors.Is(err, why) || err.Error() != "run 3 of 5: a replica died" {
+		t.Errorf("got %v", err)
+	}
+	if len(report.Runs) != 2 || report.Runs[0].Operations != 1 || report.Runs[1].Operations != 2 ||
+		report.Planned != 5 || report.Included.Replicas != 4 {
+		t.Errorf("got %+v, want the two runs before, of five", report)
+	}
+	if want := []string{"profiles/run-1", "profiles/run-2", "profiles/run-3"}; !slices.Equal(profiles, want) {
+		t.Errorf("profiles are in %q, want %q", profiles, want)
 	}
 }
 

@@ -22,7 +22,7 @@ const spareClients = 64
 // measure runs the load as often as it shall, and holds the runs to what the machine can
 // do. Where a run fails, the report has those before.
 func (o benchOptions) measure(ctx context.Context, c *console) (bench.Report, error) {
-	report, err := o.measureRuns(ctx, c)
+	report, err := o.measureRuns(ctx, c, benchOptions.once)
 	if !report.Included.Processes || ctx.Err() != nil {
 		return report, err
 	}
@@ -33,9 +33,12 @@ func (o benchOptions) measure(ctx context.Context, c *console) (bench.Report, er
 	return report, errors.Join(err, failed)
 }
 
+// oneRun is benchOptions.once.
+type oneRun func(o benchOptions, ctx context.Context) (bench.Run, bench.Included, error)
+
 // measureRuns runs the load, each time on a new cluster if it starts its own, until it ran
 // as often as it shall or a run fails.
-func (o benchOptions) measureRuns(ctx context.Context, c *console) (report bench.Report, err error) {
+func (o benchOptions) measureRuns(ctx context.Context, c *console, once oneRun) (report bench.Report, err error) {
 	o.load.RequestTimeout = o.requestTimeout
 	profiles := o.cpuProfile
 	for i := range o.runs {
@@ -45,7 +48,7 @@ func (o benchOptions) measureRuns(ctx context.Context, c *console) (report bench
 		if o.runs > 1 && profiles != "" {
 			o.cpuProfile = filepath.Join(profiles, fmt.Sprintf("run-%d", i+1))
 		}
-		run, in, err := o.once(ctx)
+		run, in, err := once(o, ctx)
 		if err != nil && o.runs > 1 {
 			err = fmt.Errorf("run %d of %d: %w", i+1, o.runs, err)
 		}

@@ -44,8 +44,8 @@ kept no more, or if more than f replicas say something else of one than others.`
 		Example: `  quorate outputs --genesis cluster/genesis.toml
   quorate outputs --from 17 --count 3 -o json
   quorate init cluster --app bank --plain-keys   # of a cluster that emits something`,
-		Args:    cobra.NoArgs,
-		RunE:    func(cmd *cobra.Command, _ []string) error { return f.run(cmd.Context(), c) },
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error { return f.run(cmd.Context(), c) },
 	}
 	f.add(cmd)
 	cmd.Flags().Uint64Var(&f.from, "from", 1, "number of the first output to print")
