@@ -12,14 +12,27 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"time"
 )
 
 // FlightDir is the directory, in a replica's, of the dumps of its flight recorder.
 const FlightDir = "flight"
 
-// flightFilesMax is how many dumps are kept, of at most some megabytes each. An outage
-// makes several, one for each view that is left, and the first of them says most.
-const flightFilesMax = 8
+// flightOwnMax is how many dumps are kept that the replica made by itself, of at most some
+// megabytes each, and flightAskedMax how many that it was asked for. They are counted apart:
+// who asks again and again shall not lose what an outage left.
+const (
+	flightOwnMax   = 8
+	flightAskedMax = 4
+)
+
+// flightAsked is the word of dumps that were asked for.
+const flightAsked = "asked"
+
+// flightRowGap ends a row of dumps, if there is none for so long. An outage makes several,
+// one for each view that is left, and the first of them says most: it stays, and the others
+// make room.
+const flightRowGap = 10 * time.Minute
 
 // flightPart is the name of a dump that is not whole.
 const flightPart = "dump.part"
@@ -37,36 +50,79 @@ func flightNumber(name string) (uint64, bool) {
 // shall not make it slower.
 type flightFiles struct {
 	dir string
-	mu  sync.Mutex
+	mu  struct {
+		sync.Mutex
+		first string    // of the last row in this life of the process: its name
+		last  time.Time // when a dump was last added to it
+	}
 }
 
 // put makes a new dump for a word, which write writes, and returns its path. The oldest
-// ones make room for it.
+// ones of its kind make room for it once it is written: a full disk costs none of them.
 func (f *flightFiles) put(word string, write func(w io.Writer) error) (path string, err error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if err := os.Mkdir(f.dir, 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
 		return "", fmt.Errorf("flight recorder: %w", err)
 	}
-	names, last, err := f.list()
+	path, err = f.add(word, write)
 	if err != nil {
-		return "", fmt.Errorf("flight recorder: %w", err)
-	}
-	for len(names) >= flightFilesMax {
-		if err := os.Remove(filepath.Join(f.dir, names[0])); err != nil {
-			return "", fmt.Errorf("flight recorder: %w", err)
-		}
-		names = names[1:]
-	}
-	part := filepath.Join(f.dir, flightPart)
-	if err := writeFlight(part, write); err != nil {
-		return "", fmt.Errorf("flight recorder: %w", errors.Join(err, os.RemoveAll(part)))
-	}
-	path = filepath.Join(f.dir, fmt.Sprintf("%06d-%s.txt", last+1, word))
-	if err := os.Rename(part, path); err != nil {
-		return "", fmt.Errorf("flight recorder: %w", err)
+		return "", fmt.Errorf("flight recorder: %w", errors.Join(err, os.RemoveAll(filepath.Join(f.dir, flightPart))))
 	}
 	return path, nil
+}
+
+// add is put in a directory that is there. With an error it may leave flightPart. It needs
+// the lock, as all below.
+func (f *flightFiles) add(word string, write func(w io.Writer) error) (path string, err error) {
+	part := filepath.Join(f.dir, flightPart)
+	if err := writeFlight(part, write); err != nil {
+		return "", err
+	}
+	names, last, err := f.list()
+	if err != nil {
+		return "", err
+	}
+	now, name := time.Now(), fmt.Sprintf("%06d-%s.txt", last+1, word)
+	if word != flightAsked && now.Sub(f.mu.last) > flightRowGap {
+		f.mu.first = name
+	}
+	if err := f.makeRoom(names, word == flightAsked); err != nil {
+		return "", err
+	}
+	path = filepath.Join(f.dir, name)
+	if err := os.Rename(part, path); err != nil {
+		return "", err
+	}
+	if word != flightAsked {
+		f.mu.last = now
+	}
+	return path, nil
+}
+
+// makeRoom removes the oldest of names, but not the first of the row, so that one more of a
+// kind can be kept.
+func (f *flightFiles) makeRoom(names []string, asked bool) error {
+	kind, most := make([]string, 0, len(names)), flightOwnMax
+	if asked {
+		most = flightAskedMax
+	}
+	for _, name := range names {
+		if isAsked := strings.HasSuffix(name, "-"+flightAsked+".txt"); isAsked == asked {
+			kind = append(kind, name)
+		}
+	}
+	for i := 0; len(kind) >= most; {
+		if kind[i] == f.mu.first {
+			i++
+			continue
+		}
+		if err := os.Remove(filepath.Join(f.dir, kind[i])); err != nil {
+			return err
+		}
+		kind = slices.Delete(kind, i, i+1)
+	}
+	return nil
 }
 
 // list returns the names of the dumps, the oldest first, and the number of the newest.
@@ -105,5 +161,5 @@ func (c Config) FlightPath() string { return filepath.Join(c.Dir, FlightDir) }
 func (r *Replica) WriteFlight(w io.Writer) error { return r.node.WriteFlight(w) }
 
 // DumpFlight is WriteFlight to a file in Config.FlightPath, of which it returns the path.
-// The newest eight files are kept.
+// The newest four that were asked for are kept, beside eight that the replica wrote by itself.
 func (r *Replica) DumpFlight() (path string, err error) { return r.node.DumpFlight() }

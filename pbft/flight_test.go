@@ -8,7 +8,10 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -36,38 +39,82 @@ func writes(text string) func(io.Writer) error {
 	}
 }
 
-// TestNewestDumpsAreKept makes more dumps than are kept, beside files that are none.
-func TestNewestDumpsAreKept(t *testing.T) {
-	f := &flightFiles{dir: filepath.Join(t.TempDir(), FlightDir)}
-	for i := range flightFilesMax + 3 {
-		path, err := f.put("left-view", writes(fmt.Sprint(i)))
+// dumps makes so many dumps of a word, and checks what is in each.
+func dumps(t *testing.T, f *flightFiles, word string, count int) {
+	t.Helper()
+	for i := range count {
+		path, err := f.put(word, writes(fmt.Sprint(i)))
 		if err != nil {
 			t.Fatal(err)
 		}
 		if text, err := os.ReadFile(path); err != nil || string(text) != fmt.Sprint(i) {
 			t.Fatalf("dump %d at %s is %q, %v", i, path, text, err)
 		}
-		if i == 0 {
-			for _, other := range []string{"notes-to-keep.txt", "000099.txt", "000098-left-view.txt.gz"} {
-				if err := os.WriteFile(filepath.Join(f.dir, other), nil, 0o600); err != nil {
-					t.Fatal(err)
-				}
+	}
+}
+
+// numbered are the names of dumps of a word, of these numbers.
+func numbered(word string, numbers ...int) (names []string) {
+	for _, n := range numbers {
+		names = append(names, fmt.Sprintf("%06d-%s.txt", n, word))
+	}
+	return names
+}
+
+// wantNames compares what is in a directory.
+func wantNames(t *testing.T, dir, when string, want ...[]string) {
+	t.Helper()
+	if diff := cmp.Diff(names(t, dir), slices.Sorted(slices.Values(slices.Concat(want...)))); diff != "" {
+		t.Errorf("%s (-got +want):\n%s", when, diff)
+	}
+}
+
+// TestTheFirstDumpOfARowAndTheNewestAreKept makes more dumps than are kept, beside files that
+// are none: a row of them, while others are asked for, a second row, and more after a restart.
+func TestTheFirstDumpOfARowAndTheNewestAreKept(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := &flightFiles{dir: filepath.Join(t.TempDir(), FlightDir)}
+		dumps(t, f, "asked", 1)
+		others := []string{"000098-left-view.txt.gz", "000099.txt", "notes-to-keep.txt"}
+		for _, other := range others {
+			if err := os.WriteFile(filepath.Join(f.dir, other), nil, 0o600); err != nil {
+				t.Fatal(err)
 			}
 		}
+		dumps(t, f, "left-view", 5) // 2 to 6
+		for range 6 {
+			<-time.After(flightRowGap) // and not more
+			dumps(t, f, "left-view", 1)
+		}
+		wantNames(t, f.dir, "after a row", others, numbered("asked", 1), numbered("left-view", 2, 6, 7, 8, 9, 10, 11, 12))
+
+		dumps(t, f, "asked", 10) // 13 to 22
+		wantNames(t, f.dir, "after some that were asked for", others, numbered("left-view", 2, 6, 7, 8, 9, 10, 11, 12),
+			numbered("asked", 19, 20, 21, 22))
+
+		<-time.After(flightRowGap + 1)
+		dumps(t, f, "diverged", 1) // 23
+		wantNames(t, f.dir, "after the first of another row", others, numbered("left-view", 6, 7, 8, 9, 10, 11, 12),
+			numbered("asked", 19, 20, 21, 22), numbered("diverged", 23))
+		dumps(t, f, "left-view", 9) // 24 to 32
+		wantNames(t, f.dir, "after another row", others, numbered("asked", 19, 20, 21, 22), numbered("diverged", 23),
+			numbered("left-view", 26, 27, 28, 29, 30, 31, 32))
+
+		f = &flightFiles{dir: f.dir} // after a restart
+		dumps(t, f, "stopped", 1)
+		wantNames(t, f.dir, "after a restart", others, numbered("asked", 19, 20, 21, 22),
+			numbered("left-view", 26, 27, 28, 29, 30, 31, 32), numbered("stopped", 33))
+	})
+}
+
+// TestADumpThatFailsCostsNoOther has no room on the disk for one more than are kept.
+func TestADumpThatFailsCostsNoOther(t *testing.T) {
+	f := &flightFiles{dir: filepath.Join(t.TempDir(), FlightDir)}
+	dumps(t, f, "left-view", flightOwnMax)
+	if _, err := f.put("left-view", func(io.Writer) error { return syscall.ENOSPC }); !errors.Is(err, syscall.ENOSPC) {
+		t.Errorf("got %v, want that there is no space", err)
 	}
-	want := []string{"000098-left-view.txt.gz", "000099.txt", "notes-to-keep.txt"}
-	for i := range flightFilesMax {
-		want = append(want, fmt.Sprintf("%06d-left-view.txt", i+4))
-	}
-	got := names(t, f.dir)
-	if diff := cmp.Diff(got, slices.Sorted(slices.Values(want))); diff != "" {
-		t.Errorf("got-, want+:\n%s", diff)
-	}
-	again := &flightFiles{dir: f.dir} // after a restart
-	path, err := again.put("stopped", writes("x"))
-	if want := fmt.Sprintf("%06d-stopped.txt", flightFilesMax+4); err != nil || filepath.Base(path) != want {
-		t.Errorf("after a restart the next one is %s, %v, want %s", path, err, want)
-	}
+	wantNames(t, f.dir, "after one that failed", numbered("left-view", 1, 2, 3, 4, 5, 6, 7, 8))
 }
 
 // TestDumpsThatCannotBeWrittenLeaveNothing has a dump fail in the middle, and one whose
