@@ -4,6 +4,7 @@ import (
 	"encoding/hex"
 	"fmt"
 	"reflect"
+	"slices"
 
 	"github.com/quorate/quorate/pbft/wire"
 )
@@ -69,50 +70,147 @@ func lengthOf(v wire.ValueSize) *uint32 {
 	return &v.Bytes
 }
 
-// divisionLines returns what replicas say of states that differ, what several say alike
-// once.
+// statePair is what some replicas say of two states of one checkpoint: of the one that they
+// had themselves, here, and of the other, there.
+type statePair struct {
+	checkpoint  uint64
+	replaced    bool // the state here
+	here, there string
+	keys        []differingInfo
+	more        uint32
+	why         string // keys are not known
+	say         []wire.ReplicaID
+}
+
+// of tells whether p is about the same two states as o.
+func (p statePair) of(o statePair) bool {
+	same, mirrored := p.here == o.here && p.there == o.there, p.here == o.there && p.there == o.here
+	return p.checkpoint == o.checkpoint && (same || mirrored)
+}
+
+// mirrored is p as those see it who had the other state.
+func (p statePair) mirrored() statePair {
+	p.here, p.there, p.keys = p.there, p.here, slices.Clone(p.keys)
+	for i := range p.keys {
+		k := &p.keys[i]
+		k.OwnBytes, k.OtherBytes, k.own, k.other = k.OtherBytes, k.OwnBytes, k.other, k.own
+	}
+	return p
+}
+
+// tells tells whether p says what o does, also from the other side, or neither knows a key.
+func (p statePair) tells(o statePair) bool {
+	if !p.of(o) || p.why != "" || o.why != "" {
+		return p.of(o) && p.why != "" && o.why != ""
+	}
+	equal := func(a, b statePair) bool {
+		return a.here == b.here && a.more == b.more && reflect.DeepEqual(a.keys, b.keys)
+	}
+	return equal(p, o) && p.replaced == o.replaced || equal(p.mirrored(), o)
+}
+
+// statePairs returns what replicas say of states that differ, what several say alike once,
+// and that keys are not known only where nobody knows them.
+func statePairs(replicas []replicaInfo) []statePair {
+	var pairs []statePair
+	for _, r := range replicas {
+		if r.Division == nil {
+			continue
+		}
+		for _, o := range r.Division.Others {
+			pairs = addPair(pairs, statePair{
+				r.Division.Checkpoint, r.Division.Replaced, r.Division.State, o.State, o.Keys, o.More, o.Why,
+				[]wire.ReplicaID{wire.ReplicaID(r.ID)},
+			})
+		}
+	}
+	var told []statePair
+	for _, p := range pairs {
+		known := func(o statePair) bool { return o.why == "" && o.of(p) }
+		if p.why == "" || !slices.ContainsFunc(pairs, known) {
+			told = append(told, p)
+		}
+	}
+	return told
+}
+
+// addPair adds p to pairs, or that it is said again to the one that tells the same.
+func addPair(pairs []statePair, p statePair) []statePair {
+	at := slices.IndexFunc(pairs, p.tells)
+	if at < 0 {
+		return append(pairs, p)
+	}
+	say := slices.Concat(pairs[at].say, p.say)
+	if p.replaced { // which is said of the state that is here
+		pairs[at] = p
+	}
+	pairs[at].say = say
+	return pairs
+}
+
+// divisionLines returns the lines about states that differ.
 func divisionLines(replicas []replicaInfo) []string {
 	var lines []string
-	for i, r := range replicas {
-		alike := func(o replicaInfo) bool { return reflect.DeepEqual(o.Division, r.Division) }
-		var ids []wire.ReplicaID
-		said := false
-		for j, o := range replicas {
-			if alike(o) {
-				ids = append(ids, wire.ReplicaID(o.ID))
-				said = said || j < i
-			}
+	pairs := statePairs(replicas)
+	for _, p := range pairs {
+		have := func(state string) string { return replicaNames(holders(replicas, p.checkpoint, state)) }
+		head := fmt.Sprintf("checkpoint %d: state %.8s of replicas %s differs from %.8s", p.checkpoint, p.here, have(p.here), p.there)
+		if others := have(p.there); others != "" {
+			head += " of replicas " + others
 		}
-		if r.Division != nil && !said {
-			lines = append(lines, r.Division.lines(replicaNames(ids))...)
+		if p.replaced {
+			head += ", was wrong and is replaced"
 		}
+		if others := slices.DeleteFunc(slices.Clone(pairs), func(o statePair) bool { return !o.of(p) }); len(others) > 1 {
+			head += ", as told by replicas " + replicaNames(p.say)
+		}
+		lines = append(lines, p.lines(head)...)
 	}
 	return lines
 }
 
-// lines returns what replicas say, who is in names.
-func (d *divisionInfo) lines(names string) []string {
-	var lines []string
-	for i := range d.Others {
-		o := &d.Others[i]
-		head := fmt.Sprintf("checkpoint %d: state %.8s of replicas %s differs from %.8s", d.Checkpoint, d.State, names, o.State)
-		if len(o.Replicas) > 0 {
-			head += " of replicas " + replicaNames(o.Replicas)
+// holders returns which replicas have, or had, a state of a checkpoint: of each its own word
+// counts or, where it says nothing of that, what others say.
+func holders(replicas []replicaInfo, checkpoint uint64, state string) []wire.ReplicaID {
+	var ids []wire.ReplicaID
+	for _, r := range replicas {
+		id := wire.ReplicaID(r.ID)
+		own, says := r.stateAt(checkpoint)
+		if says && own == state || !says && slices.ContainsFunc(replicas, func(o replicaInfo) bool {
+			return o.Division.names(id, checkpoint, state)
+		}) {
+			ids = append(ids, id)
 		}
-		if d.Replaced {
-			head += ", was wrong and is replaced"
-		}
-		if o.Why != "" {
-			lines = append(lines, head+"; keys not known: "+o.Why)
-			continue
-		}
-		lines = append(lines, head)
-		for _, k := range o.Keys {
-			lines = append(lines, fmt.Sprintf("  %s: %s here, %s there", k.Name, k.own, k.other))
-		}
-		if o.More > 0 {
-			lines = append(lines, fmt.Sprintf("  and %d more at least", o.More))
-		}
+	}
+	return ids
+}
+
+// stateAt returns the state that a replica says it had at a checkpoint, if it does.
+func (i replicaInfo) stateAt(checkpoint uint64) (state string, says bool) {
+	if i.Division != nil && i.Division.Checkpoint == checkpoint {
+		return i.Division.State, true
+	}
+	return i.State, i.Answered && i.Checkpoint == checkpoint
+}
+
+// names tells whether d says that another replica has a state of a checkpoint.
+func (d *divisionInfo) names(id wire.ReplicaID, checkpoint uint64, state string) bool {
+	return d != nil && d.Checkpoint == checkpoint && slices.ContainsFunc(d.Others, func(o otherInfo) bool {
+		return o.State == state && slices.Contains(o.Replicas, id)
+	})
+}
+
+// lines returns the lines about a pair, of which head is the first.
+func (p statePair) lines(head string) []string {
+	if p.why != "" {
+		return []string{head + "; keys not known: " + p.why}
+	}
+	lines := []string{head}
+	for _, k := range p.keys {
+		lines = append(lines, fmt.Sprintf("  %s: %s here, %s there", k.Name, k.own, k.other))
+	}
+	if p.more > 0 {
+		lines = append(lines, fmt.Sprintf("  and %d more at least", p.more))
 	}
 	return lines
 }

@@ -2,7 +2,11 @@ package main
 
 import (
 	"bytes"
+	"encoding/binary"
+	"encoding/hex"
 	"errors"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -91,6 +95,11 @@ func TestJudgeBelievesOnlyWeakQuorums(t *testing.T) {
 	}
 }
 
+// testGenesis is of four replicas.
+func testGenesis() *pbft.Genesis {
+	return &pbft.Genesis{Name: "test", Limits: pbft.DefaultGenesisLimits(), Members: make([]pbft.GenesisReplica, 4)}
+}
+
 // division has a replica say that the given ones have another state than it.
 func division(others ...wire.ReplicaID) func(*wire.Report) {
 	return func(r *wire.Report) {
@@ -100,6 +109,28 @@ func division(others ...wire.ReplicaID) func(*wire.Report) {
 			}}},
 			{State: crypto.Digest{3}, Why: "\x1bno"},
 		}}
+	}
+}
+
+// mirror is division as those see it who have the second state.
+func mirror(others ...wire.ReplicaID) func(*wire.Report) {
+	return func(r *wire.Report) {
+		division(others...)(r)
+		d := &r.Division
+		d.Own, d.States = d.States[0].State, d.States[:1]
+		d.States[0].State, d.States[0].Keys[0].Other = crypto.Digest{1}, d.States[0].Keys[0].Own
+		d.States[0].Keys[0].Own = wire.ValueSize{}
+	}
+}
+
+// unknown has a replica know no keys.
+func unknown(change func(*wire.Report)) func(*wire.Report) {
+	return func(r *wire.Report) {
+		change(r)
+		for i := range r.Division.States {
+			s := &r.Division.States[i]
+			s.Keys, s.More, s.Why = nil, 0, "not yet"
+		}
 	}
 }
 
@@ -118,7 +149,7 @@ func replaced(r *wire.Report) {
 
 // TestStatusTellsProgramsOfDifferingKeys holds the JSON of a division.
 func TestStatusTellsProgramsOfDifferingKeys(t *testing.T) {
-	genesis := &pbft.Genesis{Name: "test", Limits: pbft.DefaultGenesisLimits(), Members: make([]pbft.GenesisReplica, 4)}
+	genesis := testGenesis()
 	var out bytes.Buffer
 	console := &console{out: &out, err: &out, format: "json", started: true}
 	_ = showStatus(console, genesis, four(t, changes{0: division(1, 3), 2: division(1, 3)}))
@@ -148,8 +179,51 @@ func TestStatusTellsProgramsOfDifferingKeys(t *testing.T) {
 	}
 }
 
+// TestTheExampleOfADivisionIsWhatStatusPrints has four replicas report that of OPERATIONS.md,
+// as those do of which each heard of the others so far.
+func TestTheExampleOfADivisionIsWhatStatusPrints(t *testing.T) {
+	const client = 0x7bd1
+	result := binary.BigEndian.AppendUint16(nil, client)
+	result = append(result, make([]byte, len(wire.ClientID{})-len(result))...)
+	result = binary.BigEndian.AppendUint64(binary.BigEndian.AppendUint64(result, 1), 8)
+	key := func(part wire.StatePart, key []byte, own, other uint32) wire.DifferingKey {
+		return wire.DifferingKey{
+			Part: part, Key: key, KeyBytes: uint32(len(key)), //nolint:gosec // short
+			Own: wire.ValueSize{Present: true, Bytes: own}, Other: wire.ValueSize{Present: true, Bytes: other},
+		}
+	}
+	states := [2]crypto.Digest{{0x5b, 0x71, 0xd8, 0x76}, {0xac, 0x87, 0xd4, 0xdc}}
+	lengths := [2]struct{ mood, result uint32 }{{4, 13}, {3, 15}}
+	says := func(own int, others ...wire.ReplicaID) func(*wire.Report) {
+		l, o := lengths[own], lengths[1-own]
+		return func(r *wire.Report) {
+			r.Stable, r.Checkpoint, r.State = 0, 256, states[own]
+			r.Division = wire.Division{Seq: 256, Own: states[own], States: []wire.OtherState{{
+				State: states[1-own], Replicas: others, Keys: []wire.DifferingKey{
+					key(wire.PartApplication, []byte("mood"), l.mood, o.mood), key(wire.PartResults, result, l.result, o.result),
+					key(wire.PartOrder, []byte("outputs"), 104, 104),
+				},
+			}}}
+		}
+	}
+	var out bytes.Buffer
+	_ = showStatus(&console{out: &out, err: &out, format: "table", started: true}, testGenesis(),
+		four(t, changes{0: says(0, 1), 1: says(1, 2), 2: says(0, 1, 3), 3: says(1, 0)}))
+	_, lines, _ := strings.Cut(out.String(), "\ncheckpoint ")
+	lines = strings.Replace("checkpoint "+lines, hex.EncodeToString(result[:len(wire.ClientID{})]), "7bd1...", 1)
+	text, err := os.ReadFile(filepath.Join("..", "..", "docs", "OPERATIONS.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, want, _ := strings.Cut(string(text), "```\n   checkpoint ")
+	want, _, _ = strings.Cut("   checkpoint "+want, "   ```")
+	if diff := cmp.Diff(lines, strings.ReplaceAll(want[3:], "\n   ", "\n")); diff != "" {
+		t.Errorf("the example (-got +want):\n%s", diff)
+	}
+}
+
 func TestStatusSaysWhatIsUsedAndMissing(t *testing.T) {
-	genesis := &pbft.Genesis{Name: "test", Limits: pbft.DefaultGenesisLimits(), Members: make([]pbft.GenesisReplica, 4)}
+	genesis := testGenesis()
 	gone := func(h health, ids ...int) health {
 		for _, id := range ids {
 			h.replicas[id].Report, h.replicas[id].Err = nil, errors.New("connection\nrefused")
@@ -179,13 +253,38 @@ func TestStatusSaysWhatIsUsedAndMissing(t *testing.T) {
 			exitUnreachable,
 		},
 		"divided": {
-			four(t, changes{0: division(1, 3), 1: division(0, 2), 2: division(1, 3), 3: division(0, 2)}),
+			four(t, changes{0: division(1), 1: mirror(2), 2: division(1, 3), 3: mirror(2)}),
 			[]string{
 				"DIVIDED: no quorum has one state of checkpoint 384\n",
 				"\ncheckpoint 384: state 01000000 of replicas 0 2 differs from 02000000 of replicas 1 3\n" +
 					`  application key "mood\x1b": 4 B here, none there` + "\n  and 5 more at least\n" +
-					"checkpoint 384: state 01000000 of replicas 0 2 differs from 03000000; keys not known: \"\\x1bno\"\n" +
-					"checkpoint 384: state 01000000 of replicas 1 3 differs",
+					"checkpoint 384: state 01000000 of replicas 0 2 differs from 03000000; keys not known: \"\\x1bno\"\nquorate:",
+			},
+			exitFailure,
+		},
+		"divided, and one does not answer": {
+			gone(four(t, changes{0: division(1), 2: division(1, 3), 3: division(1)}), 1),
+			[]string{"\ncheckpoint 384: state 01000000 of replicas 0 2 3 differs from 02000000 of replicas 1\n"},
+			exitFailure,
+		},
+		"divided, and one side does not know where": {
+			four(t, changes{0: unknown(division(1)), 1: mirror(0), 2: unknown(division(1)), 3: mirror(2)}),
+			[]string{
+				"\ncheckpoint 384: state 01000000 of replicas 0 2 differs from 03000000; keys not known: not yet\n" +
+					"checkpoint 384: state 02000000 of replicas 1 3 differs from 01000000 of replicas 0 2\n" +
+					`  application key "mood\x1b": none here, 4 B there` + "\n  and 5 more at least\nquorate:",
+			},
+			exitFailure,
+		},
+		"divided, and one says it otherwise": {
+			four(t, changes{0: division(1), 1: mirror(2), 2: division(1), 3: func(r *wire.Report) {
+				mirror(0, 2)(r)
+				r.Division.States[0].Keys[0].Other.Bytes++
+			}}),
+			[]string{
+				"\ncheckpoint 384: state 01000000 of replicas 0 2 differs from 02000000 of replicas 1 3, as told by replicas 0 1 2\n",
+				"\ncheckpoint 384: state 02000000 of replicas 1 3 differs from 01000000 of replicas 0 2, as told by replicas 3\n" +
+					`  application key "mood\x1b": none here, 5 B there` + "\n",
 			},
 			exitFailure,
 		},
@@ -202,6 +301,11 @@ func TestStatusSaysWhatIsUsedAndMissing(t *testing.T) {
 		"replaced": {
 			four(t, changes{1: replaced, 2: replaced}),
 			[]string{"f = 1, 0 used\n", "of replicas 1 2 differs from 02000000 of replicas 0, was wrong and is replaced\n"},
+			exitDone,
+		},
+		"replaced, as the others see it": {
+			four(t, changes{1: mirror(2), 2: replaced, 3: func(r *wire.Report) { r.Checkpoint, r.State = 384, crypto.Digest{2} }}),
+			[]string{"\ncheckpoint 384: state 01000000 of replicas 2 differs from 02000000 of replicas 0 1 3, was wrong and is replaced\n"},
 			exitDone,
 		},
 		"changing view": {

@@ -93,11 +93,6 @@ func every(pause time.Duration, count int) subscription {
 	}
 }
 
-// testGenesis is of four replicas.
-func testGenesis() *pbft.Genesis {
-	return &pbft.Genesis{Name: "test", Limits: pbft.DefaultGenesisLimits(), Members: make([]pbft.GenesisReplica, 4)}
-}
-
 // slow takes what is printed, and its time.
 type slow struct {
 	pause time.Duration
