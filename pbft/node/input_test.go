@@ -108,12 +108,12 @@ func TestWhoHasNoInputIsAskedOnceATick(t *testing.T) {
 			return &thermometer{func() ([]byte, error) { asked++; return nil, errors.New("no such sensor") }, accepts}
 		})
 		_, ended, cancel := runScripted(t, m, &fakeEngine{proposes: true, step: func(ev core.Event, fx *core.Effects) {
-			switch ev.(type) {
-			case core.Tick:
-				ticks++
-			case core.TurnEnded:
+			if _, is := ev.(core.TurnEnded); is {
 				turns++
 				return
+			}
+			if _, is := ev.(core.Tick); is {
+				ticks++
 			}
 			if turns < 5*ticks {
 				fx.Send = append(fx.Send, core.Send{To: 0, Message: vote(1)}) // its return makes a turn
