@@ -21,7 +21,7 @@ func TestTheDocumentIsTrue(t *testing.T) {
 		fmt.Sprintf("says hello, %d bytes:", helloBytes),
 		fmt.Sprintf("answers with %d bytes,", answerBytes),
 		fmt.Sprintf("| 4 | version `u32`, %d |", protocolVersion),
-		fmt.Sprintf("| `%s` | %d | from the client 1, 19 and 25, to it 20, 21, 24 and 26 |", protocolOf(wire.ClassClients), wire.ClassClients),
+		fmt.Sprintf("| `%s` | %d | from the client 1, 19, 25 and 27, to it 20, 21, 24, 26 and 28 |", protocolOf(wire.ClassClients), wire.ClassClients),
 		fmt.Sprintf("%d welcome, %d another version, %d another genesis, %d another epoch, %d not the sender or class that it says, "+
 			"%d no room for one more client", verdictWelcome, verdictVersion, verdictGenesis, verdictEpoch, verdictImpostor, verdictCrowd),
 	}

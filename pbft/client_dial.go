@@ -132,7 +132,7 @@ func (cfg DialConfig) inBounds(opsMax int) error {
 // answerBytesMax returns the length of the longest frame that a client is sent.
 func answerBytesMax(lim wire.Limits) int {
 	return max(lim.KindBytesMax(wire.KindReplies), lim.KindBytesMax(wire.KindReport), lim.KindBytesMax(wire.KindRefusal),
-		lim.KindBytesMax(wire.KindOutputs))
+		lim.KindBytesMax(wire.KindOutputs), lim.KindBytesMax(wire.KindResults))
 }
 
 // VerifyResult returns the result that a certificate proves, with nothing but

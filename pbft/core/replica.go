@@ -176,7 +176,7 @@ func (r *Replica) onReceived(ev Received, fx *Effects) {
 	case *wire.CommitProof:
 		r.onCommitProof(ev.From, &m.Cert, fx)
 	case *wire.Replies, *wire.Reply, *wire.Refusal, *wire.Ask, *wire.Report, *wire.AskOutputs, *wire.Outputs,
-		*wire.FetchPieces, *wire.Piece, *wire.Prepared:
+		*wire.Query, *wire.Results, *wire.FetchPieces, *wire.Piece, *wire.Prepared:
 		// Not the core's: the driver answers or ignores these.
 	}
 }

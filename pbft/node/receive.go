@@ -45,7 +45,7 @@ func (n *Node) fromPeer(ctx context.Context, from wire.ReplicaID, frame []byte) 
 func (n *Node) fromClient(ctx context.Context, conn uint64, frame []byte) {
 	s := source{client: true, id: conn}
 	kind, why := n.inspect(frame)
-	if why == "" && kind != wire.KindRequest && kind != wire.KindAsk && kind != wire.KindAskOutputs {
+	if why == "" && !clientMaySend(kind) {
 		why = "a kind that clients do not send"
 	}
 	if why != "" { // as above
@@ -112,9 +112,19 @@ func (n *Node) clientGone(conn uint64) {
 func peerMaySend(k wire.Kind) bool {
 	switch k {
 	case wire.KindReplies, wire.KindReply, wire.KindAsk, wire.KindReport, wire.KindRefusal, wire.KindPrepared,
-		wire.KindAskOutputs, wire.KindOutputs:
+		wire.KindAskOutputs, wire.KindOutputs, wire.KindQuery, wire.KindResults:
 		return false
 	default:
 		return true
+	}
+}
+
+// clientMaySend tells which kinds clients send.
+func clientMaySend(k wire.Kind) bool {
+	switch k { //nolint:exhaustive // the others are of replicas
+	case wire.KindRequest, wire.KindAsk, wire.KindAskOutputs, wire.KindQuery:
+		return true
+	default:
+		return false
 	}
 }

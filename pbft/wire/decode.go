@@ -110,6 +110,10 @@ func (r *reader) message(k Kind) Message {
 		return r.refusal()
 	case KindOutputs:
 		return r.outputs()
+	case KindQuery:
+		return r.query()
+	case KindResults:
+		return r.queryResults()
 	case KindBatchBody, KindCommitted, KindStableProof, KindPiece, KindEvidence, KindAsk, KindAskOutputs, KindPrepared,
 		KindCommitProof:
 		return r.selfProving(k)
@@ -352,6 +356,49 @@ func (r *reader) outputNumber() uint64 {
 	n := r.number("output number")
 	r.need(n > 0, "output number is 0, they start at 1")
 	return n
+}
+
+func (r *reader) query() Message {
+	m := &Query{}
+	copy(m.Client[:], r.take(len(m.Client)))
+	m.Nonce = r.u64()
+	n := r.count("operations", r.lim.OpsMax, countBytes)
+	r.need(n > 0, "no operation")
+	if r.err != nil {
+		return nil
+	}
+	m.Ops = make([][]byte, n)
+	r.ops(m.Ops)
+	m.Signature = r.signature()
+	return m
+}
+
+func (r *reader) queryResults() Message {
+	m := &Results{}
+	copy(m.Client[:], r.take(len(m.Client)))
+	m.Nonce, m.Seq = r.u64(), Seq(r.u64())
+	if n := r.count("results", r.lim.OpsMax, queryResultBytes); n > 0 {
+		m.Results = make([]QueryResult, n)
+	}
+	bytes := 0
+	for i := range m.Results {
+		m.Results[i] = QueryResult{Outcome: r.queryOutcome(), Result: r.bytes("bytes of a result", r.lim.ResultBytesMax)}
+		bytes += len(m.Results[i].Result)
+	}
+	r.need(len(m.Results) <= 1 || bytes <= ResultsBytesMax, "too many bytes of results")
+	m.Sender, m.Signature = r.id(), r.signature()
+	return m
+}
+
+// queryOutcome reads the outcome of an operation that nobody ordered.
+func (r *reader) queryOutcome() Outcome {
+	o := Outcome(r.u8())
+	switch o { //nolint:exhaustive // the others are of the order
+	case OutcomeOK, OutcomePanicked, OutcomeReadOnly, OutcomeTooLarge:
+	default:
+		r.fail("outcome %d is none of a read", o)
+	}
+	return o
 }
 
 func (r *reader) outputs() Message {

@@ -12,7 +12,7 @@ func (r *reader) request(m *Request) *Request {
 	if ops > 0 {
 		m.Ops = make([][]byte, ops)
 	}
-	r.ops(m)
+	r.ops(m.Ops)
 	r.to = r.at
 	m.Signature = r.signature()
 	return m
@@ -33,12 +33,12 @@ func (r *reader) requestHead(m *Request) int {
 	return n
 }
 
-// ops reads the operations into m.Ops, which has their number.
-func (r *reader) ops(m *Request) {
+// ops reads the operations into ops, which has their number.
+func (r *reader) ops(ops [][]byte) {
 	room := r.lim.OpBytesMax
-	for i := range m.Ops {
-		m.Ops[i] = r.bytes("bytes of operations", room)
-		room -= len(m.Ops[i])
+	for i := range ops {
+		ops[i] = r.bytes("bytes of operations", room)
+		room -= len(ops[i])
 		if r.err != nil {
 			return
 		}
@@ -71,7 +71,7 @@ func (r *reader) batch() *Batch {
 		}
 		q.Ops = ops[len(ops) : len(ops)+count : len(ops)+count]
 		ops = ops[:len(ops)+count]
-		r.ops(q)
+		r.ops(q.Ops)
 		q.Signature = r.signature()
 		if r.err != nil {
 			r.err = fmt.Errorf("request %d: %w", i, r.err)

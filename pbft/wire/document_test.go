@@ -34,6 +34,7 @@ func TestTheDocumentIsTrue(t *testing.T) {
 		fmt.Sprintf("| payload of an output | %d bytes |", wire.OutputBytesMax),
 		fmt.Sprintf("| outputs of an outputs | %d |", wire.OutputsMax),
 		fmt.Sprintf("| payloads of an outputs, if it has several | %d bytes together |", wire.OutputsBytesMax),
+		fmt.Sprintf("| results of a results, if it has several | %d bytes together |", wire.ResultsBytesMax),
 		fmt.Sprintf("| other states of a report | %d |", wire.DivisionStatesMax),
 		fmt.Sprintf("| differing keys of one of them | %d |", wire.DivisionKeysMax),
 		fmt.Sprintf("| told of a differing key | %d bytes |", wire.DivisionKeyBytesMax),

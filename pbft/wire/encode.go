@@ -42,7 +42,7 @@ func Append(to []byte, m Message) []byte {
 	case *Replies:
 		return b.replies(m)
 	case *Request, *Prepare, *Commit, *Checkpoint, *ViewChange, *NewView, *Status, *FetchBatches, *FetchCommitted,
-		*FetchViewChange, *FetchPieces, *Report, *Refusal, *Outputs:
+		*FetchViewChange, *FetchPieces, *Report, *Refusal, *Outputs, *Query, *Results:
 		return b.signed(m)
 	}
 	return b
@@ -92,6 +92,10 @@ func (b buf) body(m Message) buf {
 		return b.refusal(m)
 	case *Outputs:
 		return b.outputs(m)
+	case *Query:
+		return b.query(m)
+	case *Results:
+		return b.queryResults(m)
 	case *Replies, *Reply, *BatchBody, *Committed, *StableProof, *Piece, *Evidence, *Ask, *AskOutputs, *Prepared, *CommitProof:
 		return b
 	}
@@ -135,6 +139,10 @@ func signatureOf(m Message) *crypto.Signature {
 	case *Refusal:
 		return &m.Signature
 	case *Outputs:
+		return &m.Signature
+	case *Query:
+		return &m.Signature
+	case *Results:
 		return &m.Signature
 	case *BatchBody, *Committed, *StableProof, *Piece, *Evidence, *Ask, *AskOutputs, *Prepared, *CommitProof:
 		return nil
@@ -235,6 +243,24 @@ func (b buf) outputs(m *Outputs) buf {
 	b = b.u64(m.From).u64(m.Kept).u64(m.Next).count(len(m.Emitted))
 	for i := range m.Emitted {
 		b = b.seq(m.Emitted[i].Seq).bytes(m.Emitted[i].Payload)
+	}
+	return b.id(m.Sender)
+}
+
+func (b buf) query(m *Query) buf {
+	b = append(b, m.Client[:]...)
+	b = b.u64(m.Nonce).count(len(m.Ops))
+	for _, op := range m.Ops {
+		b = b.bytes(op)
+	}
+	return b
+}
+
+func (b buf) queryResults(m *Results) buf {
+	b = append(b, m.Client[:]...)
+	b = b.u64(m.Nonce).seq(m.Seq).count(len(m.Results))
+	for i := range m.Results {
+		b = b.u8(byte(m.Results[i].Outcome)).bytes(m.Results[i].Result)
 	}
 	return b.id(m.Sender)
 }

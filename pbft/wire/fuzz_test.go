@@ -67,6 +67,8 @@ func FuzzDecodePrepared(f *testing.F)        { fuzzDecode(f, wire.KindPrepared) 
 func FuzzDecodeReplies(f *testing.F)         { fuzzDecode(f, wire.KindReplies) }
 func FuzzDecodeAskOutputs(f *testing.F)      { fuzzDecode(f, wire.KindAskOutputs) }
 func FuzzDecodeOutputs(f *testing.F)         { fuzzDecode(f, wire.KindOutputs) }
+func FuzzDecodeQuery(f *testing.F)           { fuzzDecode(f, wire.KindQuery) }
+func FuzzDecodeResults(f *testing.F)         { fuzzDecode(f, wire.KindResults) }
 func FuzzDecodeCommitProof(f *testing.F)     { fuzzDecode(f, wire.KindCommitProof) }
 
 // FuzzDecodeEvidence begins with a proof of every kind.

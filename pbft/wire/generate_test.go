@@ -279,6 +279,18 @@ func (d draw) unsigned(k wire.Kind) wire.Message {
 		return &wire.AskOutputs{From: d.n("from", 1, wire.NumberMax)}
 	case wire.KindOutputs:
 		return d.outputs()
+	case wire.KindQuery:
+		m := &wire.Query{Client: d.client(), Nonce: d.n("nonce", 0, 1<<64-1)}
+		for range d.n("operations", 1, 3) {
+			m.Ops = append(m.Ops, d.bytes())
+		}
+		return m
+	case wire.KindResults:
+		m := &wire.Results{Client: d.client(), Nonce: d.n("nonce", 0, 1<<64-1), Seq: d.seq(0), Sender: d.id()}
+		for range d.n("results", 0, 3) {
+			m.Results = append(m.Results, wire.QueryResult{Outcome: wire.OutcomeReadOnly, Result: d.bytes()})
+		}
+		return m
 	case wire.KindPrepared:
 		return &wire.Prepared{Cert: d.preparedCert(d.view(0), d.seq(0))}
 	case wire.KindCommitProof:

@@ -132,6 +132,16 @@ func (*Outputs) Kind() Kind { return KindOutputs }
 
 func (*Outputs) isMessage() {}
 
+// Kind returns KindQuery.
+func (*Query) Kind() Kind { return KindQuery }
+
+func (*Query) isMessage() {}
+
+// Kind returns KindResults.
+func (*Results) Kind() Kind { return KindResults }
+
+func (*Results) isMessage() {}
+
 // String names the kind as the documents do.
 func (k Kind) String() string {
 	names := [...]string{
@@ -161,6 +171,8 @@ func (k Kind) String() string {
 		KindReplies:         "replies",
 		KindAskOutputs:      "ask-outputs",
 		KindOutputs:         "outputs",
+		KindQuery:           "query",
+		KindResults:         "results",
 	}
 	if int(k) >= len(names) || names[k] == "" {
 		return fmt.Sprintf("kind %d", byte(k))
@@ -178,7 +190,8 @@ func (k Kind) Class() Class {
 		return ClassBatches
 	case KindCommitted, KindFetchPieces, KindPiece, KindEvidence:
 		return ClassBulk
-	case KindReplies, KindReply, KindAsk, KindReport, KindRefusal, KindAskOutputs, KindOutputs:
+	case KindReplies, KindReply, KindAsk, KindReport, KindRefusal, KindAskOutputs, KindOutputs,
+		KindQuery, KindResults:
 		return ClassClients
 	default:
 		return ClassBulk

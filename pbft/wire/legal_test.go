@@ -161,6 +161,25 @@ func TestIllegalOutputsAreMalformed(t *testing.T) {
 	})
 }
 
+func TestIllegalReadsAreMalformed(t *testing.T) {
+	query, results := on[*wire.Query], on[*wire.Results]
+	refuseAll(t, []illegal{
+		{"no operation", wire.KindQuery, query(func(m *wire.Query) { m.Ops = nil }), "no operation"},
+		{"many operations", wire.KindQuery, query(func(m *wire.Query) { m.Ops = make([][]byte, 1000) }), "operations"},
+		{"long operations", wire.KindQuery, query(func(m *wire.Query) { m.Ops[0] = make([]byte, 2<<20) }), "allowed"},
+		{"sender n", wire.KindResults, results(func(m *wire.Results) { m.Sender = replicas }), "not one of 4"},
+		{"an outcome of the order", wire.KindResults, results(func(m *wire.Results) { m.Results[1].Outcome = wire.OutcomeWindow }), "none of a read"},
+		{"many results", wire.KindResults, results(func(m *wire.Results) { m.Results = make([]wire.QueryResult, 1000) }), "results"},
+	})
+	lim := wire.DefaultLimits(replicas)
+	lim.ResultBytesMax = wire.ResultsBytesMax
+	half := wire.QueryResult{Result: make([]byte, wire.ResultsBytesMax/2+1)}
+	frame := wire.Encode(&wire.Results{Results: []wire.QueryResult{half, half}})
+	if _, err := wire.Decode(frame, &lim); err == nil || !strings.Contains(err.Error(), "too many bytes") {
+		t.Errorf("two bytes too many: got %v", err)
+	}
+}
+
 func TestIllegalCertificatesAreMalformed(t *testing.T) {
 	checkpoint, proof := on[*wire.Checkpoint], on[*wire.StableProof]
 	prepared, commits := on[*wire.Prepared], on[*wire.CommitProof]

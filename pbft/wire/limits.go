@@ -25,6 +25,8 @@ const (
 	RepliesBytesMax = 64 << 10
 	// OutputBytesMax bounds an output: it is the bound of package app.
 	OutputBytesMax = 256<<10 - 8
+	// ResultsBytesMax bounds the results of a Results together, if it has several.
+	ResultsBytesMax = 1 << 20
 	// OutputsMax bounds Outputs.Emitted, and OutputsBytesMax their payloads together, if
 	// there are several.
 	OutputsMax      = 256
@@ -117,6 +119,10 @@ func (l Limits) bodyBytesMax(k Kind) int {
 		return askBytes
 	case KindOutputs:
 		return outputsFixedBytes + max(emittedBytes+OutputBytesMax, OutputsMax*emittedBytes+OutputsBytesMax)
+	case KindQuery:
+		return queryFixedBytes + l.OpsMax*countBytes + l.OpBytesMax
+	case KindResults:
+		return resultsFixedBytes + max(queryResultBytes+l.ResultBytesMax, l.OpsMax*queryResultBytes+ResultsBytesMax)
 	case KindReport:
 		return reportFixedBytes + l.divisionBytesMax()
 	case KindRefusal:

@@ -119,6 +119,8 @@ func TestEveryKindFitsItsLimit(t *testing.T) {
 		{&wire.Ask{}, 0},
 		{&wire.AskOutputs{From: 1}, 0},
 		{&wire.Outputs{From: 1, Kept: 1, Next: 2, Emitted: []wire.Emitted{{Seq: 1, Payload: make([]byte, wire.OutputBytesMax)}}}, 0},
+		{&wire.Query{Ops: slices.Insert(make([][]byte, lim.OpsMax-1), 0, make([]byte, lim.OpBytesMax))}, 0},
+		{&wire.Results{Results: []wire.QueryResult{{Result: make([]byte, lim.ResultBytesMax)}}}, wire.ResultsBytesMax - lim.ResultBytesMax},
 		{largestReport(), 0},
 	} {
 		k, frame := c.m.Kind(), wire.Encode(c.m)

@@ -46,10 +46,12 @@ const (
 	KindReplies         Kind = 24 // signed as KindReply
 	KindAskOutputs      Kind = 25
 	KindOutputs         Kind = 26
+	KindQuery           Kind = 27
+	KindResults         Kind = 28
 )
 
 // KindLast is the highest number of a kind.
-const KindLast = KindOutputs
+const KindLast = KindResults
 
 // Class tells on which of a peer's streams a message travels, so that votes
 // overtake bulk.
@@ -422,6 +424,37 @@ type Outputs struct {
 type Emitted struct {
 	Seq     Seq
 	Payload []byte
+}
+
+// Query asks a replica to answer read-only operations outside of the order, from what it
+// has executed: see app.Querier. The operations that the replica has prepared when it
+// arrives are executed before it is answered.
+type Query struct {
+	Client ClientID
+	// Nonce names it: a client uses each but once.
+	Nonce     uint64
+	Ops       [][]byte
+	Signature crypto.Signature // the client's, KindQuery
+}
+
+// Results answers a Query: its first operations, as many as the frame has room for. None
+// says that the replica does not answer now. It is one replica's word; of the q that say
+// the same f+1 are correct.
+type Results struct {
+	Client ClientID
+	Nonce  uint64
+	// Seq is the last batch that the replica had executed.
+	Seq       Seq
+	Results   []QueryResult
+	Sender    ReplicaID
+	Signature crypto.Signature
+}
+
+// QueryResult is how one operation of a Query ended: OutcomeOK, OutcomePanicked,
+// OutcomeReadOnly or OutcomeTooLarge.
+type QueryResult struct {
+	Outcome Outcome
+	Result  []byte
 }
 
 // RefusalReason tells a client why a replica will not order its request.

@@ -311,6 +311,18 @@ func (c *collector) request(m *Request) error {
 	return nil
 }
 
+// query gathers the signature of a client.
+func (c *collector) query(m *Query) error {
+	l := claim{kind: KindQuery, client: true}
+	if err := c.client(&m.Client, &l); err != nil {
+		return err
+	}
+	message := c.begin(KindQuery, frameBytes(m)).query(m)
+	c.keep(message)
+	c.add(crypto.Check{Key: m.Client, Message: message, Signature: m.Signature}, l, message, nil)
+	return nil
+}
+
 // client refuses keys that are no client's. It looks at each key once a call,
 // or once for as long as the cache remembers it.
 func (c *collector) client(key *ClientID, l *claim) error {
@@ -350,6 +362,8 @@ func (c *collector) message(m Message) error {
 	switch m := m.(type) {
 	case *Request:
 		return c.request(m)
+	case *Query:
+		return c.query(m)
 	case *PrePrepare:
 		c.vote(KindPrePrepare, &m.Vote)
 		return c.batch(m.Batch)
@@ -379,7 +393,8 @@ func (c *collector) message(m Message) error {
 	case *CommitProof:
 		c.commitCert(&m.Cert)
 	case *Piece, *Ask, *AskOutputs:
-	case *Checkpoint, *Status, *FetchBatches, *FetchCommitted, *FetchViewChange, *FetchPieces, *Report, *Refusal, *Outputs:
+	case *Checkpoint, *Status, *FetchBatches, *FetchCommitted, *FetchViewChange, *FetchPieces, *Report, *Refusal, *Outputs,
+		*Results:
 		c.own(m)
 	}
 	return nil

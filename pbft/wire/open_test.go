@@ -42,6 +42,7 @@ func signatures() map[wire.Kind]int {
 		wire.KindFetchViewChange: 1, wire.KindStableProof: 3, wire.KindFetchPieces: 1, wire.KindPiece: 0,
 		wire.KindEvidence: 2, wire.KindAsk: 0, wire.KindReport: 1, wire.KindRefusal: 1, wire.KindPrepared: 3,
 		wire.KindCommitProof: 3, wire.KindReplies: 1, wire.KindAskOutputs: 0, wire.KindOutputs: 1,
+		wire.KindQuery: 1, wire.KindResults: 1,
 	}
 }
 
@@ -224,7 +225,7 @@ func TestSignaturesOfAnotherClusterOrEpochAreRefused(t *testing.T) {
 	} {
 		for k, s := range w.samples(t) {
 			_, err := o.OpenOne(s.Frame())
-			byClients := k == wire.KindRequest || k == wire.KindBatchBody
+			byClients := k == wire.KindRequest || k == wire.KindBatchBody || k == wire.KindQuery
 			if signatures()[k] == 0 || byClients && name == "other keys" {
 				if err != nil {
 					t.Errorf("%s, %s: %v", k, name, err)

@@ -91,6 +91,11 @@ func (w *world) samples(tb testing.TB) map[wire.Kind]*wire.Sealed {
 			From: 17, Kept: 3, Next: 20, Sender: 1,
 			Emitted: []wire.Emitted{{Seq: 300, Payload: []byte("one")}, {Seq: 301, Payload: []byte("two")}},
 		},
+		&wire.Query{Client: w.clients[1].Public(), Nonce: 0x0a0b0c, Ops: [][]byte{[]byte("get a"), []byte("get b")}},
+		&wire.Results{
+			Client: w.clients[1].Public(), Nonce: 0x0a0b0c, Seq: 300, Sender: 3,
+			Results: []wire.QueryResult{{Result: []byte("value of a")}, {Outcome: wire.OutcomePanicked, Result: []byte("it panicked")}},
+		},
 		&wire.CommitProof{Cert: commits()},
 	}
 	replies := w.sampleReplies()[1]

@@ -129,6 +129,10 @@ func clone(m Message) Message {
 		return copyOf(m)
 	case *Outputs:
 		return copyOf(m)
+	case *Query:
+		return copyOf(m)
+	case *Results:
+		return copyOf(m)
 	case *BatchBody, *Committed, *StableProof, *Piece, *Evidence, *Ask, *AskOutputs, *Prepared, *CommitProof:
 		return m
 	}

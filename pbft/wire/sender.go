@@ -36,7 +36,9 @@ func SenderOf(m Message) (ReplicaID, bool) {
 		return m.Sender, true
 	case *Outputs:
 		return m.Sender, true
-	case *Request, *BatchBody, *Committed, *StableProof, *Piece, *Evidence, *Ask, *AskOutputs, *Prepared, *CommitProof:
+	case *Results:
+		return m.Sender, true
+	case *Request, *Query, *BatchBody, *Committed, *StableProof, *Piece, *Evidence, *Ask, *AskOutputs, *Prepared, *CommitProof:
 		return 0, false
 	}
 	return 0, false

@@ -11,7 +11,7 @@ func TestSenderOfKnowsWhoSigned(t *testing.T) {
 		wire.KindPrePrepare: 2, wire.KindPrepare: 3, wire.KindCommit: 3, wire.KindCheckpoint: 1, wire.KindViewChange: 1,
 		wire.KindNewView: 1, wire.KindReply: 2, wire.KindStatus: 2, wire.KindFetchBatches: 3, wire.KindFetchCommitted: 0,
 		wire.KindFetchViewChange: 2, wire.KindFetchPieces: 1, wire.KindReport: 0, wire.KindRefusal: 2, wire.KindReplies: 2,
-		wire.KindOutputs: 1,
+		wire.KindOutputs: 1, wire.KindResults: 3,
 	}
 	for k, s := range newStubWorld(t).samples(t) {
 		want, found := byReplica[k]

@@ -36,6 +36,9 @@ const (
 	evidenceFixedBytes       = 1 + 4 + 2*statementFixedBytes + countBytes
 	askBytes                 = 8
 	outputsFixedBytes        = 8 + 8 + 8 + countBytes + 4 + signatureBytes
+	queryFixedBytes          = len(ClientID{}) + 8 + countBytes + signatureBytes
+	resultsFixedBytes        = len(ClientID{}) + 8 + 8 + countBytes + 4 + signatureBytes
+	queryResultBytes         = 1 + countBytes // of each, before what the application says
 	emittedBytes             = 8 + countBytes // of each output, before its payload
 )
 
@@ -144,6 +147,22 @@ func (m *Outputs) bodyBytes() int {
 	n := outputsFixedBytes + len(m.Emitted)*emittedBytes
 	for i := range m.Emitted {
 		n += len(m.Emitted[i].Payload)
+	}
+	return n
+}
+
+func (m *Query) bodyBytes() int {
+	n := queryFixedBytes + len(m.Ops)*countBytes
+	for _, op := range m.Ops {
+		n += len(op)
+	}
+	return n
+}
+
+func (m *Results) bodyBytes() int {
+	n := resultsFixedBytes + len(m.Results)*queryResultBytes
+	for i := range m.Results {
+		n += len(m.Results[i].Result)
 	}
 	return n
 }

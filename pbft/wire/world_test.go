@@ -92,6 +92,8 @@ func (w *world) seal(m wire.Message) *wire.Sealed {
 	switch m := any(m).(type) {
 	case *wire.Request:
 		return wire.Seal(w.client(m.Client), w.domain, m)
+	case *wire.Query:
+		return wire.Seal(w.client(m.Client), w.domain, m)
 	case *wire.PrePrepare:
 		w.signBatch(m.Batch)
 		m.Digest = m.Batch.Digest()

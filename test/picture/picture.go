@@ -152,7 +152,9 @@ func groupOf(k wire.Kind) string {
 	case wire.KindRequest, wire.KindPrePrepare, wire.KindPrepare, wire.KindCommit, wire.KindCheckpoint,
 		wire.KindViewChange, wire.KindNewView, wire.KindStatus, wire.KindReply, wire.KindEvidence:
 		return k.String()
-	case wire.KindReplies, wire.KindRefusal:
+	case wire.KindQuery:
+		return "request"
+	case wire.KindReplies, wire.KindRefusal, wire.KindResults:
 		return "reply"
 	case wire.KindAsk, wire.KindReport, wire.KindAskOutputs, wire.KindOutputs:
 		return "status"

@@ -1,0 +1,28 @@
+package core
+
+import "github.com/quorate/quorate/pbft/wire"
+
+// ReadAfter returns up to which number a replica must have executed before it answers a
+// query that has come by now, and false if it answers none.
+//
+// A query is answered outside of the order, by every replica from what it has executed,
+// and the client takes what q of them say. That is linearizable for this reason:
+// whatever any client has the result of, at least one correct replica executed, so q
+// replicas had prepared it and sent their commits. Any q that answer a later query share
+// f+1 replicas with those, one of them correct; it still has its prepared certificate,
+// which was durable before its commit left, or a stable checkpoint above it. So it
+// executes that number first, and the q answer alike. PBFT (§5.1.3 of the thesis, Castro
+// 2001) has clients wait for q replies to everything instead, and forgets what a replica
+// had executed when it restarts.
+func (r *Replica) ReadAfter() (wire.Seq, bool) {
+	if r.rejoin != nil || r.wrong {
+		return 0, false
+	}
+	after := max(r.low, r.executed)
+	for _, s := range r.slots {
+		if s.prepared != nil {
+			after = max(after, s.seq)
+		}
+	}
+	return after, true
+}
