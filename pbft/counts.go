@@ -77,6 +77,7 @@ func (c Counts) with(o Counts, sign int64) Counts {
 	c.JournalBytes += sign * o.JournalBytes
 	c.Batches += sign * o.Batches
 	c.Operations += sign * o.Operations
+	c.Queries += sign * o.Queries
 	return c
 }
 
@@ -100,7 +101,7 @@ func (r *Replica) Counts() Counts {
 		ToPeers: c.toPeers.read(), FromPeers: c.fromPeers.read(),
 		ToClients: c.toClients.read(), FromClients: c.fromClients.read(), Dropped: c.dropped.Load(),
 		Flushes: c.flushes.Load(), JournalBytes: c.journalBytes.Load(),
-		Batches: executed.Batches, Operations: executed.Operations,
+		Batches: executed.Batches, Operations: executed.Operations, Queries: executed.Queries,
 	}
 }
 

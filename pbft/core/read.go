@@ -3,7 +3,7 @@ package core
 import "github.com/quorate/quorate/pbft/wire"
 
 // ReadAfter returns up to which number a replica must have executed before it answers a
-// query that has come by now, and false if it answers none.
+// query that has come by now, and false if it answers none. It never falls.
 //
 // A query is answered outside of the order, by every replica from what it has executed,
 // and the client takes what q of them say. That is linearizable for this reason:
@@ -15,7 +15,7 @@ import "github.com/quorate/quorate/pbft/wire"
 // 2001) has clients wait for q replies to everything instead, and forgets what a replica
 // had executed when it restarts.
 func (r *Replica) ReadAfter() (wire.Seq, bool) {
-	if r.rejoin != nil || r.wrong {
+	if r.rejoin != nil || r.wrong || r.transfer != nil {
 		return 0, false
 	}
 	after := max(r.low, r.executed)

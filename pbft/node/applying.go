@@ -39,6 +39,9 @@ const (
 // which its connection has no room for.
 const portionBytesMax = 4 << 20
 
+// queryOpsMax is how many operations of queries, or so, are answered between two batches.
+const queryOpsMax = 256
+
 // applying is the state of the apply goroutine.
 type applying struct {
 	n        *Node
@@ -118,6 +121,7 @@ func (a *applying) work(ctx context.Context, now time.Time) (bool, error) {
 		a.asked = nil // the content may be wrong
 		w.takeAnswers()
 		w.takeOutputAsk()
+		w.dropQueries()
 	}
 	switch {
 	case a.transfer != nil && (a.wanted == nil || a.transfer.goesWell(now)):
@@ -140,9 +144,13 @@ func (a *applying) work(ctx context.Context, now time.Time) (bool, error) {
 	if err != nil {
 		return true, err
 	}
+	read, err := a.answerQueries()
+	if err != nil {
+		return true, err
+	}
 	ex, ok := w.takeExecution()
 	if !ok {
-		return worked || told, nil
+		return worked || told || read, nil
 	}
 	return true, a.execute(ctx, ex)
 }
@@ -250,6 +258,34 @@ func (a *applying) tellOutputs(now time.Time) (bool, error) {
 	a.told.charge(now, 1+float64(len(m.Emitted))/outputsRead+float64(len(frame))/outputsReadBytes)
 	n.outlet.answer(q.conn, frame)
 	return true, nil
+}
+
+// answerQueries answers queries for which enough is applied, and tells whether there were
+// any: only so many operations before the next batch, if there is one, for reads shall not
+// hold up the order.
+func (a *applying) answerQueries() (bool, error) {
+	n, ops := a.n, 0
+	for ops < queryOpsMax {
+		q, ok := n.work.takeQuery(a.applier.Seq())
+		if !ok {
+			break
+		}
+		if ops == 0 {
+			n.flight.apply.enter(workQuery)
+		}
+		m, err := a.applier.Query(q.Query)
+		if err != nil {
+			return true, err
+		}
+		m.Sender = n.self
+		n.outlet.answer(q.conn, wire.Seal(n.cfg.Signer, n.cfg.Domain, &m).Frame())
+		ops += len(q.Ops)
+	}
+	if ops > 0 {
+		n.queries.Add(int64(ops))
+		n.flight.apply.end([countsMax]uint32{})
+	}
+	return ops > 0, nil
 }
 
 // answered is what was asked for, by connection.

@@ -67,6 +67,7 @@ const (
 
 	workAnswer = 1
 	workFetch  = 2
+	workQuery  = 3
 
 	verifyOpen    = 1
 	verifyBlocked = 2 // step has not taken what was verified before
@@ -105,7 +106,7 @@ func (w what) form() form {
 			[...]string{"operations", "", ""},
 		}
 	case turnWork:
-		return form{"apply", "other", [...]string{"idle", "answer", "fetch", "", "", "", ""}, [countsMax]string{}}
+		return form{"apply", "other", [...]string{"idle", "answer", "fetch", "query", "", "", ""}, [countsMax]string{}}
 	case turnVerify:
 		return form{"verify", "turn", [...]string{"idle", "verify", "blocked", "", "", "", ""}, [...]string{"frames", "bytes", "events"}}
 	case turnSnapshot:

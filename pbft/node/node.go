@@ -62,7 +62,7 @@ type Node struct {
 
 	stepBusy, settleBusy, applyBusy meter
 
-	batches, operations atomic.Int64 // executed; see Executed
+	batches, operations, queries atomic.Int64 // executed; see Executed
 }
 
 // standing is where the replica stands.
@@ -71,6 +71,8 @@ type standing struct {
 	active      bool
 	silent      bool
 	executed    wire.Seq
+	readAfter   wire.Seq // see core.(*Replica).ReadAfter
+	reads       bool
 	stable      wire.Seq
 	stableState crypto.Digest
 }
@@ -199,7 +201,9 @@ func (n *Node) fail(err error) {
 	}
 }
 
-// publish makes known where the core stands. Step calls it.
+// publish makes known where the core stands. Step calls it before anything of the turn is
+// sent that waits for the disk: so the commit of what is prepared does not leave before
+// queries wait for it.
 func (n *Node) publish() {
 	cert := n.engine.Stable()
 	s := standing{
@@ -207,6 +211,7 @@ func (n *Node) publish() {
 		executed: n.engine.Executed(),
 		stable:   cert.Seq, stableState: cert.State,
 	}
+	s.readAfter, s.reads = n.engine.ReadAfter()
 	if old := n.standing.Load(); old == nil || *old != s {
 		n.standing.Store(&s)
 	}
@@ -228,12 +233,15 @@ func (n *Node) Report() wire.Report {
 // may call it.
 func (n *Node) BadFrames() BadFrames { return n.penalties.counts(n.replicas) }
 
-// Executed is how much was executed and answered since New.
-type Executed struct{ Batches, Operations int64 }
+// Executed is how much was executed and answered since New: batches, the operations in
+// them, and those of queries.
+type Executed struct{ Batches, Operations, Queries int64 }
 
 // Executed returns how much was executed and answered so far. Any goroutine may call
 // it.
-func (n *Node) Executed() Executed { return Executed{n.batches.Load(), n.operations.Load()} }
+func (n *Node) Executed() Executed {
+	return Executed{n.batches.Load(), n.operations.Load(), n.queries.Load()}
+}
 
 // Busy are the shares of time, 0 to 1, that the sequential stages work: the one
 // figure that tells whether the replica is healthy. One near 1 is what limits it.

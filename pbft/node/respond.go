@@ -23,10 +23,12 @@ const (
 	responsesBurst     = 500
 )
 
-// response is a report, if ask is set, or a refusal, to one connection.
+// response is a report, if ask is set, or no answer to a query, or a refusal, to one
+// connection.
 type response struct {
 	conn    uint64
 	ask     *wire.Ask
+	query   *wire.Query
 	refusal *wire.Refusal
 }
 
@@ -94,11 +96,14 @@ func (n *Node) responding(ctx context.Context) error {
 }
 
 func (n *Node) sendResponse(r response) {
-	if r.ask != nil {
+	var m wire.Message = r.refusal
+	switch {
+	case r.ask != nil:
 		report := n.Report()
 		report.Nonce = r.ask.Nonce
-		n.outlet.answer(r.conn, wire.Seal(n.cfg.Signer, n.cfg.Domain, &report).Frame())
-		return
+		m = &report
+	case r.query != nil:
+		m = &wire.Results{Client: r.query.Client, Nonce: r.query.Nonce, Sender: n.self}
 	}
-	n.outlet.answer(r.conn, wire.Seal(n.cfg.Signer, n.cfg.Domain, r.refusal).Frame())
+	n.outlet.answer(r.conn, wire.Seal(n.cfg.Signer, n.cfg.Domain, m).Frame())
 }

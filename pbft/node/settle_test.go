@@ -31,6 +31,7 @@ func (*fakeEngine) View() wire.View                        { return 0 }
 func (*fakeEngine) Active() bool                           { return true }
 func (*fakeEngine) Rejoining() bool                        { return false }
 func (e *fakeEngine) Proposes() bool                       { return e.proposes }
+func (*fakeEngine) ReadAfter() (wire.Seq, bool)            { return 0, true }
 func (e *fakeEngine) Executed() wire.Seq                   { return e.executed }
 func (e *fakeEngine) Stable() wire.CheckpointCert          { return wire.CheckpointCert{Seq: e.stable} }
 

@@ -41,6 +41,7 @@ type engine interface {
 	Rejoining() bool
 	Proposes() bool
 	Executed() wire.Seq
+	ReadAfter() (wire.Seq, bool)
 	Stable() wire.CheckpointCert
 }
 

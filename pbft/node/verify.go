@@ -123,8 +123,8 @@ func (n *Node) fromVerifiedPeer(from wire.ReplicaID, sealed *wire.Sealed) core.E
 	return core.Received{From: from, Message: sealed, Unfit: Unfit(n.proposer, sealed)}
 }
 
-// fromVerifiedClient takes a Request, an Ask or an AskOutputs: fromClient lets nothing
-// else pass.
+// fromVerifiedClient takes a Request, an Ask, an AskOutputs or a Query: fromClient lets
+// nothing else pass.
 func (n *Node) fromVerifiedClient(conn uint64, sealed *wire.Sealed) core.Event {
 	if m, ok := sealed.Message().(*wire.Ask); ok {
 		n.respond(response{conn: conn, ask: m})
@@ -134,16 +134,29 @@ func (n *Node) fromVerifiedClient(conn uint64, sealed *wire.Sealed) core.Event {
 		n.work.askOutputs(conn, m.From)
 		return nil
 	}
+	if m, ok := sealed.Message().(*wire.Query); ok {
+		n.fromQuerier(conn, m)
+		return nil
+	}
 	m, ok := sealed.Message().(*wire.Request)
 	if !ok {
 		return nil
 	}
 	n.clients.learn(m.Client, conn)
-	if why := n.invalid(m); why != "" {
+	if why := n.invalid(m.Ops); why != "" {
 		n.respond(response{conn: conn, refusal: n.refusal(m, why)})
 		return nil
 	}
 	return submitted{core.Submitted{Request: sealed}, conn}
+}
+
+// fromQuerier has a query answered, after what is prepared by now, or says at once that it
+// will not be.
+func (n *Node) fromQuerier(conn uint64, m *wire.Query) {
+	now := n.standing.Load()
+	if !now.reads || n.invalid(m.Ops) != "" || !n.work.query(query{m, conn, now.readAfter}) {
+		n.respond(response{conn: conn, query: m})
+	}
 }
 
 // submitted is what was submitted, and over which connection.
@@ -161,12 +174,12 @@ func (n *Node) refusal(m *wire.Request, why string) *wire.Refusal {
 }
 
 // invalid asks the application whether it refuses an operation, and returns why.
-func (n *Node) invalid(m *wire.Request) string {
+func (n *Node) invalid(ops [][]byte) string {
 	v, ok := n.cfg.Machine.(app.Validator)
 	if !ok {
 		return ""
 	}
-	for i, op := range m.Ops {
+	for i, op := range ops {
 		if why := validate(v, op); why != "" {
 			return fmt.Sprintf("operation %d: %s", i, why)
 		}

@@ -18,6 +18,11 @@ const answersMax = 1024
 // again.
 const outputAsksMax = 256
 
+// queriesMax bounds the queries that wait, each of which counts for as many as the KiB that
+// it begins. Where more come, each connection has an equal share, and what exceeds it is not
+// answered.
+const queriesMax = 16 << 10
+
 // work is what waits for apply. Putting never blocks step. It is bounded by
 // construction:
 //
@@ -27,6 +32,7 @@ const outputAsksMax = 256
 //   - the target: a later one replaces an earlier one;
 //   - answers: by answersMax, beside those that apply has taken;
 //   - questions about outputs: by outputAsksMax;
+//   - queries: by queriesMax;
 //   - snapshots: one for each checkpoint among the executions.
 type work struct {
 	wake chan struct{}
@@ -36,6 +42,7 @@ type work struct {
 		target     *core.Target
 		answers    shared[ask]
 		outputAsks shared[outputAsk]
+		queries    shared[query]
 		snapshots  []snapshot
 	}
 }
@@ -57,6 +64,15 @@ type ask struct {
 // outputAsk is a question about outputs, and over which connection it came.
 type outputAsk struct{ conn, from uint64 }
 
+// query is one, over which connection it came, and the batch after which it may be
+// answered.
+type query struct {
+	*wire.Query
+
+	conn  uint64
+	after wire.Seq
+}
+
 // snapshot is a finished one of the State.
 type snapshot struct {
 	seq  wire.Seq
@@ -65,7 +81,7 @@ type snapshot struct {
 
 func newWork() *work {
 	w := &work{wake: make(chan struct{}, 1)}
-	w.mu.answers.max, w.mu.outputAsks.max = answersMax, outputAsksMax
+	w.mu.answers.max, w.mu.outputAsks.max, w.mu.queries.max = answersMax, outputAsksMax, queriesMax
 	return w
 }
 
@@ -118,6 +134,36 @@ func (w *work) takeOutputAsk() (outputAsk, bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return w.mu.outputAsks.take()
+}
+
+// query queues a query, and returns whether there was room.
+func (w *work) query(q query) bool {
+	weight := 1
+	for _, op := range q.Ops {
+		weight += len(op) >> 10
+	}
+	w.mu.Lock()
+	ok := w.mu.queries.addHeavy(q.conn, q, weight)
+	w.mu.Unlock()
+	token(w.wake)
+	return ok
+}
+
+// takeQuery takes the oldest query if it may be answered after a batch.
+func (w *work) takeQuery(applied wire.Seq) (query, bool) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if q, ok := w.mu.queries.first(); !ok || q.after > applied {
+		return query{}, false
+	}
+	return w.mu.queries.take()
+}
+
+// dropQueries drops those that wait.
+func (w *work) dropQueries() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.mu.queries.takeAll()
 }
 
 // snapshot queues a finished snapshot.
