@@ -52,9 +52,10 @@ type Client struct {
 	cfg       clientConfig
 	transport clientTransport
 
-	submits  chan *call   // new operations; not received while the window is full
-	errands  chan errand  // all else that callers want
-	arrivals chan arrival // verified messages and changes of links
+	submits  chan *call    // new operations; not received while the window is full
+	readings chan *reading // new reads outside of the order; not received while many are under way
+	errands  chan errand   // all else that callers want
+	arrivals chan arrival  // verified messages and changes of links
 
 	signed, operations, frames atomic.Int64 // see ClientCounts
 	calls                      atomic.Int64 // operations of a client that does not wait
@@ -118,6 +119,7 @@ type errand struct {
 	listen   *listening // what outputs there are
 	unlisten *listening // whose context ended
 	why      error      // of unlisten: that of its context
+	unread   *reading   // whose context ended
 }
 
 // answer is what a call returns.
@@ -152,7 +154,7 @@ func (a *answer) letGo() {
 func newClient(cfg clientConfig, transport clientTransport) *Client {
 	c := &Client{
 		cfg: cfg, transport: transport, settled: newSettledThings(len(cfg.keys)),
-		submits: make(chan *call), errands: make(chan errand),
+		submits: make(chan *call), readings: make(chan *reading), errands: make(chan errand),
 		arrivals: make(chan arrival, eventsMax),
 		ended:    make(chan struct{}),
 		full:     fmt.Errorf("%w: %d operations have no result yet", ErrOverload, core.ClientWindowMax),
@@ -207,7 +209,7 @@ func (c *Client) Submit(ctx context.Context, op []byte) (Result, error) {
 
 // Read has the cluster answer op by app.Querier, without changing anything. It
 // goes through the order as Submit does, so it sees every operation that any
-// client had the result of before: reads are linearizable. What is not answered in time
+// client had the result of before: reads are linearizable. Query is faster, most of the time. What is not answered in time
 // is asked anew: the UnfinishedError of a Read has no identity to retry with.
 func (c *Client) Read(ctx context.Context, op []byte) (Result, error) {
 	return c.enter(ctx, &call{op: op, readOnly: true})
@@ -257,8 +259,8 @@ func (c *Client) Close() error {
 }
 
 func (c *Client) do(ctx context.Context, w *call) (Result, error) {
-	if limit := c.cfg.limits.OpBytesMax; len(w.op) > limit {
-		return Result{}, fmt.Errorf("%w: it has %d bytes, and the cluster takes at most %d", ErrOperation, len(w.op), limit)
+	if err := c.cfg.refuse(w.op); err != nil {
+		return Result{}, err
 	}
 	w.done = make(chan answer, 1)
 	submits, errands := c.submits, c.errands
@@ -298,6 +300,14 @@ func (c *Client) broken() []LinkError {
 	case <-c.ended:
 		return nil
 	}
+}
+
+// refuse returns an error if op cannot be sent.
+func (cfg *clientConfig) refuse(op []byte) error {
+	if limit := cfg.limits.OpBytesMax; len(op) > limit {
+		return fmt.Errorf("%w: it has %d bytes, and the cluster takes at most %d", ErrOperation, len(op), limit)
+	}
+	return nil
 }
 
 // leave tells the loop that w waits no more. The loop's answer may still be the

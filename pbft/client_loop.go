@@ -47,6 +47,7 @@ type arrival struct {
 	refusal *wire.Refusal
 	report  *wire.Report
 	outputs *wire.Outputs
+	results *wire.Results
 	link    *link
 }
 
@@ -62,9 +63,11 @@ type clientLoop struct {
 	view       wire.View // which f+1 replicas reached
 	askings    []*asking
 	listenings []*listening
+	queries    []*querying
+	held       *reading // that did not fit into the last query
 	deadline   *time.Timer
-	// armed is when deadline fires, and due is no later than anything of requests, askings
-	// and listenings is: finding out what is due looks at all of them, and is done then only.
+	// armed is when deadline fires, and due is no later than anything of requests, askings,
+	// listenings and queries is: finding out what is due looks at all of them, and is done then only.
 	// What fast answers make due sooner than it was is seen within cfg.retransmit.
 	armed, due time.Time
 	swept      int // events since answered requests were last looked for
@@ -131,9 +134,16 @@ func (l *clientLoop) loop(ctx context.Context) {
 		if !l.resumes.IsZero() || full && !l.cfg.noWait {
 			submits = nil
 		}
+		readings := l.readings
+		if len(l.queries) == queriesOpenMax {
+			readings = nil
+		}
 		select {
 		case <-ctx.Done():
 			return
+		case r := <-readings:
+			l.onReading(r)
+			l.onHeld()
 		case w := <-submits:
 			if full {
 				w.done <- answer{err: fmt.Errorf("%w: %d operations have no result yet", ErrOverload, len(l.window.table))}
@@ -166,6 +176,8 @@ func (l *clientLoop) onErrand(e errand) {
 		l.onListen(e.listen)
 	case e.unlisten != nil:
 		l.onUnlisten(e.unlisten, e.why)
+	case e.unread != nil:
+		l.onUnread(e.unread)
 	}
 }
 
@@ -432,6 +444,7 @@ func (l *clientLoop) onDeadline(now time.Time) {
 	}
 	l.onAskDeadline(now)
 	l.onListenDeadline(now)
+	l.onQueryDeadline(now)
 }
 
 // sendAgain asks everyone for what r lacks: for all of it, or, where some is answered, for

@@ -70,6 +70,7 @@ func (r *rubbish) much(now time.Time) error {
 type settledThings struct {
 	numbers [2 * core.ClientWindowMax]atomic.Uint64
 	views   []atomic.Uint64
+	queries openQueries
 }
 
 func newSettledThings(replicas int) *settledThings {
@@ -86,8 +87,12 @@ func (s *settledThings) forget(n wire.Number) {
 // enter notes the view of a replica.
 func (s *settledThings) enter(from wire.ReplicaID, v wire.View) { s.views[from].Store(uint64(v)) }
 
-// covers tells whether a frame of a replica holds replies that tell nothing new.
+// covers tells whether a frame of a replica holds replies that tell nothing new, or results
+// of a query that nobody waits for.
 func (s *settledThings) covers(from wire.ReplicaID, frame []byte) bool {
+	if nonce, is := wire.PeekResults(frame); is {
+		return !s.queries.has(nonce)
+	}
 	head, is := wire.PeekReplies(frame)
 	if !is || int(from) >= len(s.views) || uint64(head.View) > s.views[from].Load() {
 		return false
@@ -108,7 +113,7 @@ func openerFor(d crypto.Domain, keys []crypto.PublicKey, lim wire.Limits) *wire.
 }
 
 // open returns what a frame brings: replies or a refusal to this client, a
-// report or outputs, that the replica it came from signed. Anything else is not ok. An error says
+// report, outputs or results, that the replica it came from signed. Anything else is not ok. An error says
 // that the replica has sent too much rubbish, and that nothing of it shall be read for
 // now: neither was this frame.
 func (d *clientDoor) open(from wire.ReplicaID, frame []byte) (a arrival, ok bool, err error) {
@@ -132,7 +137,8 @@ func (d *clientDoor) read(from wire.ReplicaID, frame []byte) (a arrival, ok bool
 	switch {
 	case err != nil:
 		return a, false, err
-	case kind != wire.KindReplies && kind != wire.KindRefusal && kind != wire.KindReport && kind != wire.KindOutputs:
+	case kind != wire.KindReplies && kind != wire.KindRefusal && kind != wire.KindReport && kind != wire.KindOutputs &&
+		kind != wire.KindResults:
 		return a, false, fmt.Errorf("a %s, which is not for clients", kind)
 	}
 	sealed, err := d.opener.OpenOne(frame)
@@ -156,6 +162,9 @@ func (d *clientDoor) read(from wire.ReplicaID, frame []byte) (a arrival, ok bool
 	case *wire.Outputs:
 		a.outputs = m
 		return a, true, nil
+	case *wire.Results:
+		a.results = m
+		return a, m.Client == d.client, nil
 	}
 	return a, false, nil
 }

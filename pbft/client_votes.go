@@ -151,6 +151,8 @@ func (l *clientLoop) onArrival(a arrival) {
 		l.onReport(a.report)
 	case a.outputs != nil:
 		l.onOutputs(a.outputs)
+	case a.results != nil:
+		l.onResults(a.results)
 	}
 }
 
@@ -177,6 +179,9 @@ func (l *clientLoop) onLink(peer wire.ReplicaID, k link) {
 		}
 	}
 	l.onAskLink(peer, was.state, k.state)
+	for _, q := range slices.Clone(l.queries) {
+		l.decide(q) // who is down answers nothing
+	}
 }
 
 // onReplies counts the answers of one replica.

@@ -38,6 +38,8 @@ type Counts struct {
 	// executed again.
 	Batches    int64 `json:"batches"`
 	Operations int64 `json:"operations"`
+	// Queries are operations that were answered outside of the order.
+	Queries int64 `json:"queries"`
 }
 
 // Signatures are numbers of signatures, by what they are of.
