@@ -23,6 +23,8 @@ type fakeEngine struct {
 	stable   wire.Seq
 	base     func() []core.Record
 	proposes bool
+	// reads are after what and whether it answers queries.
+	reads func() (wire.Seq, bool)
 }
 
 func (e *fakeEngine) Step(ev core.Event, fx *core.Effects) { e.step(ev, fx) }
@@ -31,9 +33,14 @@ func (*fakeEngine) View() wire.View                        { return 0 }
 func (*fakeEngine) Active() bool                           { return true }
 func (*fakeEngine) Rejoining() bool                        { return false }
 func (e *fakeEngine) Proposes() bool                       { return e.proposes }
-func (*fakeEngine) ReadAfter() (wire.Seq, bool)            { return 0, true }
-func (e *fakeEngine) Executed() wire.Seq                   { return e.executed }
-func (e *fakeEngine) Stable() wire.CheckpointCert          { return wire.CheckpointCert{Seq: e.stable} }
+func (e *fakeEngine) ReadAfter() (wire.Seq, bool) {
+	if e.reads == nil {
+		return 0, true
+	}
+	return e.reads()
+}
+func (e *fakeEngine) Executed() wire.Seq          { return e.executed }
+func (e *fakeEngine) Stable() wire.CheckpointCert { return wire.CheckpointCert{Seq: e.stable} }
 
 // runScripted runs node 0 of four with a scripted core until the test ends.
 func runScripted(t *testing.T, m *members, e *fakeEngine) (*Node, <-chan error, context.CancelFunc) {
