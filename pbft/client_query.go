@@ -61,7 +61,7 @@ func (q *openQueries) has(nonce uint64) bool {
 // and outside of the order: every replica answers from what it has executed, once that is
 // all that it had prepared when it was asked, and the result is what q of them say alike.
 // That takes a round trip and no disk, and is linearizable like all else (docs/PROTOCOL.md,
-// step 6). Where no q answer alike in time, because what is read changes just then or
+// step 8). Where no q answer alike in time, because what is read changes just then or
 // replicas are slow, the cluster answers in order, as for Read.
 //
 // A Result that was not ordered has no Identity, Seq or Certificate; the errors are those of

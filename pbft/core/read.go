@@ -11,9 +11,9 @@ import "github.com/quorate/quorate/pbft/wire"
 // replicas had prepared it and sent their commits. Any q that answer a later query share
 // f+1 replicas with those, one of them correct; it still has its prepared certificate,
 // which was durable before its commit left, or a stable checkpoint above it. So it
-// executes that number first, and the q answer alike. PBFT (§5.1.3 of the thesis, Castro
-// 2001) has clients wait for q replies to everything instead, and forgets what a replica
-// had executed when it restarts.
+// executes that number first, and the q answer alike (docs/PROTOCOL.md, step 8). PBFT
+// (Castro and Liskov, OSDI '99, §5.1) has clients wait for q replies to everything
+// instead.
 func (r *Replica) ReadAfter() (wire.Seq, bool) {
 	if r.rejoin != nil || r.wrong || r.transfer != nil {
 		return 0, false
