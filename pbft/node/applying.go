@@ -39,8 +39,12 @@ const (
 // which its connection has no room for.
 const portionBytesMax = 4 << 20
 
-// queryOpsMax is how many operations of queries, or so, are answered between two batches.
-const queryOpsMax = 256
+// queryOpsMax is how many operations of queries, or so, are answered between two batches, and
+// queryTimeMax for how long, or so.
+const (
+	queryOpsMax  = 256
+	queryTimeMax = 2 * time.Millisecond
+)
 
 // applying is the state of the apply goroutine.
 type applying struct {
@@ -264,8 +268,8 @@ func (a *applying) tellOutputs(now time.Time) (bool, error) {
 // any: only so many operations before the next batch, if there is one, for reads shall not
 // hold up the order.
 func (a *applying) answerQueries() (bool, error) {
-	n, ops := a.n, 0
-	for ops < queryOpsMax {
+	n, ops, began := a.n, 0, time.Now()
+	for ops < queryOpsMax && time.Since(began) < queryTimeMax {
 		q, ok := n.work.takeQuery(a.applier.Seq())
 		if !ok {
 			break
