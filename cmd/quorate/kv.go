@@ -27,6 +27,7 @@ type kvCall struct {
 	op   []byte
 	key  string
 	read bool
+	fast bool // outside of the order, if it can be
 	show func(r kv.Result, p proof) error
 }
 
@@ -36,7 +37,10 @@ func (f *clusterFlags) kv(ctx context.Context, c *console, call kvCall) error {
 	}
 	return f.with(ctx, c, func(ctx context.Context, client *pbft.Client) error {
 		do := client.Submit
-		if call.read {
+		switch {
+		case call.fast:
+			do = client.Query
+		case call.read:
 			do = client.Read
 		}
 		result, err := do(ctx, call.op)
@@ -88,12 +92,14 @@ type kvValue struct {
 }
 
 func newKVGet(c *console, f *clusterFlags) *cobra.Command {
-	var raw bool
+	var raw, fast bool
 	cmd := &cobra.Command{
-		Use:     "get KEY",
-		Short:   "Print the value of a key, as of now",
-		Long:    "Get reads through the order, so it sees everything that was written before it.",
-		Example: "  quorate kv get greeting\n  quorate kv get picture --raw > picture.png",
+		Use:   "get KEY",
+		Short: "Print the value of a key, as of now",
+		Long: `Get reads through the order, so it sees everything that was written before it. With
+--fast it sees that too, in one round trip, from q replicas that answer alike; where
+they do not, it goes through the order.`,
+		Example: "  quorate kv get greeting\n  quorate kv get greeting --fast\n  quorate kv get picture --raw > picture.png",
 		Args:    cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			key := args[0]
@@ -104,11 +110,16 @@ func newKVGet(c *console, f *clusterFlags) *cobra.Command {
 				}
 				return c.show(table{above: []string{printable(string(r.Value))}}, kvValue{blob(key), r.Value, p})
 			}
-			return f.kv(cmd.Context(), c, kvCall{op: kv.Get(key), key: key, read: true, show: show})
+			return f.kv(cmd.Context(), c, kvCall{op: kv.Get(key), key: key, read: true, fast: fast, show: show})
 		},
 	}
 	cmd.Flags().BoolVar(&raw, "raw", false, "print exactly the bytes of the value")
+	addFast(cmd, &fast)
 	return cmd
+}
+
+func addFast(cmd *cobra.Command, fast *bool) {
+	cmd.Flags().BoolVar(fast, "fast", false, "read outside of the order, if replicas answer alike; seq is 0 then, and view too")
 }
 
 func newKVPut(c *console, f *clusterFlags) *cobra.Command {
@@ -181,6 +192,7 @@ type kvEntries struct {
 func newKVScan(c *console, f *clusterFlags) *cobra.Command {
 	var from, to, prefix string
 	var limit int
+	var fast bool
 	cmd := &cobra.Command{
 		Use:     "scan",
 		Short:   "Print keys and values in order",
@@ -197,7 +209,7 @@ func newKVScan(c *console, f *clusterFlags) *cobra.Command {
 			if prefix != "" {
 				op = kv.ScanPrefix(prefix, limit)
 			}
-			return f.kv(cmd.Context(), c, kvCall{op: op, read: true, show: c.kvEntries})
+			return f.kv(cmd.Context(), c, kvCall{op: op, read: true, fast: fast, show: c.kvEntries})
 		},
 	}
 	flags := cmd.Flags()
@@ -205,6 +217,7 @@ func newKVScan(c *console, f *clusterFlags) *cobra.Command {
 	flags.StringVar(&from, "from", "", "first key")
 	flags.StringVar(&to, "to", "", "end before this key")
 	flags.IntVar(&limit, "limit", 100, "most entries to print")
+	addFast(cmd, &fast)
 	return cmd
 }
 

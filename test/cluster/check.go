@@ -48,8 +48,10 @@ type Checked struct {
 	Present int
 	// Once is how many operations would have shown a second execution.
 	Once int
-	// Operations and Keys were found linearizable, in Took.
+	// Operations and Keys were found linearizable, in Took; Unordered of the operations
+	// are reads that did not go through the order.
 	Operations int
+	Unordered  int
 	Keys       int
 	Took       time.Duration
 }
@@ -90,6 +92,11 @@ func (c *Checked) linearizable(ctx context.Context, operations []Operation) erro
 	}
 	if key != "" {
 		return &Violation{What: "the history of the key " + key + " is not linearizable", Key: key}
+	}
+	for i := range operations {
+		if o := &operations[i]; o.Finished && o.Op.Kind == kv.KindGet && o.Seq == 0 {
+			c.Unordered++
+		}
 	}
 	c.Operations, c.Keys, c.Took = len(operations), len(byKey(operations)), time.Since(start)
 	return nil

@@ -54,4 +54,6 @@ func (f *fake) execute(op []byte) []byte {
 
 func (f *fake) Read(ctx context.Context, op []byte) (pbft.Result, error) { return f.Submit(ctx, op) }
 
+func (f *fake) Query(ctx context.Context, op []byte) (pbft.Result, error) { return f.Submit(ctx, op) }
+
 func (f *fake) Close() error { return nil }

@@ -18,6 +18,8 @@ type Submitter interface {
 	Submit(ctx context.Context, op []byte) (pbft.Result, error)
 	// Read has the cluster answer op, in order.
 	Read(ctx context.Context, op []byte) (pbft.Result, error)
+	// Query has the cluster answer op, outside of the order if it can.
+	Query(ctx context.Context, op []byte) (pbft.Result, error)
 	// Close ends the client.
 	Close() error
 }
@@ -48,7 +50,8 @@ type LoadOptions struct {
 // Each operation can be told from all others by its value, and shows a second
 // execution of itself or of an earlier one in its result or in a later one:
 //
-//   - shared/K: puts, gets, compare-and-swaps and deletes of all clients;
+//   - shared/K: puts, gets, compare-and-swaps and deletes of all clients; every other get
+//     is one outside of the order;
 //   - swap/C: client C alone swaps a for b and b for a, so a swap that took effect
 //     once more, late, makes the next one fail;
 //   - unique/C/I: put if absent, once, so a second execution finds the first.
@@ -131,7 +134,10 @@ func (l *Load) work(calls, submits context.Context, client int) {
 func (l *Load) submit(ctx context.Context, w *worker, index int) bool {
 	op := w.last
 	do := l.clients[w.client].Submit
-	if op.Kind == kv.KindGet {
+	switch {
+	case op.Kind == kv.KindGet && index%2 == 0:
+		do = l.clients[w.client].Query
+	case op.Kind == kv.KindGet:
 		do = l.clients[w.client].Read
 	}
 	got, err := do(ctx, op.Encode())

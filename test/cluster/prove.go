@@ -35,7 +35,8 @@ func (p Proof) Lines() [][2]string {
 		{"nothing lost", fmt.Sprintf("%d acknowledged, %d open; %d writes read back",
 			p.Acknowledged, p.Pending, p.Present)},
 		{"nothing twice", fmt.Sprintf("%d operations would show it, none does", p.Once)},
-		{"linearizable", fmt.Sprintf("%d operations on %d keys, by porcupine", p.Operations, p.Keys)},
+		{"linearizable", fmt.Sprintf("%d operations on %d keys, by porcupine; %d reads outside of the order",
+			p.Operations, p.Keys, p.Unordered)},
 	}
 }
 
