@@ -54,6 +54,8 @@ func TestCommandsWorkOnACluster(t *testing.T) {
 		{"kv put greeting hello", exitDone, "put greeting (seq "},
 		{"kv get greeting", exitDone, "hello\n"},
 		{"kv get greeting --raw", exitDone, "hello"},
+		{"kv get greeting --fast -o json", exitDone, `"seq": 0`},
+		{"kv scan --fast", exitDone, "greeting  hello\n"},
 		{"kv get nothing", exitRefused, "no such key: nothing"},
 		{"kv cas greeting wrong x", exitRefused, "compare-and-swap lost: greeting has the value hello"},
 		{"kv cas greeting hello bye", exitDone, "swapped greeting"},
