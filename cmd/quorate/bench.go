@@ -58,6 +58,7 @@ const benchExamples = `  quorate bench
   quorate bench --html bench.html
   quorate bench --cpu-profile . && go tool pprof -top r0.pprof
   quorate bench --min-throughput 5000 --max-p99 200ms
+  quorate bench --read-share 0.9 --fast-reads
   quorate bench --genesis cluster/genesis.toml --read-share 0.9`
 
 func newBench(c *console) *cobra.Command {
@@ -79,6 +80,10 @@ What was reached is counted, not assumed: operations per batch by the numbers of
 the order in the results, operations per signature by the clients. The throughput
 is also printed as a share of what this machine can do at best with that: see
 'quorate bench limits'.
+
+With --fast-reads replicas answer reads from what they have executed, and the client
+takes what q of them say alike. Such operations are in no batch, and the limit counts
+ordered ones, so there is no share of it then.
 
 With --state-mib the state is filled before, some values at a time, and replicas
 that it started have until they write no more: what is measured is a load on a
@@ -131,7 +136,8 @@ func (o *benchOptions) flags(cmd *cobra.Command) {
 	f.IntVar(&l.Rate, "rate", 0, "operations per second of all clients together (default: closed loop)")
 	f.BoolVar(&l.NoWait, "no-wait", false, "with --rate: have refused at once what finds no room")
 	f.IntVar(&l.Payload, "payload", 128, "length of the values written, in bytes")
-	f.Float64Var(&l.ReadShare, "read-share", 0, "share of ordered reads, 0 to 1")
+	f.Float64Var(&l.ReadShare, "read-share", 0, "share of reads, 0 to 1")
+	f.BoolVar(&l.FastReads, "fast-reads", false, "have reads answered outside of the order")
 	f.IntVar(&l.OpsPerSignature, "ops-per-signature", 0, "operations that a client signs together, at most (default: all that wait)")
 	f.DurationVar(&l.WarmUp, "warm-up", 2*time.Second, "how long before measuring")
 	f.DurationVar(&l.Duration, "duration", 10*time.Second, "how long to measure")

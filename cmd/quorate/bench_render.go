@@ -69,8 +69,12 @@ func loadLine(l bench.Load) string {
 	if l.OpsPerSignature > 0 {
 		signed = fmt.Sprintf("at most %d per signature", l.OpsPerSignature)
 	}
-	return fmt.Sprintf("%s, values of %d B, %.0f %% reads, %s, %v after %v",
-		loop, l.Payload, 100*l.ReadShare, signed, l.Duration, l.WarmUp)
+	reads := "reads"
+	if l.FastReads {
+		reads = "reads outside of the order"
+	}
+	return fmt.Sprintf("%s, values of %d B, %.0f %% %s, %s, %v after %v",
+		loop, l.Payload, 100*l.ReadShare, reads, signed, l.Duration, l.WarmUp)
 }
 
 func runRows(run bench.Run) []string {
@@ -90,6 +94,9 @@ func runRows(run bench.Run) []string {
 	if run.Limit != nil {
 		rows = append(rows, "limit", fmt.Sprintf("%.1f %% of the %.0f operations/s that this machine can do with that; %.2f × single verification",
 			100*run.Share, run.Limit.PerSecond, run.OfSingle))
+	}
+	if run.Unordered > 0 {
+		rows = append(rows, "unordered", fmt.Sprintf("%d of the operations, reads that q replicas answered alike", run.Unordered))
 	}
 	if run.Refused > 0 {
 		rows = append(rows, "refused", fmt.Sprintf("%d operations, for which there was no room; 99 %% of them within %s",

@@ -236,6 +236,7 @@ func alike(a, b Report) error {
 	same("refused what would wait:", a.Load.NoWait, b.Load.NoWait)
 	same("the payload in bytes is", a.Load.Payload, b.Load.Payload)
 	same("the share of reads is", a.Load.ReadShare, b.Load.ReadShare)
+	same("reads outside of the order:", a.Load.FastReads, b.Load.FastReads)
 	same("operations per signature, at most, are", a.Load.OpsPerSignature, b.Load.OpsPerSignature)
 	same("replicas are", a.Included.Replicas, b.Included.Replicas)
 	same("faults tolerated are", a.Included.Faults, b.Included.Faults)

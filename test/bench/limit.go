@@ -13,8 +13,8 @@ func (r *Report) Hold(m *roofline.Meter) error {
 	for i := range r.Runs {
 		run := &r.Runs[i]
 		shape, ok := r.shape(run.Reached)
-		if !ok {
-			continue // it answered nothing
+		if !ok || run.Unordered > 0 {
+			continue // it answered nothing, or not all by what the limit counts
 		}
 		l, err := m.Limit(shape)
 		if err != nil {
@@ -28,7 +28,7 @@ func (r *Report) Hold(m *roofline.Meter) error {
 		run.Limit = &l
 		run.Share, run.OfSingle = run.PerSecond/l.PerSecond, run.PerSecond/single.PerSecond
 	}
-	if r.Load.oneOpen() {
+	if r.Load.oneOpen() && !r.Load.FastReads {
 		u, err := m.Unloaded(r.base())
 		if err != nil {
 			return err

@@ -28,6 +28,8 @@ type Client interface {
 	Submit(ctx context.Context, op []byte) (pbft.Result, error)
 	// Read has the cluster answer op, in order.
 	Read(ctx context.Context, op []byte) (pbft.Result, error)
+	// Query has the cluster answer op, outside of the order if it can.
+	Query(ctx context.Context, op []byte) (pbft.Result, error)
 	// Counts returns what the client has signed so far.
 	Counts() pbft.ClientCounts
 	// Close ends the client.
@@ -44,8 +46,10 @@ type Options struct {
 	Rate int
 	// Payload is the length of the values that are put, in bytes.
 	Payload int
-	// ReadShare is the share of ordered reads, 0 to 1.
+	// ReadShare is the share of reads, 0 to 1.
 	ReadShare float64
+	// FastReads has them answered outside of the order, where replicas answer alike.
+	FastReads bool
 	// OpsPerSignature bounds how many operations a client signs together; 0
 	// leaves it to the client. Result tells what was reached.
 	OpsPerSignature int
@@ -124,6 +128,7 @@ func (o Options) ValidateLoad() error {
 	need(o.Rate >= 0 && o.Rate <= rateMax, "rate is %d, want 0 (closed loop) to %d", o.Rate, rateMax)
 	need(o.Payload >= 0 && o.Payload <= payloadMax, "payload is %d bytes, want 0 to %d", o.Payload, payloadMax)
 	need(o.ReadShare >= 0 && o.ReadShare <= 1, "read share is %g, want 0 to 1", o.ReadShare)
+	need(!o.FastReads || o.ReadShare > 0, "fast reads, and no reads: give a read share")
 	need(o.OpsPerSignature >= 0 && o.OpsPerSignature <= together,
 		"operations per signature are %d, want 1 to %d, or 0 for as many as wait", o.OpsPerSignature, together)
 	need(!o.NoWait || o.Rate > 0, "nothing waits in a closed loop: give a rate, or wait")

@@ -42,8 +42,10 @@ type record struct {
 		lates   int64
 		open    int64 // not answered in the end
 		batches distinct
-		touched []distinct // by client
-		gaps    gaps
+		// unordered of the operations answered went through no order.
+		unordered int64
+		touched   []distinct // by client
+		gaps      gaps
 	}
 }
 
@@ -114,6 +116,9 @@ func (r *record) answered(due, now time.Time, a answer) {
 	r.turn(now)
 	r.second().Operations++
 	_ = r.mu.current.RecordValue(micros(now.Sub(due))) // in range
+	if a.seq == 0 {
+		r.mu.unordered++
+	}
 	if a.seq > 0 {
 		r.mu.batches.add(a.seq)
 		r.mu.touched[a.client].add(a.seq)

@@ -46,6 +46,7 @@ type Load struct {
 	NoWait          bool          `json:"no_wait"`
 	Payload         int           `json:"payload_bytes"`
 	ReadShare       float64       `json:"read_share"`
+	FastReads       bool          `json:"fast_reads"`                   // outside of the order
 	OpsPerSignature int           `json:"operations_per_signature_max"` // 0: as many as waited
 	WarmUp          time.Duration `json:"warm_up_ns"`
 	Duration        time.Duration `json:"duration_ns"`
@@ -121,7 +122,7 @@ func NewReport(o Options, in Included) Report {
 		Load: Load{
 			Loop: o.loop(), Clients: o.Clients, Outstanding: o.Outstanding, Rate: o.Rate, NoWait: o.NoWait,
 			Payload:   o.Payload,
-			ReadShare: o.ReadShare, OpsPerSignature: o.OpsPerSignature, WarmUp: o.WarmUp, Duration: o.Duration, Seed: o.Seed,
+			ReadShare: o.ReadShare, FastReads: o.FastReads, OpsPerSignature: o.OpsPerSignature, WarmUp: o.WarmUp, Duration: o.Duration, Seed: o.Seed,
 			Fill: o.Fill, SlowShare: o.SlowShare,
 		},
 	}

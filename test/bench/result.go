@@ -9,6 +9,7 @@ import (
 // Result is what one run of a load measured.
 type Result struct {
 	Operations int64   `json:"operations"` // answered in the measured time
+	Unordered  int64   `json:"unordered"`  // of them: reads outside of the order
 	PerSecond  float64 `json:"operations_per_second"`
 	Errors     int64   `json:"errors"`
 	Unanswered int64   `json:"unanswered"` // of the errors: still open, or not even begun, 30 s after the end
@@ -82,7 +83,7 @@ func (r *record) result(o Options) Result {
 	r.mu.gaps.close(r.to)
 	h := r.mu.all
 	res := Result{
-		Operations: r.mu.done, PerSecond: float64(r.mu.done) / o.Duration.Seconds(),
+		Operations: r.mu.done, Unordered: r.mu.unordered, PerSecond: float64(r.mu.done) / o.Duration.Seconds(),
 		Errors: r.mu.errs, Unanswered: r.mu.open, Late: r.mu.lates,
 		Refused: r.mu.refused.TotalCount(), RefusedP99: quantile(r.mu.refused, 99),
 		Mean: time.Duration(h.Mean() * float64(time.Microsecond)),
@@ -101,7 +102,7 @@ func (r *record) result(o Options) Result {
 		for i := range r.mu.touched {
 			touched += r.mu.touched[i].n
 		}
-		res.Reached.OpsPerBatch = float64(r.mu.done) / n
+		res.Reached.OpsPerBatch = float64(r.mu.done-r.mu.unordered) / n
 		res.Reached.ClientsPerBatch = float64(touched) / n
 		res.Reached.BatchesPerSecond = n / o.Duration.Seconds()
 	}

@@ -341,7 +341,10 @@ func (w *worker) submit(ctx context.Context, due time.Time) { w.run(ctx, due, w.
 
 func (w *worker) run(ctx context.Context, due time.Time, o operation) {
 	do := w.clients[w.client].Submit
-	if o.read {
+	switch {
+	case o.read && w.o.FastReads:
+		do = w.clients[w.client].Query
+	case o.read:
 		do = w.clients[w.client].Read
 	}
 	res, err := do(ctx, o.bytes)

@@ -46,6 +46,10 @@ func (s *stalling) Read(ctx context.Context, op []byte) (pbft.Result, error) {
 	return s.Submit(ctx, op)
 }
 
+func (s *stalling) Query(ctx context.Context, op []byte) (pbft.Result, error) {
+	return s.Submit(ctx, op)
+}
+
 func (s *stalling) Counts() pbft.ClientCounts {
 	s.mu.Lock()
 	defer s.mu.Unlock()
