@@ -80,7 +80,7 @@ func (c *Client) Query(ctx context.Context, op []byte) (Result, error) {
 	select {
 	case c.readings <- r:
 	case <-ctx.Done():
-		return Result{}, &UnfinishedError{Identity: Identity{Session: c.cfg.session}, Err: ctx.Err()}
+		return Result{}, &UnfinishedError{Identity: Identity{Session: c.cfg.session}, Links: c.broken(), Err: ctx.Err()}
 	case <-c.ended:
 		return Result{}, c.closed()
 	}
