@@ -136,6 +136,7 @@ func keepers() []Entry {
 		{"diverging-app", "has checkpoints and results as if its application differed by a byte", DivergingApp},
 		{"poisoned-transfer", "serves spoilt pieces of the state", PoisonedTransfer},
 		{"mutating-replies", "gives clients other results than the others do", MutatingReplies},
+		{"stale-reads", "answers queries with what was before the last change of it, or makes it up", StaleReads},
 		{"greedy-peer", "asks everyone for everything, all the time", func() Strategy { return GreedyPeer(greedyPerTick) }},
 		{"decode-bombs", "sends what no decoder may accept", DecodeBombs},
 	}

@@ -203,6 +203,8 @@ func (t twister) answer(m wire.Message) wire.Message {
 		lie := wire.Piece{Root: m.Root, Data: slices.Clone(m.Data)}
 		lie.Data[t.env.Rand().IntN(len(lie.Data))] ^= 1
 		return &lie
+	case *wire.Results:
+		return invented(m)
 	case *wire.Replies:
 		return retellAll(m, func(a *wire.Answer) { a.Result = append(slices.Clone(a.Result), 1) })
 	default:

@@ -23,9 +23,11 @@ func staged(seed uint64, entry adversary.Entry) (sim.Options, wire.ReplicaID) {
 	case "double-prepare":
 		liar = 2
 	}
+	fastReads := map[bool]float64{entry.Name == "stale-reads": 0.5}[true]
 	return sim.Options{
 		Seed: seed, Clients: 3, Operations: 8, Outstanding: 2, Interval: 2, Window: 6, InFlight: 3, BatchRequests: 2,
 		Loss: 0.05, OutageMax: time.Second, Turbulence: 4 * time.Second, ArchiveBytes: 1,
+		FastReads: fastReads,
 		Byzantine: map[wire.ReplicaID]func() adversary.Strategy{liar: entry.New},
 		Script: func(c *sim.Control) {
 			c.At(20*time.Millisecond, func() { c.Isolate(3) })

@@ -49,7 +49,7 @@ type Strategy interface {
 	// Hear returns what the core gets in place of m, which came from replica
 	// from.
 	Hear(env Env, from wire.ReplicaID, m *wire.Sealed) []*wire.Sealed
-	// Answer returns what goes to a client in place of m, a wire.Replies.
+	// Answer returns what goes to a client in place of m, a wire.Replies or wire.Results.
 	Answer(env Env, m *wire.Sealed) []*wire.Sealed
 	// Tick is called many times in a request timeout.
 	Tick(env Env)

@@ -179,6 +179,9 @@ func (e *stage) samples(view wire.View, seq wire.Seq) []wire.Message {
 			View: view, Client: batch.Requests[0].Client, Session: 1, Outer: wire.Place{Leaves: 1}, Sender: e.id,
 			Answers: []wire.Answer{{Number: 1, Seq: seq, Result: []byte("r")}},
 		},
+		&wire.Results{
+			Client: batch.Requests[0].Client, Nonce: uint64(seq), Seq: seq, Results: []wire.QueryResult{{Result: []byte("r")}}, Sender: e.id,
+		},
 	}
 	if primary != e.id {
 		return append(out, &wire.Prepare{Vote: v})
@@ -210,7 +213,7 @@ func (e *stage) scene(s adversary.Strategy, messages []wire.Message) (changed []
 			out = append(out, said...)
 			s.Hear(e, to, honest)
 		}
-		if m.Kind() == wire.KindReplies {
+		if m.Kind() == wire.KindReplies || m.Kind() == wire.KindResults {
 			out = append(out, s.Answer(e, honest)...)
 		}
 		for _, o := range out {

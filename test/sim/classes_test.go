@@ -47,7 +47,12 @@ func TestEveryClassOfFaultsBitesAlone(t *testing.T) {
 			[]string{"Dead", "CutOff", "Lossy", "Slow", "Turned"},
 		},
 		"small results": {func(o *Options) { o.ResultBytes, o.UnsavedBytes = 8, 1 }, []string{"RolledBack"}},
-		"drift":         {func(o *Options) { o.Drift = 0.3 }, []string{"Drifting"}},
+		"fast reads": {
+			func(o *Options) { o.FastReads, o.Crashes = 0.5, 20 },
+			[]string{"FastReads", "FallenBack", "HeldQueries", "LostQueries"},
+		},
+		"fast reads of who rejoins": {func(o *Options) { o.FastReads, o.Losses = 0.5, 1 }, []string{"Unread"}},
+		"drift":                     {func(o *Options) { o.Drift = 0.3 }, []string{"Drifting"}},
 		"crashes": {func(o *Options) { o.Crashes = 20 }, []string{
 			"Unsent", "HalfSent", "Unanswered", "HalfStable", "EarlyLost", "Abstained", "Abdicated",
 		}},

@@ -28,6 +28,10 @@ type client struct {
 	answers  map[wire.Number]bool
 	expelled map[wire.ReplicaID]bool // who says that the session is over
 
+	nonce     uint64 // of the last query
+	inquiries []*inquiry
+	fallen    []*question // reads that wait for room in the window, for no quorum agreed
+
 	issued, answered, abandoned int
 
 	reach []wire.ReplicaID // if not empty, nobody else hears of it
@@ -42,7 +46,8 @@ type request struct {
 
 // question is one operation without an answer.
 type question struct {
-	request *request
+	op      []byte
+	request *request // that asks for it in the order, if one does
 	floor   wire.Seq // what was answered before it was asked is not above
 	asked   time.Duration
 	place   int // in the history
@@ -95,7 +100,7 @@ func (c *client) goal() int {
 
 // renew begins a session. What was open may have been executed, or not.
 func (c *client) renew() {
-	c.abandoned += len(c.open)
+	c.abandoned += c.outstanding()
 	for _, q := range c.open {
 		q.request.left = 0
 	}
@@ -103,6 +108,16 @@ func (c *client) renew() {
 	c.next, c.acked = 1, 0
 	c.open, c.answers = map[wire.Number]*question{}, map[wire.Number]bool{}
 	c.expelled = map[wire.ReplicaID]bool{}
+	c.inquiries, c.fallen = nil, nil
+}
+
+// outstanding returns how many operations have no answer.
+func (c *client) outstanding() int {
+	sum := len(c.open) + len(c.fallen)
+	for _, r := range c.inquiries {
+		sum += r.left
+	}
+	return sum
 }
 
 // startAnew is a new process of the client.
@@ -122,9 +137,14 @@ func (c *client) begin() {
 		c.w.idle()
 		return
 	}
+	c.askFallen()
 	o, goal := &c.w.o, c.goal()
-	for len(c.open) < o.Outstanding && c.issued < goal && c.room() > 0 {
-		count := 1 + c.rng.IntN(min(o.OpsMax, o.Outstanding-len(c.open), goal-c.issued, c.room()))
+	for c.outstanding() < o.Outstanding && c.issued < goal && c.room() > 0 {
+		count := 1 + c.rng.IntN(min(o.OpsMax, o.Outstanding-c.outstanding(), goal-c.issued, c.room()))
+		if o.FastReads > 0 && c.rng.Float64() < o.FastReads {
+			c.query(count)
+			continue
+		}
 		c.ask(count, o.Reads > 0 && c.rng.Float64() < o.Reads)
 	}
 }
@@ -136,21 +156,36 @@ func (c *client) room() int { return int(c.acked + core.ClientWindowMax + 1 - c.
 
 // ask issues a request of so many operations.
 func (c *client) ask(count int, read bool) {
-	m := &wire.Request{Client: c.key, Session: c.session, Number: c.next, Acked: c.acked, ReadOnly: read}
 	draw := c.w.o.Operation
 	if read {
 		draw = c.w.o.Query
 		c.w.counters.Reads += count
 	}
-	r := &request{first: c.next, left: count}
-	for range count {
-		c.issued++
-		op := draw(c.rng, c.id, c.issued)
-		m.Ops = append(m.Ops, op)
-		c.open[c.next] = &question{
-			request: r, floor: c.w.oracle.answered, asked: c.w.now, place: c.w.oracle.history.called(c.w.now, c.id, op),
-		}
-		c.w.oracle.history.name(c.open[c.next].place, operation{c.key, c.session, c.next})
+	questions := make([]*question, count)
+	for i := range questions {
+		questions[i] = c.question(draw)
+	}
+	c.order(questions, read)
+}
+
+// question draws the next operation.
+func (c *client) question(draw func(rng *rand.Rand, client, i int) []byte) *question {
+	c.issued++
+	op := draw(c.rng, c.id, c.issued)
+	return &question{
+		op: op, floor: c.w.oracle.answered, asked: c.w.now, place: c.w.oracle.history.called(c.w.now, c.id, op),
+	}
+}
+
+// order has questions answered in the order, by one request.
+func (c *client) order(questions []*question, read bool) {
+	m := &wire.Request{Client: c.key, Session: c.session, Number: c.next, Acked: c.acked, ReadOnly: read}
+	r := &request{first: c.next, left: len(questions)}
+	for _, q := range questions {
+		m.Ops = append(m.Ops, q.op)
+		q.request, q.replies = r, nil
+		c.open[c.next] = q
+		c.w.oracle.history.name(q.place, operation{c.key, c.session, c.next})
 		c.next++
 	}
 	r.sealed = wire.Seal(c.signer, c.w.domain, m)
@@ -233,6 +268,7 @@ func (c *client) hear(from wire.ReplicaID, view wire.View, told *wire.Told) {
 	c.w.tell("C%d has the result of %d at %d", c.id, told.Number, told.Seq)
 	c.w.moment(Moment{What: Answered, Node: len(c.w.nodes) + c.id, Peer: -1, Seq: told.Seq, View: view})
 	c.w.oracle.acknowledged(c, q, told)
+	c.w.wrote(q.op)
 	delete(c.open, told.Number)
 	q.request.left--
 	c.answers[told.Number] = true

@@ -69,6 +69,11 @@ type Counters struct {
 	// RolledBack counts operations that were rolled back because too many results wait for
 	// a checkpoint.
 	RolledBack int
+	// FastReads counts reads that a quorum answered alike outside of the order, FallenBack
+	// those that were then asked in it; HeldQueries the queries that waited at a replica for
+	// what it had prepared, Unread those that it would not answer, and LostQueries those
+	// that waited when it crashed.
+	FastReads, FallenBack, HeldQueries, Unread, LostQueries int
 	// Lies counts messages that liars changed or withheld, Echoes those that they
 	// sent besides, Unopened those that nobody would open, Accusations the
 	// observations of proven lies.

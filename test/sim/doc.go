@@ -12,7 +12,9 @@
 //	O3 state digests at one sequence number are equal
 //	O4 every executed request is validly signed, and executes once
 //	O5 an operation begun after another was answered is ordered after it, and
-//	   every result is that of a fresh machine that executes the agreed log
+//	   every result is that of a fresh machine that executes the agreed log; what is
+//	   read outside of the order was so after no batch before one that was answered
+//	   when it was asked
 //	O6 once the network is timely, every operation is answered within a bound
 //	O7 nothing that a replica holds exceeds the bounds of its configuration
 //	O8 what a replica ever signed, across restarts, holds no conflicting pair

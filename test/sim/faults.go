@@ -145,8 +145,25 @@ func (w *world) planFaulty() {
 	for range w.o.Liars {
 		n := next(lying)
 		n.byzantine = true
-		n.strategy = w.drawStrategy()
+		n.strategy = w.drawLiar()
 	}
+}
+
+// drawLiar returns what a liar does: half of those that are asked queries lie in their
+// answers too, whatever else they do.
+func (w *world) drawLiar() adversary.Strategy {
+	s := w.drawStrategy()
+	if w.o.FastReads > 0 && w.rng.IntN(2) == 0 {
+		return adversary.All(s, adversary.StaleReads())
+	}
+	return s
+}
+
+// attacks returns the strategies that do something in a run.
+func (o *Options) attacks() []adversary.Entry {
+	return slices.DeleteFunc(adversary.Catalogue(), func(e adversary.Entry) bool {
+		return e.Name == "stale-reads" && o.FastReads == 0
+	})
 }
 
 // drawStrategy returns what a liar does: one of the attacks that have a name,
@@ -155,7 +172,7 @@ func (w *world) drawStrategy() adversary.Strategy {
 	if named, ok := adversary.Find(w.o.Strategy); ok {
 		return named.New()
 	}
-	switch named := adversary.Catalogue(); w.rng.IntN(4) {
+	switch named := w.o.attacks(); w.rng.IntN(4) {
 	case 0:
 		return adversary.Mutator()
 	case 1:
@@ -351,11 +368,7 @@ func (w *world) pass(from, to *node, sealed *wire.Sealed) {
 		w.passage(Dropped, from, to, id, sealed)
 		return
 	}
-	copies := 1
-	if w.chance(w.o.Duplication) {
-		copies = 2
-	}
-	for range copies {
+	for range w.copies() {
 		d := w.delay()
 		if w.links.speed[to.index] > 0 {
 			d += w.queue(to.index, len(sealed.Frame()))

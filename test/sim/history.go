@@ -1,8 +1,10 @@
 package sim
 
 import (
+	"cmp"
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/quorate/quorate/app/kv"
@@ -21,9 +23,17 @@ type history struct {
 	operations []linear.Operation
 	broken     error // a result that does not parse
 	// places are where the operations are in operations, by what the replicas call
-	// them, and order the places of those that ran, in the agreed order.
-	places map[operation]int
-	order  []int
+	// them, and moments when those that ran did, in the agreed order.
+	places  map[operation]int
+	moments []instant
+}
+
+// instant is a moment of the agreed order: with a batch, or, for a query, between it and
+// the next.
+type instant struct {
+	seq   wire.Seq
+	after bool
+	place int // of what happened then
 }
 
 // called notes that a client calls op, and returns its place.
@@ -47,10 +57,39 @@ func (h *history) name(place int, op operation) {
 }
 
 // ran notes that the cluster has executed an operation, after all others so far.
-func (h *history) ran(op operation) {
+func (h *history) ran(op operation, seq wire.Seq) {
 	if place, known := h.places[op]; known {
-		h.order = append(h.order, place)
+		h.moments = append(h.moments, instant{seq, false, place})
 	}
+}
+
+// read notes the answer to the query at a place, which is how it was after a batch.
+func (h *history) read(at time.Duration, place int, seq wire.Seq, got wire.QueryResult) {
+	if h.on {
+		h.moments = append(h.moments, instant{seq, true, place})
+		h.returned(at, place, &wire.Told{Answer: wire.Answer{Outcome: got.Outcome, Result: got.Result}})
+	}
+}
+
+// order returns the places of what ran, in the agreed order.
+func (h *history) order() []int {
+	slices.SortStableFunc(h.moments, func(a, b instant) int {
+		switch {
+		case a.seq != b.seq:
+			return cmp.Compare(a.seq, b.seq)
+		case a.after == b.after:
+			return 0
+		case b.after:
+			return -1
+		default:
+			return 1
+		}
+	})
+	order := make([]int, len(h.moments))
+	for i, m := range h.moments {
+		order[i] = m.place
+	}
+	return order
 }
 
 // returned notes the answer to the operation at a place.
@@ -80,7 +119,7 @@ func (h *history) check() error {
 	if h.broken != nil {
 		return h.broken
 	}
-	if linear.Explained(h.operations, h.order) {
+	if linear.Explained(h.operations, h.order()) {
 		return nil
 	}
 	if key := linear.Check(context.Background(), h.operations, historyTimeMax).Key; key != "" {

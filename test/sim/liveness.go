@@ -5,7 +5,6 @@ import (
 	"time"
 
 	"github.com/quorate/quorate/pbft/wire"
-	"github.com/quorate/quorate/test/adversary"
 )
 
 // role is what becomes of a replica for good when the turbulence of a liveness
@@ -144,7 +143,7 @@ func (w *world) assign() {
 		case roleSlow:
 			n.slow = true
 		case roleLiar:
-			entries := adversary.Catalogue()
+			entries := w.o.attacks()
 			entry := entries[w.rng.IntN(len(entries))]
 			n.byzantine, n.strategy = true, entry.New()
 			w.tell("R%d plays %s from now on", n.id, entry.Name)

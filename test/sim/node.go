@@ -37,6 +37,7 @@ type node struct {
 	slow      bool     // its disk is
 	rotAt     wire.Seq // what was executed then
 	rot       bool     // the state has changed by itself and is not repaired
+	diverged  bool     // and the core knows that
 
 	machine func() app.StateMachine // of its own, if not nil
 
@@ -69,6 +70,8 @@ type node struct {
 	sends    int                // how much it sends before doomSend
 	reports  []core.Snapshotted // durable snapshots that the core was not told of
 	fetches  *fetching
+	queries  []heldQuery
+	asked    *wire.Query // that a liar is answering
 	paused   bool
 	// connections are those to the other processes, as it was told of them, and cutFrom
 	// tells from which replicas it was last told that it is.
@@ -269,8 +272,9 @@ func (n *node) end(disk func(*rand.Rand)) {
 	if n.fetches != nil {
 		c.BrokenTransfers++
 	}
+	c.LostQueries += len(n.queries)
 	n.unsent = len(n.held) > 0
-	n.held, n.flushes, n.doom, n.reports, n.fetches = nil, false, doomNone, nil, nil
+	n.held, n.flushes, n.doom, n.reports, n.fetches, n.queries = nil, false, doomNone, nil, nil, nil
 	n.paused, n.backlog, n.failing, n.hoarded = false, nil, false, 0
 	disk(n.w.rng)
 	lost, err := n.state.crash(n.w.rng, n.covered)
@@ -282,6 +286,7 @@ func (n *node) end(disk func(*rand.Rand)) {
 	n.frozen, n.overdue = 0, 0
 	n.down = true
 	n.life++
+	n.diverged = false
 	n.w.did(n, Step{Do: StepCrash})
 	n.unconnected()
 	n.w.hangUp(n)
@@ -375,6 +380,7 @@ func (n *node) step(ev core.Event) {
 	if n.execute(n.fx.Execute); n.down {
 		return
 	}
+	n.answerHeld()
 	n.answer(n.fx.Answer)
 	n.refuse(n.fx.Refuse)
 	for _, cert := range n.fx.Stable {

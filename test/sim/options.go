@@ -34,6 +34,9 @@ type Options struct {
 	Sessions int
 	// Reads is the share of the requests that are read-only.
 	Reads float64
+	// FastReads is the share of the requests that are reads outside of the order: queries,
+	// which all replicas answer, and fall back to an ordered read where no quorum agrees.
+	FastReads float64
 	// Machine returns the application of one replica, the key-value store if nil. It is
 	// not asked to validate: a faulty primary can have anything executed.
 	Machine func() app.StateMachine
@@ -258,7 +261,7 @@ func (o Options) withMachine() Options {
 		o.Inputs = false
 	}
 	if o.Query == nil {
-		o.Reads = 0
+		o.Reads, o.FastReads = 0, 0
 	}
 	return o
 }

@@ -23,6 +23,7 @@ type oracle struct {
 	votes     votes // O1
 	losses    losses
 	promises  promises
+	bound     bound
 	reference reference
 	history   history
 }
@@ -47,7 +48,7 @@ func newOracle(w *world) oracle {
 	return oracle{
 		w: w, batches: map[wire.Seq]crypto.Digest{}, histories: map[wire.Seq]crypto.Digest{},
 		states: map[wire.Seq]crypto.Digest{}, ran: map[operation]wire.Seq{},
-		said: map[statement]crypto.Digest{}, votes: newVotes(w), losses: losses{}, promises: promises{}, reference: newReference(&w.o),
+		said: map[statement]crypto.Digest{}, votes: newVotes(w), losses: losses{}, promises: promises{}, bound: bound{}, reference: newReference(&w.o),
 		history: history{on: w.o.History, places: map[operation]int{}},
 	}
 }
@@ -188,6 +189,7 @@ func (o *oracle) signed(n *node, sealed *wire.Sealed) {
 		once(m.Kind(), m.View, m.Seq, m.Digest)
 		o.votes.commit(n, m.Vote)
 		o.promises.commit(m.Vote)
+		o.bound.commit(m.Vote)
 	case *wire.Checkpoint:
 		once(m.Kind(), 0, m.Seq, m.State)
 	case *wire.ViewChange:
@@ -233,6 +235,7 @@ func (o *oracle) judge(n *node, obs core.Observation) {
 		if n.fault == "" {
 			o.w.breach(lawState, "R%d diverges at %d", n.id, obs.Seq)
 		}
+		n.diverged = true
 	case core.Divided:
 		o.w.breach(lawState, "R%d sees no quorum with one state at %d: %s", n.id, obs.Seq, obs.States)
 	case core.BecameStable:
@@ -279,7 +282,7 @@ func (o *oracle) refer(ex *core.Execution) {
 	}
 	for _, order := range ex.Orders {
 		if op := operationOf(order); order.Run && o.reference.changed(op) {
-			o.history.ran(op)
+			o.history.ran(op, ex.Seq)
 		}
 	}
 }

@@ -82,6 +82,7 @@ func (l *outlaw) one() {
 		m := l.request(l.operation())
 		m.ReadOnly = true
 		l.send(l.someNode(), l.seal(m))
+		l.query(m.Ops)
 	default:
 		l.send(l.someNode(), l.seal(l.request(l.operation())))
 	}
@@ -119,6 +120,17 @@ func (l *outlaw) send(to *node, sealed *wire.Sealed) {
 		return
 	}
 	l.w.after(l.w.delay(), func() { to.accept(opened) })
+}
+
+// query asks all replicas for writes as a query, where clients have queries.
+func (l *outlaw) query(ops [][]byte) {
+	if l.w.o.FastReads == 0 {
+		return
+	}
+	m := l.w.sealQuery(l.signer, &wire.Query{Client: l.signer.Public(), Nonce: uint64(l.ops), Ops: ops}) //nolint:gosec // small
+	for _, n := range l.w.nodes {
+		l.w.after(l.w.delay(), func() { n.query(nil, m) })
+	}
 }
 
 // equivocate gives one number to several operations.

@@ -22,6 +22,14 @@ func (p promises) commit(v wire.Vote) {
 	p[v.Sender][v.Seq] = max(p[v.Sender][v.Seq], v.View)
 }
 
+// bound is up to where a replica must have executed before it answers a query: the highest
+// number for which it ever sent a commit, whatever it lost since. Some quorum may have
+// executed that, and somebody have its result.
+type bound map[wire.ReplicaID]wire.Seq
+
+// commit notes a commit.
+func (b bound) commit(v wire.Vote) { b[v.Sender] = max(b[v.Sender], v.Seq) }
+
 // hidden returns the lowest number for which the sender of vc sent a commit, and
 // of which vc does not show it; 0 if there is none.
 func (p promises) hidden(vc *wire.ViewChange) wire.Seq {

@@ -68,6 +68,24 @@ func (p puppet) Send(to wire.ReplicaID, m *wire.Sealed) {
 	}
 }
 
+// Recall looks into the agreed log.
+func (p puppet) Recall(m *wire.Results, back wire.Seq) (*wire.Results, bool) {
+	w, q := p.n.w, p.n.asked
+	if back > m.Seq || m.Seq > w.oracle.reference.seq || len(m.Results) > len(q.Ops) {
+		return nil, false // it is a lie already
+	}
+	old := *m
+	old.Seq -= back
+	old.Results = make([]wire.QueryResult, len(m.Results))
+	for i := range old.Results {
+		var err error
+		if old.Results[i], err = w.oracle.reference.read(q.Client, q.Ops[i], old.Seq); err != nil {
+			return nil, false
+		}
+	}
+	return &old, true
+}
+
 // After schedules do, unless the replica is down then.
 func (p puppet) After(d time.Duration, do func()) {
 	p.n.w.after(d, func() {

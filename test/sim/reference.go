@@ -22,6 +22,7 @@ type reference struct {
 	outputs []driver.Output
 	unsaved unsaved
 	bounded int // operations that were rolled back because too many results wait
+	past    []past
 }
 
 // outcome is how an operation ended.
@@ -32,9 +33,13 @@ type outcome struct {
 }
 
 func newReference(o *Options) reference {
-	return reference{
+	r := reference{
 		machine: o.Machine(), store: app.NewMemory(), results: map[operation]outcome{}, unsaved: newUnsaved(o),
 	}
+	if o.FastReads > 0 {
+		r.past = []past{{store: app.NewMemory()}}
+	}
+	return r
 }
 
 // execute runs the next batch.
@@ -52,6 +57,9 @@ func (r *reference) execute(ex *core.Execution) error {
 		r.unsaved.add(operationOf(order), len(got.result))
 	}
 	r.unsaved.end(ex)
+	if r.past != nil {
+		r.past = append(r.past, past{ex.Time, r.store.Clone()})
+	}
 	return nil
 }
 

@@ -26,7 +26,7 @@ type deaf struct{ adversary.Honest }
 func (deaf) Hear(adversary.Env, wire.ReplicaID, *wire.Sealed) []*wire.Sealed { return nil }
 
 func (deaf) Answer(env adversary.Env, m *wire.Sealed) []*wire.Sealed {
-	lie := *m.Message().(*wire.Replies) //nolint:errcheck,forcetypeassert // a strategy answers replies only
+	lie := *m.Message().(*wire.Replies) //nolint:errcheck,forcetypeassert // nobody asks queries
 	lie.Answers = slices.Clone(lie.Answers)
 	lie.Answers[0].Result = []byte("nonsense")
 	return []*wire.Sealed{env.Sign(&lie)}

@@ -22,6 +22,7 @@ const (
 	markSnapshot
 	markObserve
 	markFault
+	markQuery
 )
 
 // track is the hash of everything that happened: what makes two runs the same.

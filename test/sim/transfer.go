@@ -129,7 +129,7 @@ func (n *node) takePiece(m *wire.Piece) {
 }
 
 func (n *node) finishTransfer(f *fetching) {
-	n.fetches, n.reports, n.rot = nil, nil, false
+	n.fetches, n.reports, n.rot, n.diverged = nil, nil, false, false
 	if !n.check("finish the transfer", n.state.FinishTransfer()) {
 		return
 	}

@@ -64,6 +64,7 @@ type world struct {
 	parcels  []*parcel // that are free
 	openings map[*wire.Sealed]opened
 	captured [][]byte // requests
+	written  string   // the key of the last answered write, for fast reads
 
 	marks     Marks
 	latest    wire.Time // that the wall clock of a correct replica ever showed

@@ -146,7 +146,7 @@ func (p *Puppet) Send(to wire.ReplicaID, frame []byte) bool {
 // Answer queues what the strategy answers in place of frame.
 func (p *Puppet) Answer(conn uint64, frame []byte) bool {
 	kind, err := wire.FrameKind(frame)
-	if err != nil || kind != wire.KindReplies && kind != wire.KindRefusal {
+	if err != nil || kind != wire.KindReplies && kind != wire.KindRefusal && kind != wire.KindResults {
 		return p.cfg.Transport.Answer(conn, frame)
 	}
 	sealed := p.open(frame)
