@@ -85,7 +85,7 @@ func unfairRows() []Scenario {
 		},
 		{
 			Name: "dark-replica", Faulty: "R0 keeps R3 in the dark, then the cluster is idle", Stake: "LV LIN",
-			Seen: "R3 catches up from R1 and R2; reads complete",
+			Seen: "R3 catches up from R1 and R2; ordered and fast reads complete",
 			Sim:  darkReplica,
 			Real: lie(0, "dark-replica", served(), everyoneFollows("R3")),
 		},
@@ -128,7 +128,7 @@ func censorClient(p *Play) {
 }
 
 func darkReplica(p *Play) {
-	p.Options.Operations, p.Options.Reads = 20, 0.3
+	p.Options.Operations, p.Options.Reads, p.Options.FastReads = 20, 0.3, 0.3
 	p.Lie(0, "dark-replica")
 	p.Steps(
 		Step{
@@ -141,11 +141,12 @@ func darkReplica(p *Play) {
 		},
 	)
 	p.Finally("reads were among them, if the application has any", func(s *Seen) error {
-		if s.Options.Query == nil {
+		if !p.hasReads() {
 			return nil
 		}
 		return atLeast("reads", s.Counters.Reads, 1)
 	})
+	p.fastReads()
 }
 
 // changed tells whether all replicas but R0 are active in a view after the first.

@@ -35,7 +35,7 @@ type Scenario struct {
 func All() []Scenario {
 	return slices.Concat(
 		primaryRows(), slowRows(), unfairRows(), proposalRows(), malformedRows(), backupRows(), floodRows(), staleRows(),
-		viewChangeRows(), newViewRows(), dataRows(), transferRows(), networkRows(), clientRows(), floodingRows(),
+		viewChangeRows(), newViewRows(), dataRows(), transferRows(), networkRows(), clientRows(), floodingRows(), readRows(),
 		coalitionRows(),
 	)
 }

@@ -33,7 +33,7 @@ func rows() []string {
 		false-alarm hidden-certificate inflated-certificate one-voice-newview stale-newview wrong-choice-newview silent-successors
 		amnesia power-cut clone twins checkpoint-lies diverging-app poisoned-transfer endless-transfer split-brain
 		one-way-links slow-link rough-network clock-jumps partial-client weak-key-client replaying-outsider greedy-client
-		mutating-read straddled-epoch coalition decode-bombs failed-flush`)
+		mutating-read stale-reads straddled-epoch coalition decode-bombs failed-flush`)
 }
 
 func TestTableHasEveryAttack(t *testing.T) {
@@ -174,7 +174,7 @@ func TestScenariosPlayAnyApplication(t *testing.T) {
 			Machine:   func() app.StateMachine { return tally{&ran} },
 			Operation: func(rng *rand.Rand, _, _ int) []byte { return fmt.Append(nil, rng.IntN(3)) },
 		})
-		keeps := slices.Contains([]string{"mutating-read", "slow-link", "endless-transfer"}, s.Name)
+		keeps := slices.Contains([]string{"mutating-read", "stale-reads", "slow-link", "endless-transfer"}, s.Name)
 		if err != nil || !r.Passed || ran == 0 != keeps {
 			t.Errorf("%s: %v, %v, executed %d", s.Name, err, r.Failures, ran)
 		}
