@@ -52,10 +52,10 @@ type Client struct {
 	cfg       clientConfig
 	transport clientTransport
 
-	submits  chan *call    // new operations; not received while the window is full
-	readings chan *reading // new reads outside of the order; not received while many are under way
-	errands  chan errand   // all else that callers want
-	arrivals chan arrival  // verified messages and changes of links
+	submits  chan *call   // new operations; not received while the window is full
+	readings chan *call   // new reads outside of the order; not received while many are under way
+	errands  chan errand  // all else that callers want
+	arrivals chan arrival // verified messages and changes of links
 
 	signed, operations, frames atomic.Int64 // see ClientCounts
 	calls                      atomic.Int64 // operations of a client that does not wait
@@ -119,7 +119,6 @@ type errand struct {
 	listen   *listening // what outputs there are
 	unlisten *listening // whose context ended
 	why      error      // of unlisten: that of its context
-	unread   *reading   // whose context ended
 }
 
 // answer is what a call returns.
@@ -154,7 +153,7 @@ func (a *answer) letGo() {
 func newClient(cfg clientConfig, transport clientTransport) *Client {
 	c := &Client{
 		cfg: cfg, transport: transport, settled: newSettledThings(len(cfg.keys)),
-		submits: make(chan *call), readings: make(chan *reading), errands: make(chan errand),
+		submits: make(chan *call), readings: make(chan *call), errands: make(chan errand),
 		arrivals: make(chan arrival, eventsMax),
 		ended:    make(chan struct{}),
 		full:     fmt.Errorf("%w: %d operations have no result yet", ErrOverload, core.ClientWindowMax),
@@ -209,8 +208,9 @@ func (c *Client) Submit(ctx context.Context, op []byte) (Result, error) {
 
 // Read has the cluster answer op by app.Querier, without changing anything. It
 // goes through the order as Submit does, so it sees every operation that any
-// client had the result of before: reads are linearizable. Query is faster, most of the time. What is not answered in time
-// is asked anew: the UnfinishedError of a Read has no identity to retry with.
+// client had the result of before: reads are linearizable. Query is faster, most
+// of the time. What is not answered in time is asked anew: the UnfinishedError of a Read
+// has no identity to retry with.
 func (c *Client) Read(ctx context.Context, op []byte) (Result, error) {
 	return c.enter(ctx, &call{op: op, readOnly: true})
 }
@@ -273,14 +273,23 @@ func (c *Client) do(ctx context.Context, w *call) (Result, error) {
 	case submits <- w:
 	case errands <- errand{retry: w}:
 	case <-ctx.Done():
-		id := Identity{c.cfg.session, w.number}
-		return Result{}, &UnfinishedError{Identity: id, Links: c.broken(), Err: ctx.Err()}
+		return Result{}, c.unsent(ctx, w)
 	case <-c.ended:
 		if w.number != 0 { // it may have been sent before
 			return Result{}, &UnfinishedError{Identity: Identity{c.cfg.session, w.number}, Err: c.closed()}
 		}
 		return Result{}, c.closed()
 	}
+	return c.await(ctx, w)
+}
+
+// unsent is the error of a call whose context ended before the loop took it.
+func (c *Client) unsent(ctx context.Context, w *call) error {
+	return &UnfinishedError{Identity: Identity{c.cfg.session, w.number}, Links: c.broken(), Err: ctx.Err()}
+}
+
+// await returns the answer to a call that the loop has taken.
+func (c *Client) await(ctx context.Context, w *call) (Result, error) {
 	select {
 	case a := <-w.done:
 		return a.result, a.err

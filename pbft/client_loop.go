@@ -64,7 +64,7 @@ type clientLoop struct {
 	askings    []*asking
 	listenings []*listening
 	queries    []*querying
-	held       *reading // that did not fit into the last query
+	held       *call // that did not fit into the last query
 	deadline   *time.Timer
 	// armed is when deadline fires, and due is no later than anything of requests, askings,
 	// listenings and queries is: finding out what is due looks at all of them, and is done then only.
@@ -141,8 +141,8 @@ func (l *clientLoop) loop(ctx context.Context) {
 		select {
 		case <-ctx.Done():
 			return
-		case r := <-readings:
-			l.onReading(r)
+		case w := <-readings:
+			l.onReading(w)
 			l.onHeld()
 		case w := <-submits:
 			if full {
@@ -176,8 +176,6 @@ func (l *clientLoop) onErrand(e errand) {
 		l.onListen(e.listen)
 	case e.unlisten != nil:
 		l.onUnlisten(e.unlisten, e.why)
-	case e.unread != nil:
-		l.onUnread(e.unread)
 	}
 }
 
@@ -189,6 +187,7 @@ func (l *clientLoop) end(cause error) {
 			l.release(o, w, l.closed())
 		}
 	}
+	l.endReadings(l.closed())
 }
 
 // onSubmits takes w and the other calls that wait, as many as one request
@@ -265,7 +264,7 @@ func (l *clientLoop) onRetry(w *call) {
 // result kept for a retry, until new operations need its place. A read is given up.
 func (l *clientLoop) onLeave(w *call) {
 	o, ok := l.window.table[w.number]
-	if !ok || !slices.Contains(o.calls, w) {
+	if l.onUnread(w, nil) || !ok || !slices.Contains(o.calls, w) {
 		return // answered already
 	}
 	l.release(o, w, nil)

@@ -22,18 +22,27 @@ const queriesOpenMax = 4
 // errDivided says that replicas do not say alike what a query asks for, or not in time.
 var errDivided = errors.New("no q replicas answer alike")
 
-// reading is one call of Query that waits.
-type reading struct {
-	op   []byte
-	done chan answer // has room for the one answer
-}
-
 // querying is one query that is under way, for several calls.
 type querying struct {
 	nonce    uint64
-	readings []*reading      // nil where one has its answer
-	said     []*wire.Results // by replica
-	due      time.Time       // to give up
+	frame    []byte
+	readings []reading
+	sent     []bool    // by replica, since its link is up
+	said     []bool    // by replica
+	due      time.Time // to give up
+}
+
+// reading is one call of Query, and what replicas say so far.
+type reading struct {
+	call     *call // nil once it has its answer
+	opinions []opinion
+}
+
+// opinion is a result that some replicas say.
+type opinion struct {
+	wire.QueryResult
+
+	signers []wire.ReplicaID
 }
 
 // openQueries are the nonces of the queries that are under way, or 0, for any goroutine: an
@@ -64,8 +73,9 @@ func (q *openQueries) has(nonce uint64) bool {
 // step 8). Where no q answer alike in time, because what is read changes just then or
 // replicas are slow, the cluster answers in order, as for Read.
 //
-// A Result that was not ordered has no Identity, Seq or Certificate; the errors are those of
-// Read.
+// The time that op sees, outside of the order, is that of the last batch, which may be long
+// ago. A Result that was not ordered has no Identity, Seq or Certificate; the errors are
+// those of Read.
 func (c *Client) Query(ctx context.Context, op []byte) (Result, error) {
 	if err := c.cfg.refuse(op); err != nil {
 		return Result{}, err
@@ -76,105 +86,66 @@ func (c *Client) Query(ctx context.Context, op []byte) (Result, error) {
 			return Result{}, c.full
 		}
 	}
-	r := &reading{op: op, done: make(chan answer, 1)}
+	w := &call{op: op, readOnly: true, done: make(chan answer, 1)}
 	select {
-	case c.readings <- r:
+	case c.readings <- w:
 	case <-ctx.Done():
-		return Result{}, &UnfinishedError{Identity: Identity{Session: c.cfg.session}, Links: c.broken(), Err: ctx.Err()}
+		return Result{}, c.unsent(ctx, w)
 	case <-c.ended:
 		return Result{}, c.closed()
 	}
-	a, ok := c.awaitReading(ctx, r)
-	switch {
-	case !ok:
-		return Result{}, c.closed()
-	case a.err == errDivided: //nolint:errorlint // the loop gave it, unwrapped
+	result, err := c.await(ctx, w)
+	if err == errDivided { //nolint:errorlint // the loop gave it, unwrapped
 		return c.do(ctx, &call{op: op, readOnly: true})
 	}
-	return a.result, a.err
+	return result, err
 }
 
-// awaitReading returns the answer to r, and false if the client ended.
-func (c *Client) awaitReading(ctx context.Context, r *reading) (a answer, ok bool) {
-	select {
-	case a = <-r.done:
-		return a, true
-	case <-c.ended:
-		return a, false
-	case <-ctx.Done():
+// onReading asks all replicas for what w and the others that wait want to know.
+func (l *clientLoop) onReading(w *call) {
+	runtime.Gosched() // those who were answered with w ask next
+	q := &querying{
+		sent: make([]bool, len(l.links)), said: make([]bool, len(l.links)),
+		due: time.Now().Add(l.cfg.retransmit),
 	}
-	select {
-	case c.errands <- errand{unread: r}:
-	case <-c.ended:
-		return a, false
-	}
-	select {
-	case a = <-r.done: // it may have come first
-		if unfinished, is := a.err.(*UnfinishedError); is { //nolint:errorlint // the loop made it, unwrapped
-			unfinished.Err = ctx.Err()
-		}
-		return a, true
-	case <-c.ended:
-		return a, false
-	}
-}
-
-// onUnread ends a reading whose context ended, if it has no answer.
-func (l *clientLoop) onUnread(r *reading) {
-	for _, q := range l.queries {
-		if i := slices.Index(q.readings, r); i >= 0 {
-			q.readings[i] = nil
-			r.done <- answer{err: &UnfinishedError{Identity: Identity{Session: l.cfg.session}, Links: l.broken()}}
-			return
-		}
-	}
-	if l.held == r {
-		l.held = nil
-		r.done <- answer{err: &UnfinishedError{Identity: Identity{Session: l.cfg.session}, Links: l.broken()}}
-	}
-}
-
-// onReading asks all replicas for what r and the others that wait want to know.
-func (l *clientLoop) onReading(r *reading) {
-	runtime.Gosched() // those who were answered with r ask next
-	q := &querying{said: make([]*wire.Results, len(l.links)), due: time.Now().Add(l.cfg.retransmit)}
 	m := &wire.Query{Client: l.Key()}
-	for q.nonce == 0 || l.settled.queries.has(q.nonce) {
-		q.nonce = rand.Uint64()
+	for m.Nonce == 0 || l.settled.queries.has(m.Nonce) {
+		m.Nonce = rand.Uint64()
 	}
-	m.Nonce = q.nonce
 	most := cmp.Or(l.cfg.together, l.cfg.limits.OpsMax)
-	for bytes := 0; r != nil; r = l.nextReading(bytes) {
-		q.readings, m.Ops = append(q.readings, r), append(m.Ops, r.op)
-		if bytes += len(r.op); len(m.Ops) == most {
+	for bytes := 0; w != nil; w = l.nextReading(bytes) {
+		q.readings, m.Ops = append(q.readings, reading{call: w}), append(m.Ops, w.op)
+		if bytes += len(w.op); len(m.Ops) == most {
 			break
 		}
 	}
-	frame := wire.Seal(l.cfg.signer, l.cfg.domain, m).Frame()
+	q.nonce, q.frame = m.Nonce, wire.Seal(l.cfg.signer, l.cfg.domain, m).Frame()
 	l.queries = append(l.queries, q)
 	l.settled.queries.swap(0, q.nonce)
-	for id, k := range l.links {
-		if k.state != linkDown {
-			l.transport.Send(wire.ReplicaID(id), frame) //nolint:gosec // one of few replicas
-		}
+	for id := range l.links {
+		l.sendQuery(q, wire.ReplicaID(id)) //nolint:gosec // one of few replicas
 	}
 	l.expect(q.due)
 	l.decide(q)
 }
 
-// nextReading returns one that waits, if it fits beside so many bytes of others. One that
+func (l *clientLoop) sendQuery(q *querying, to wire.ReplicaID) {
+	q.sent[to] = l.links[to].state != linkDown && l.transport.Send(to, q.frame)
+}
+
+// nextReading returns a call that waits, if it fits beside so many bytes of others. One that
 // does not is the first of the next query.
-func (l *clientLoop) nextReading(bytes int) *reading {
+func (l *clientLoop) nextReading(bytes int) *call {
 	if l.held != nil {
 		return nil
 	}
 	select {
-	case r := <-l.readings:
-		if bytes+len(r.op) > l.cfg.limits.OpBytesMax {
-			l.held = r
+	case w := <-l.readings:
+		if bytes+len(w.op) > l.cfg.limits.OpBytesMax {
+			l.held = w
 			return nil
 		}
-		return r
+		return w
 	default:
 		return nil
 	}
@@ -183,75 +154,136 @@ func (l *clientLoop) nextReading(bytes int) *reading {
 // onHeld asks for what did not fit into the query before.
 func (l *clientLoop) onHeld() {
 	for l.held != nil && len(l.queries) < queriesOpenMax {
-		r := l.held
+		w := l.held
 		l.held = nil
-		l.onReading(r)
+		l.onReading(w)
+	}
+}
+
+// onUnread ends a call of Query, if it has no answer, and tells whether it had none.
+func (l *clientLoop) onUnread(w *call, why error) bool {
+	if l.held == w {
+		l.held = nil
+		l.unread(w, why)
+		return true
+	}
+	for _, q := range l.queries {
+		if i := slices.IndexFunc(q.readings, func(r reading) bool { return r.call == w }); i >= 0 {
+			q.readings[i].call = nil
+			l.unread(w, why)
+			l.decide(q) // or it keeps its place from others
+			return true
+		}
+	}
+	return false
+}
+
+// unread answers a call of Query that it has no answer.
+func (l *clientLoop) unread(w *call, why error) {
+	w.done <- answer{err: &UnfinishedError{Identity: Identity{Session: l.cfg.session}, Links: l.broken(), Err: why}}
+}
+
+// endReadings ends all calls of Query.
+func (l *clientLoop) endReadings(why error) {
+	for _, q := range l.queries {
+		for i := range q.readings {
+			if w := q.readings[i].call; w != nil {
+				l.unread(w, why)
+			}
+		}
+	}
+	if l.held != nil {
+		l.unread(l.held, why)
+	}
+}
+
+// onQueryLink asks a replica whose link came up what it was not asked, and does not wait for
+// one whose link is down.
+func (l *clientLoop) onQueryLink(peer wire.ReplicaID) {
+	state := l.links[peer].state
+	for _, q := range slices.Clone(l.queries) {
+		switch {
+		case state == linkDown:
+			q.sent[peer] = false
+		case state == linkUp && !q.sent[peer] && !q.said[peer]:
+			l.sendQuery(q, peer)
+		}
+		l.decide(q)
 	}
 }
 
 // onResults counts what one replica says, the first time.
 func (l *clientLoop) onResults(m *wire.Results) {
 	i := slices.IndexFunc(l.queries, func(q *querying) bool { return q.nonce == m.Nonce })
-	if i < 0 || l.queries[i].said[m.Sender] != nil || len(m.Results) > len(l.queries[i].readings) {
+	if i < 0 || l.queries[i].said[m.Sender] || len(m.Results) > len(l.queries[i].readings) {
 		return
 	}
-	l.queries[i].said[m.Sender] = m
-	l.decide(l.queries[i])
+	q := l.queries[i]
+	q.said[m.Sender] = true
+	for i := range m.Results {
+		q.readings[i].count(m.Sender, m.Results[i])
+	}
+	l.decide(q)
 }
 
-// decide ends the readings of q of which q replicas say the same, and those of which no so
-// many can any more.
+// count counts what a replica says, once.
+func (r *reading) count(from wire.ReplicaID, said wire.QueryResult) {
+	if r.call == nil {
+		return
+	}
+	for i := range r.opinions {
+		if o := &r.opinions[i]; o.Outcome == said.Outcome && bytes.Equal(o.Result, said.Result) {
+			o.signers = append(o.signers, from)
+			return
+		}
+	}
+	r.opinions = append(r.opinions, opinion{said, []wire.ReplicaID{from}})
+}
+
+// most returns what most replicas say.
+func (r *reading) most() (most opinion) {
+	for _, o := range r.opinions {
+		if len(o.signers) > len(most.signers) {
+			most = o
+		}
+	}
+	return most
+}
+
+// decide ends the calls of q of which q replicas say the same, and those of which no so many
+// can any more.
 func (l *clientLoop) decide(q *querying) {
-	open := 0
-	for i, r := range q.readings {
-		if r == nil {
+	open, silent, strong := 0, q.silent(), l.cfg.quorum.Strong()
+	for i := range q.readings {
+		r := &q.readings[i]
+		if r.call == nil {
 			continue
 		}
-		result, votes := l.alike(q, i)
-		switch {
-		case votes >= l.cfg.quorum.Strong():
-			r.done <- answerOf(result)
-		case votes+l.silent(q) < l.cfg.quorum.Strong():
-			r.done <- answer{err: errDivided}
+		most := r.most()
+		switch votes := len(most.signers); {
+		case votes >= strong:
+			slices.Sort(most.signers)
+			r.call.done <- answerOf(Result{
+				Value: bytes.Clone(most.Result), Outcome: most.Outcome, Client: l.Key(), Signers: most.signers,
+			})
+		case votes+silent < strong:
+			r.call.done <- answer{err: errDivided}
 		default:
 			open++
 			continue
 		}
-		q.readings[i] = nil
+		*r = reading{}
 	}
 	if open == 0 {
 		l.endQuery(q)
 	}
 }
 
-// alike returns what most replicas say of the i-th reading of q, and how many they are.
-func (l *clientLoop) alike(q *querying, i int) (most Result, votes int) {
-	for _, m := range q.said {
-		if m == nil || i >= len(m.Results) {
-			continue
-		}
-		one := &m.Results[i]
-		var signers []wire.ReplicaID
-		for id, other := range q.said {
-			if other != nil && i < len(other.Results) && other.Results[i].Outcome == one.Outcome &&
-				bytes.Equal(other.Results[i].Result, one.Result) {
-				signers = append(signers, wire.ReplicaID(id)) //nolint:gosec // one of few replicas
-			}
-		}
-		if len(signers) > votes {
-			votes = len(signers)
-			most = Result{Value: one.Result, Outcome: one.Outcome, Client: l.Key(), Signers: signers}
-		}
-	}
-	most.Value = bytes.Clone(most.Value)
-	return most, votes
-}
-
-// silent returns how many replicas may still answer q.
-func (l *clientLoop) silent(q *querying) int {
+// silent returns how many replicas were asked and may still answer.
+func (q *querying) silent() int {
 	n := 0
-	for id, m := range q.said {
-		if m == nil && l.links[id].state != linkDown {
+	for id, sent := range q.sent {
+		if sent && !q.said[id] {
 			n++
 		}
 	}
@@ -272,9 +304,9 @@ func (l *clientLoop) onQueryDeadline(now time.Time) {
 			l.expect(q.due)
 			continue
 		}
-		for _, r := range q.readings {
-			if r != nil {
-				r.done <- answer{err: errDivided}
+		for i := range q.readings {
+			if w := q.readings[i].call; w != nil {
+				w.done <- answer{err: errDivided}
 			}
 		}
 		l.endQuery(q)

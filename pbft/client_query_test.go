@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -29,7 +30,7 @@ func read(to wire.ReplicaID, m wire.Message) *wire.Results {
 
 // readers has replicas answer queries, each changed by lie, and order all else.
 func (f *fakeCluster) readers(lie func(to wire.ReplicaID, m *wire.Results) *wire.Results) {
-	f.answer = func(to wire.ReplicaID, m wire.Message) []wire.Message {
+	f.setAnswer(func(to wire.ReplicaID, m wire.Message) []wire.Message {
 		out := read(to, m)
 		if out == nil {
 			return f.honest(to, m)
@@ -38,7 +39,7 @@ func (f *fakeCluster) readers(lie func(to wire.ReplicaID, m *wire.Results) *wire
 			return nil
 		}
 		return []wire.Message{out}
-	}
+	})
 }
 
 // ordered returns how many requests replica 0 had.
@@ -149,7 +150,7 @@ func TestReadersShareSignatures(t *testing.T) {
 				queries[m.Nonce], operations, most = true, operations+len(m.Results), max(most, len(m.Results))
 			}
 			mu.Unlock()
-			time.Sleep(time.Millisecond)
+			<-time.After(time.Millisecond)
 			return m
 		})
 		c := f.client()
@@ -166,6 +167,8 @@ func TestReadersShareSignatures(t *testing.T) {
 			})
 		}
 		all.Wait()
+		mu.Lock()
+		defer mu.Unlock()
 		if operations != readers || len(queries) > readers*4/5 || most < 3 {
 			t.Errorf("%d operations in %d queries of up to %d, want many in one", operations, len(queries), most)
 		}
@@ -207,11 +210,110 @@ func TestQueryTellsHowItEnded(t *testing.T) {
 		}()
 		synctest.Wait()
 		closeClient(t, c)
-		if err := <-ended; !errors.Is(err, ErrClosed) {
-			t.Errorf("got %v, want ErrClosed", err)
+		if err := <-ended; !errors.As(err, &unfinished) || !errors.Is(err, ErrClosed) {
+			t.Errorf("got %v, want an UnfinishedError, of ErrClosed", err)
 		}
 		if _, err := c.Query(t.Context(), nil); !errors.Is(err, ErrClosed) {
 			t.Errorf("after the end: got %v, want ErrClosed", err)
+		}
+	})
+}
+
+// TestQueriesThatAreGivenUpLeaveTheirPlaces has as many calls given up as may be under way:
+// who asks next is asked for at once.
+func TestQueriesThatAreGivenUpLeaveTheirPlaces(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFakeCluster(t, 4)
+		f.readers(func(wire.ReplicaID, *wire.Results) *wire.Results { return nil })
+		c := f.client()
+		defer closeClient(t, c)
+		ctx, cancel := context.WithCancel(t.Context())
+		var all sync.WaitGroup
+		for range queriesOpenMax {
+			all.Go(func() {
+				if _, err := c.Query(ctx, []byte("x")); !errors.Is(err, context.Canceled) {
+					t.Errorf("got %v, want that it was cancelled", err)
+				}
+			})
+			synctest.Wait()
+		}
+		cancel()
+		all.Wait()
+		f.readers(func(_ wire.ReplicaID, m *wire.Results) *wire.Results { return m })
+		began := time.Now()
+		got, err := c.Query(t.Context(), []byte("it"))
+		if took := time.Since(began); err != nil || got.Seq != 0 || took > 0 {
+			t.Errorf("it took %s, ordered at %d, %v, though all replicas answer at once", took, got.Seq, err)
+		}
+	})
+}
+
+// TestQueryAsksWhoCanBeReached has one of four replicas silent, and another one whose link
+// comes and goes: while it is down nobody waits for it, and when it is up it is asked.
+func TestQueryAsksWhoCanBeReached(t *testing.T) {
+	for name, c := range map[string]struct {
+		before, goes, comes bool // the link is up when the query is sent; goes down then; comes up then
+		ordered             bool
+	}{
+		"up":                   {before: true},
+		"down":                 {ordered: true},
+		"goes":                 {before: true, goes: true, ordered: true},
+		"comes":                {comes: true},
+		"goes and comes again": {before: true, goes: true, comes: true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				f := newFakeCluster(t, 4)
+				var asked atomic.Int64
+				f.readers(func(to wire.ReplicaID, m *wire.Results) *wire.Results {
+					switch {
+					case to == 0:
+						return nil
+					case to == 1: // slow, or all would be decided before the link changes
+						<-time.After(2 * time.Millisecond)
+					case to == 3 && c.goes && asked.Add(1) == 1:
+						return nil // lost with the connection
+					}
+					return m
+				})
+				client := f.client()
+				defer closeClient(t, client)
+				f.link(3, c.before, errors.New("no route"))
+				synctest.Wait()
+				go func() {
+					<-time.After(time.Millisecond)
+					if c.goes {
+						f.link(3, false, errors.New("no route"))
+					}
+					if c.comes {
+						f.link(3, true, nil)
+					}
+				}()
+				began := time.Now()
+				got, err := client.Query(t.Context(), []byte("it"))
+				if took := time.Since(began); err != nil || (got.Seq != 0) != c.ordered || (took >= testRetransmit) != c.ordered {
+					t.Errorf("got one ordered at %d after %s, %v", got.Seq, took, err)
+				}
+			})
+		})
+	}
+}
+
+// TestQueryDoesNotWaitForWhatWasNotSent has two of four replicas whose queues are full.
+func TestQueryDoesNotWaitForWhatWasNotSent(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFakeCluster(t, 4)
+		f.readers(func(_ wire.ReplicaID, m *wire.Results) *wire.Results { return m })
+		c := f.client()
+		defer closeClient(t, c)
+		synctest.Wait()
+		f.mu.Lock()
+		f.mu.down[2], f.mu.down[3] = true, true
+		f.mu.Unlock()
+		began := time.Now()
+		got, err := c.Query(t.Context(), []byte("it"))
+		if took := time.Since(began); err != nil || got.Seq == 0 || took > 0 {
+			t.Errorf("got one ordered at %d after %s, %v, want one that is ordered at once", got.Seq, took, err)
 		}
 	})
 }

@@ -179,9 +179,7 @@ func (l *clientLoop) onLink(peer wire.ReplicaID, k link) {
 		}
 	}
 	l.onAskLink(peer, was.state, k.state)
-	for _, q := range slices.Clone(l.queries) {
-		l.decide(q) // who is down answers nothing
-	}
+	l.onQueryLink(peer)
 }
 
 // onReplies counts the answers of one replica.

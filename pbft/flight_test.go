@@ -160,6 +160,9 @@ func TestReplicasTellWhatTheyDid(t *testing.T) {
 	submit()
 	var text strings.Builder
 	r := cluster.Replicas()[0]
+	for r.Report().Executed == 0 { // the result may be of others
+		<-time.After(time.Millisecond)
+	}
 	if err := r.WriteFlight(&text); err != nil {
 		t.Error(err)
 	}

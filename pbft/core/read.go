@@ -3,7 +3,8 @@ package core
 import "github.com/quorate/quorate/pbft/wire"
 
 // ReadAfter returns up to which number a replica must have executed before it answers a
-// query that has come by now, and false if it answers none. It never falls.
+// query that has come by now, and false if it answers none. The number is never below one for which the replica sent a
+// commit.
 //
 // A query is answered outside of the order, by every replica from what it has executed,
 // and the client takes what q of them say. That is linearizable for this reason:

@@ -39,8 +39,8 @@ const (
 // which its connection has no room for.
 const portionBytesMax = 4 << 20
 
-// queryOpsMax is how many operations of queries, or so, are answered between two batches, and
-// queryTimeMax for how long, or so.
+// queryOpsMax is how many operations of queries are answered between two batches, and
+// queryTimeMax after how long the last of them begins.
 const (
 	queryOpsMax  = 256
 	queryTimeMax = 2 * time.Millisecond
@@ -64,6 +64,7 @@ type applying struct {
 	failures    bucket
 	told        bucket // of outputs
 	asked       []ask  // taken, and not answered yet
+	reading     *reading
 }
 
 func (n *Node) apply(ctx context.Context) error {
@@ -126,6 +127,7 @@ func (a *applying) work(ctx context.Context, now time.Time) (bool, error) {
 		w.takeAnswers()
 		w.takeOutputAsk()
 		w.dropQueries()
+		a.reading = nil
 	}
 	switch {
 	case a.transfer != nil && (a.wanted == nil || a.transfer.goesWell(now)):
@@ -264,32 +266,58 @@ func (a *applying) tellOutputs(now time.Time) (bool, error) {
 	return true, nil
 }
 
+// reading is a query of which some operations are answered, and over which connection it
+// came.
+type reading struct {
+	*Reading
+
+	conn uint64
+}
+
 // answerQueries answers queries for which enough is applied, and tells whether there were
 // any: only so many operations before the next batch, if there is one, for reads shall not
-// hold up the order.
+// hold up the order. What is answered in part by then goes on after it.
 func (a *applying) answerQueries() (bool, error) {
-	n, ops, began := a.n, 0, time.Now()
-	for ops < queryOpsMax && time.Since(began) < queryTimeMax {
-		q, ok := n.work.takeQuery(a.applier.Seq())
-		if !ok {
+	n, ops := a.n, 0
+	for began := time.Now(); ops < queryOpsMax && (ops == 0 || time.Since(began) < queryTimeMax); ops++ {
+		if a.reading == nil && !a.nextQuery(began) {
 			break
 		}
 		if ops == 0 {
 			n.flight.apply.enter(workQuery)
 		}
-		m, err := a.applier.Query(q.Query)
+		more, err := a.applier.Query(a.reading.Reading)
 		if err != nil {
 			return true, err
 		}
-		m.Sender = n.self
-		n.outlet.answer(q.conn, wire.Seal(n.cfg.Signer, n.cfg.Domain, &m).Frame())
-		ops += len(q.Ops)
+		if !more {
+			a.tellResults()
+		}
 	}
 	if ops > 0 {
 		n.queries.Add(int64(ops))
 		n.flight.apply.end([countsMax]uint32{})
 	}
 	return ops > 0, nil
+}
+
+// nextQuery begins the next query, if there is one for which enough is applied.
+func (a *applying) nextQuery(now time.Time) bool {
+	q, ok := a.n.work.takeQuery(a.applier.Seq(), now.Add(-a.n.patience))
+	if ok {
+		a.reading = &reading{NewReading(q.Query), q.conn}
+	}
+	return ok
+}
+
+// tellResults ends a query.
+func (a *applying) tellResults() {
+	n, r := a.n, a.reading
+	a.reading = nil
+	r.Results.Sender = n.self
+	if !n.outlet.answer(r.conn, wire.Seal(n.cfg.Signer, n.cfg.Domain, &r.Results).Frame()) {
+		n.work.dropQueriesOf(r.conn)
+	}
 }
 
 // answered is what was asked for, by connection.

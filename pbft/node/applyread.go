@@ -7,23 +7,35 @@ import (
 	"github.com/quorate/quorate/pbft/wire"
 )
 
-// Query answers the first operations of q from what was applied, as many as one message
-// holds, for their client; the sender is not set. It changes nothing. After an error,
-// which is of the state, the replica must stop.
-func (a *Applier) Query(q *wire.Query) (wire.Results, error) {
-	m := wire.Results{Client: q.Client, Nonce: q.Nonce, Seq: a.meta.seq}
-	bytes := 0
-	for i, op := range q.Ops {
-		one, err := a.query(q.Client, op)
-		if err != nil {
-			return wire.Results{}, fmt.Errorf("node: query: %w", err)
-		}
-		if bytes += len(one.Result); i > 0 && bytes > wire.ResultsBytesMax {
-			break
-		}
-		m.Results = append(m.Results, one)
+// Reading is a query that is being answered, one operation after the other.
+type Reading struct {
+	// Results are the answers so far; the sender is not set.
+	Results wire.Results
+
+	query *wire.Query
+	bytes int // of the results
+}
+
+// NewReading begins to answer q.
+func NewReading(q *wire.Query) *Reading {
+	return &Reading{Results: wire.Results{Client: q.Client, Nonce: q.Nonce}, query: q}
+}
+
+// Query answers the next operation of r from what was applied, and tells whether there are
+// more, and room for them in one message. It changes nothing. After an error, which is of
+// the state, the replica must stop.
+func (a *Applier) Query(r *Reading) (more bool, err error) {
+	ops, said := r.query.Ops, len(r.Results.Results)
+	one, err := a.query(r.query.Client, ops[said])
+	if err != nil {
+		return false, fmt.Errorf("node: query: %w", err)
 	}
-	return m, nil
+	r.Results.Seq = a.meta.seq
+	if r.bytes += len(one.Result); said > 0 && r.bytes > wire.ResultsBytesMax {
+		return false, nil
+	}
+	r.Results.Results = append(r.Results.Results, one)
+	return said+1 < len(ops), nil
 }
 
 func (a *Applier) query(client wire.ClientID, op []byte) (wire.QueryResult, error) {
@@ -36,13 +48,17 @@ func (a *Applier) query(client wire.ClientID, op []byte) (wire.QueryResult, erro
 	case err != nil:
 		return wire.QueryResult{}, err
 	case failure != nil && failure.Kind == app.FailureReadOnly:
-		return wire.QueryResult{Outcome: wire.OutcomeReadOnly, Result: []byte(failure.Text)}, nil
+		return a.unread(wire.OutcomeReadOnly, failure.Text), nil
 	case failure != nil:
-		return wire.QueryResult{Outcome: wire.OutcomePanicked, Result: []byte(failure.Text)}, nil
+		return a.unread(wire.OutcomePanicked, failure.Text), nil
 	case len(result) > a.resultBytesMax:
-		text := fmt.Sprintf("the result has %d bytes, at most %d are possible", len(result), a.resultBytesMax)
-		return wire.QueryResult{Outcome: wire.OutcomeTooLarge, Result: []byte(text)}, nil
+		return a.unread(wire.OutcomeTooLarge, fmt.Sprintf("the result has %d bytes, at most %d are possible", len(result), a.resultBytesMax)), nil
 	default:
 		return wire.QueryResult{Result: result}, nil
 	}
+}
+
+// unread is the result of an operation that has none of the application.
+func (a *Applier) unread(outcome wire.Outcome, text string) wire.QueryResult {
+	return wire.QueryResult{Outcome: outcome, Result: []byte(text[:min(len(text), a.resultBytesMax)])}
 }

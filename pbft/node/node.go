@@ -23,6 +23,7 @@ type Node struct {
 	self     wire.ReplicaID
 	replicas int
 	tick     time.Duration
+	patience time.Duration // of who sends a query: as long as clients wait before they ask again
 	clock    func() time.Time
 	log      *logging.ZapEventLogger
 	ran      atomic.Bool
@@ -109,6 +110,7 @@ func newNode(cfg Config, e engine, applier *Applier) *Node {
 	if n.tick == 0 {
 		n.tick = TickDefault
 	}
+	n.patience = time.Duration(cfg.Core.RequestTicks) * n.tick / 2
 	if n.clock == nil {
 		n.clock = time.Now
 	}

@@ -2,11 +2,13 @@ package node
 
 import (
 	"fmt"
-	"strings"
+	"slices"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
 
+	"github.com/quorate/quorate/app"
 	"github.com/quorate/quorate/app/kv"
 	"github.com/quorate/quorate/pbft/core"
 	"github.com/quorate/quorate/pbft/wire"
@@ -86,6 +88,7 @@ func TestAQueryWaitsForWhatIsPrepared(t *testing.T) {
 			batches = append(batches, core.Execution{Seq: i + 1, Orders: []core.Order{{Request: q, Run: true}}})
 		}
 		e := &fakeEngine{reads: func() (wire.Seq, bool) { return 3, true }}
+		var handed atomic.Int64
 		e.step = func(ev core.Event, fx *core.Effects) {
 			tick, is := ev.(core.Tick)
 			if !is || len(batches) == 0 || tick.Now%5 != 0 {
@@ -93,12 +96,13 @@ func TestAQueryWaitsForWhatIsPrepared(t *testing.T) {
 			}
 			fx.Execute = append(fx.Execute, batches[0])
 			e.executed, batches = batches[0].Seq, batches[1:]
+			handed.Add(1)
 		}
-		n, ended, cancel := runScripted(t, m, e)
+		_, ended, cancel := runScripted(t, m, e)
 		got := m.caller(1).query([]int{0}, 7, kv.Get("a"))
-		for len(batches) > 2 {
-			if rs := got(); len(rs) > 0 && n.applier.Seq() < 3 {
-				t.Fatalf("answered %+v after batch %d", rs[0], n.applier.Seq())
+		for handed.Load() < 3 {
+			if rs := got(); len(rs) > 0 {
+				t.Fatalf("answered %+v after %d batches", rs[0], handed.Load())
 			}
 			<-time.After(time.Millisecond)
 			synctest.Wait()
@@ -129,53 +133,221 @@ func TestWhoMayNotReadSaysSo(t *testing.T) {
 	})
 }
 
-// TestQueriesNeverHoldUpTheOrder has more queries wait than may be answered between two
-// batches, and long ones of one connection more than its share.
-func TestQueriesNeverHoldUpTheOrder(t *testing.T) {
-	m := onStores(t)
-	n, err := New(m.configs[0])
+// TestQueriesWaitForACommitBeforeItLeaves has votes leave as early as any may: whoever has
+// one, and asks then, is answered after its batch.
+func TestQueriesWaitForACommitBeforeItLeaves(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := onStores(t)
+		prepared := wire.Seq(0)
+		e := &fakeEngine{
+			reads: func() (wire.Seq, bool) {
+				<-time.After(time.Microsecond) // all that was handed over goes on meanwhile
+				return prepared, true
+			},
+			step: func(ev core.Event, fx *core.Effects) {
+				if _, is := ev.(core.Tick); is && prepared < 50 {
+					prepared++
+					fx.Send = append(fx.Send, core.Send{To: core.Everyone, Message: vote(prepared), Early: true})
+				}
+			},
+		}
+		left := make(chan wire.Seq, 1<<10)
+		m.hub.tamper(func(_, _ wire.ReplicaID, frame []byte) [][]byte {
+			v, err := wire.Decode(frame, &m.configs[0].Limits)
+			if err != nil {
+				t.Error(err)
+				return nil
+			}
+			seq := v.(*wire.Prepare).Seq //nolint:errcheck,forcetypeassert // step sends nothing else
+			if now := m.nodes[0].standing.Load().readAfter; now < seq {
+				t.Errorf("the vote for %d leaves, and queries are answered after %d", seq, now)
+			}
+			left <- seq
+			return nil
+		})
+		_, ended, cancel := runScripted(t, m, e)
+		<-time.After(time.Second) // of virtual time: every vote was made
+		if n := len(left); n != 3*50 {
+			t.Errorf("%d votes left, want %d", n, 3*50)
+		}
+		cancel()
+		endsCleanly(t, ended)
+	})
+}
+
+// sluggish is a machine whose operations take a millisecond each to read, or panic.
+type sluggish struct{}
+
+func (sluggish) Execute(*app.Tx, []byte) []byte { return nil }
+
+func (sluggish) Query(_ *app.Tx, op []byte) []byte {
+	<-time.After(time.Millisecond)
+	if len(op) == 0 {
+		panic("nothing is asked") //nolint:forbidigo // it is what the test is about
+	}
+	return op
+}
+
+// readingFrom returns the apply goroutine's part of a node of a machine, and what queues
+// queries of a connection.
+func readingFrom(t *testing.T, machine app.StateMachine, resultBytesMax int) (*applying, func(conn uint64, after wire.Seq, ops ...[]byte) bool) {
+	t.Helper()
+	cfg := newMembers(t, 4).configs[0]
+	cfg.Machine = machine
+	if resultBytesMax > 0 {
+		cfg.Limits.ResultBytesMax = resultBytesMax
+	}
+	n, err := New(cfg)
 	if err != nil {
 		t.Fatal(err)
 	}
-	a := &applying{n: n, applier: n.applier}
-	ask := func(conn uint64, after wire.Seq, ops ...[]byte) bool {
-		return n.work.query(query{&wire.Query{Nonce: 1, Ops: ops}, conn, after})
+	return &applying{n: n, applier: n.applier}, func(conn uint64, after wire.Seq, ops ...[]byte) bool {
+		return n.work.query(query{&wire.Query{Nonce: 1, Ops: ops}, conn, time.Now(), after})
 	}
-	for range 2 * queryOpsMax {
+}
+
+// turn has a answer queries once, and returns how many operations.
+func (a *applying) turn(t *testing.T) int64 {
+	t.Helper()
+	before := a.n.Executed().Queries
+	worked, err := a.answerQueries()
+	if err != nil {
+		t.Fatal(err)
+	}
+	done := a.n.Executed().Queries - before
+	if worked != (done > 0) {
+		t.Errorf("%d operations were read, and it says that there was work: %t", done, worked)
+	}
+	return done
+}
+
+// TestQueriesNeverHoldUpTheOrder has more queries wait than may be answered between two
+// batches: by number, by one query of too many operations, and by time.
+func TestQueriesNeverHoldUpTheOrder(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a, ask := readingFrom(t, kv.Machine{}, 0)
+		for range queryOpsMax {
+			ask(1, 0, kv.Get("a"))
+		}
+		ask(1, 0, slices.Repeat([][]byte{kv.Get("a")}, 2*queryOpsMax)...)
+		for range 3 {
+			if n := a.turn(t); n != queryOpsMax {
+				t.Errorf("%d operations were read between two batches, want %d", n, queryOpsMax)
+			}
+		}
+		if n := a.turn(t); n != 0 {
+			t.Errorf("%d operations were read of none", n)
+		}
+		said := a.n.cfg.Transport.(*port).answers(1) //nolint:errcheck,forcetypeassert // of newMembers
+		if len(said) != queryOpsMax+1 {
+			t.Errorf("%d queries have an answer, want %d", len(said), queryOpsMax+1)
+		}
+
+		a, ask = readingFrom(t, sluggish{}, 0)
+		ask(1, 0, slices.Repeat([][]byte{[]byte("slow")}, 10)...)
+		for range 10 / 2 {
+			began := time.Now()
+			if n := a.turn(t); n != 2 {
+				t.Errorf("%d slow operations were read between two batches, want what takes %s", n, queryTimeMax)
+			}
+			if took := time.Since(began); took > queryTimeMax {
+				t.Errorf("a batch waited %s for queries, want %s at most", took, queryTimeMax)
+			}
+		}
+		if n := a.turn(t); n != 0 {
+			t.Errorf("%d operations were read of none", n)
+		}
+	})
+}
+
+// TestQueriesThatWaitAreBounded has one connection ask for more than there is room for, in
+// long operations and in many short ones, and others come later: they have their share, and
+// their turn.
+func TestQueriesThatWaitAreBounded(t *testing.T) {
+	for name, ops := range map[string][][]byte{
+		"long":  {make([]byte, 256<<10)},
+		"short": slices.Repeat([][]byte{make([]byte, 1023)}, 64),
+		"empty": make([][]byte, 64),
+	} {
+		t.Run(name, func(t *testing.T) {
+			a, ask := readingFrom(t, kv.Machine{}, 0)
+			bytes := 0
+			for ask(1, 0, ops...) {
+				for _, op := range ops {
+					bytes += len(op)
+				}
+			}
+			if bytes > queriesMax<<10 {
+				t.Errorf("%d bytes of one connection wait, want %d at most", bytes, queriesMax<<10)
+			}
+			if !ask(2, 0, ops...) || !ask(3, 9, ops...) || !ask(4, 0, ops...) {
+				t.Error("another connection has no share of the room")
+			}
+			var order []uint64
+			for range 5 {
+				q, ok := a.n.work.takeQuery(0, time.Time{})
+				if !ok {
+					t.Fatal("nothing waits")
+				}
+				order = append(order, q.conn)
+			}
+			if want := []uint64{1, 2, 4, 1, 1}; !slices.Equal(order, want) {
+				t.Errorf("they are answered in the order %v, want %v: each in turn who can be answered", order, want)
+			}
+			a.n.clientGone(1)
+			if q, ok := a.n.work.takeQuery(0, time.Time{}); ok {
+				t.Errorf("a query of %d is answered, which is gone, or waits for batch 9", q.conn)
+			}
+			if q, ok := a.n.work.takeQuery(9, time.Time{}); !ok || q.conn != 3 {
+				t.Errorf("got one of %d, %t, want the one that waited for batch 9", q.conn, ok)
+			}
+			if left := &a.n.work.mu.queries; left.all != 0 || len(left.of) != 0 || len(left.sharers) != 0 {
+				t.Errorf("%d of %d are still counted, and nothing waits", left.all, len(left.of))
+			}
+		})
+	}
+}
+
+// TestQueriesThatNobodyWaitsForAreDropped lets queries wait longer than clients do.
+func TestQueriesThatNobodyWaitsForAreDropped(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a, ask := readingFrom(t, kv.Machine{}, 0)
 		ask(1, 0, kv.Get("a"))
-	}
-	turns := 0
-	for worked := true; worked; turns++ {
-		before, err := n.Executed().Queries, error(nil)
-		if worked, err = a.answerQueries(); err != nil {
-			t.Fatal(err)
+		ask(2, 9, kv.Get("a"))
+		<-time.After(a.n.patience)
+		ask(3, 0, kv.Get("a"))
+		<-time.After(time.Millisecond)
+		if n := a.turn(t); n != 1 {
+			t.Errorf("%d operations were read, want the one that came late enough", n)
 		}
-		if now := n.Executed().Queries; now-before > queryOpsMax {
-			t.Errorf("%d queries were answered between two batches, want %d at most", now-before, queryOpsMax)
+		if left := &a.n.work.mu.queries; left.all != 0 {
+			t.Errorf("%d still wait", left.all)
 		}
-	}
-	if turns < 3 {
-		t.Errorf("twice as many as may be answered at once took %d turns", turns-1)
-	}
-	if got := n.Executed().Queries; got != 2*queryOpsMax {
-		t.Errorf("%d queries are counted, want %d", got, 2*queryOpsMax)
-	}
-	long := []byte(strings.Repeat("x", 1<<20))
-	taken := 0
-	for range 100 {
-		if ask(1, 9, long) {
-			taken++
+	})
+}
+
+// TestAnswersToQueriesAreLegal has results that are longer than any may be, also those that
+// say why there is none.
+func TestAnswersToQueriesAreLegal(t *testing.T) {
+	for most, want := range map[int][3]string{
+		8:   {"the resu", "the oper", "fits"},
+		100: {"the result has 101 bytes, at most 100 are possible", "the operation panicked and was rolled back", "fits"},
+	} {
+		a, _ := readingFrom(t, sluggish{}, most)
+		r := NewReading(&wire.Query{Client: keyOf(t, 9).Public(), Nonce: 1, Ops: [][]byte{make([]byte, most+1), {}, []byte("fits")}})
+		for more := true; more; {
+			var err error
+			if more, err = a.applier.Query(r); err != nil {
+				t.Fatal(err)
+			}
 		}
-	}
-	if taken != queriesMax>>10-1 {
-		t.Errorf("%d long queries wait, want %d MiB of them", taken, queriesMax>>10-1)
-	}
-	for range 7 {
-		if !ask(2, 9, long) {
-			t.Error("another connection has no share of the room")
+		for i, got := range r.Results.Results {
+			if string(got.Result) != want[i] {
+				t.Errorf("of %d bytes: got %q, want %q", most, got.Result, want[i])
+			}
 		}
-	}
-	if worked, err := a.answerQueries(); worked || err != nil {
-		t.Errorf("answered what waits for batch 9: %t, %v", worked, err)
+		if _, err := wire.Decode(wire.Encode(&r.Results), &a.n.cfg.Limits); err != nil || len(r.Results.Results) != 3 {
+			t.Errorf("of %d bytes: %d answers, which a client decodes with %v", most, len(r.Results.Results), err)
+		}
 	}
 }

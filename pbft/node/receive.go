@@ -101,9 +101,10 @@ func (n *Node) linked(ctx context.Context, peer wire.ReplicaID, up bool) {
 	n.own.link(peer, up)
 }
 
-// clientGone forgets a connection's bad frames. Clients that it served are
-// forgotten when an answer finds it gone: numbers are never reused.
+// clientGone forgets a connection's bad frames, and its queries. Clients that it
+// served are forgotten when an answer finds it gone: numbers are never reused.
 func (n *Node) clientGone(conn uint64) {
+	n.work.dropQueriesOf(conn)
 	n.penalties.forget(source{client: true, id: conn})
 }
 
@@ -121,7 +122,7 @@ func peerMaySend(k wire.Kind) bool {
 
 // clientMaySend tells which kinds clients send.
 func clientMaySend(k wire.Kind) bool {
-	switch k { //nolint:exhaustive // the others are of replicas
+	switch k {
 	case wire.KindRequest, wire.KindAsk, wire.KindAskOutputs, wire.KindQuery:
 		return true
 	default:

@@ -28,7 +28,7 @@ const (
 type response struct {
 	conn    uint64
 	ask     *wire.Ask
-	query   *wire.Query
+	results *wire.Results // none
 	refusal *wire.Refusal
 }
 
@@ -102,8 +102,8 @@ func (n *Node) sendResponse(r response) {
 		report := n.Report()
 		report.Nonce = r.ask.Nonce
 		m = &report
-	case r.query != nil:
-		m = &wire.Results{Client: r.query.Client, Nonce: r.query.Nonce, Sender: n.self}
+	case r.results != nil:
+		m = r.results
 	}
 	n.outlet.answer(r.conn, wire.Seal(n.cfg.Signer, n.cfg.Domain, m).Frame())
 }

@@ -2,19 +2,26 @@ package node
 
 import "slices"
 
-// shared is a bounded queue of what connections ask for, the oldest first. Where it is
-// full, each connection that asks has an equal share of it: who asks for much keeps
-// nobody from asking. It is not safe for concurrent use.
+// shared is a bounded queue of what connections ask for: of each the oldest first, and of
+// all in turn. Where it is full, each connection that asks has an equal share of it: who
+// asks for much keeps nobody from asking, and who asks later waits for one of each other
+// connection at most. It is not safe for concurrent use.
 type shared[T any] struct {
-	max   int // of the weights of items together
-	items []sharedItem[T]
-	all   int            // their weights together
-	of    map[uint64]int // by connection, of those of it; none is zero
+	max     int          // of the weights of items together
+	all     int          // their weights together
+	sharers []*sharer[T] // those in which something waits, who is next first
+	of      map[uint64]*sharer[T]
 }
 
-type sharedItem[T any] struct {
-	item   T
+// sharer is what one connection asks for.
+type sharer[T any] struct {
 	conn   uint64
+	items  []weighed[T]
+	weight int // of items together
+}
+
+type weighed[T any] struct {
+	item   T
 	weight int
 }
 
@@ -23,78 +30,97 @@ func (q *shared[T]) add(conn uint64, item T) bool { return q.addHeavy(conn, item
 
 // addHeavy is add for an item that takes as much room as so many.
 func (q *shared[T]) addHeavy(conn uint64, item T, weight int) bool {
-	for q.all+weight > q.max {
-		if !q.makeRoom(conn, weight) {
-			return false
+	s := q.of[conn]
+	if q.all+weight > q.max && !q.makeRoom(s, weight) {
+		return false
+	}
+	if s == nil {
+		if q.of == nil {
+			q.of = make(map[uint64]*sharer[T])
 		}
+		s = &sharer[T]{conn: conn}
+		q.of[conn], q.sharers = s, append(q.sharers, s)
 	}
-	if q.of == nil {
-		q.of = make(map[uint64]int)
-	}
-	q.items = append(q.items, sharedItem[T]{item, conn, weight})
+	s.items = append(s.items, weighed[T]{item, weight})
+	s.weight += weight
 	q.all += weight
-	q.of[conn] += weight
 	return true
 }
 
-// makeRoom has the last one of a connection that has more than its share give way to one
-// of conn, unless conn has its share.
-func (q *shared[T]) makeRoom(conn uint64, weight int) bool {
-	asking := len(q.of)
-	if q.of[conn] == 0 {
+// makeRoom has the last ones of the connections that have more than their share give way to
+// one of s, or of a new connection if s is nil, unless that has its share.
+func (q *shared[T]) makeRoom(s *sharer[T], weight int) bool {
+	asking, has := len(q.sharers), 0
+	if s == nil {
 		asking++
+	} else {
+		has = s.weight
 	}
 	share := q.max / asking
-	if q.of[conn]+weight > share {
+	if has+weight > share {
 		return false
 	}
-	for i := len(q.items) - 1; i >= 0; i-- {
-		if q.of[q.items[i].conn] > share {
-			q.forget(&q.items[i])
-			q.items = slices.Delete(q.items, i, i+1)
-			return true
+	for i := len(q.sharers) - 1; i >= 0; i-- {
+		other := q.sharers[i]
+		for other.weight > share && q.all+weight > q.max {
+			q.cut(i, len(other.items)-1)
 		}
 	}
-	return false
+	return true // for now each has its share at most, or there is room
 }
 
-// forget takes an item off the books.
-func (q *shared[T]) forget(i *sharedItem[T]) {
-	q.all -= i.weight
-	if q.of[i.conn] -= i.weight; q.of[i.conn] == 0 {
-		delete(q.of, i.conn)
+// cut removes an item of a sharer, and the sharer if it was the only one.
+func (q *shared[T]) cut(at, i int) T {
+	s := q.sharers[at]
+	gone := s.items[i]
+	if i == 0 {
+		s.items[0] = weighed[T]{} // it is held on to no longer
+		s.items = s.items[1:]
+	} else {
+		s.items = slices.Delete(s.items, i, i+1)
 	}
+	s.weight -= gone.weight
+	q.all -= gone.weight
+	if len(s.items) == 0 {
+		q.sharers = slices.Delete(q.sharers, at, at+1)
+		delete(q.of, s.conn)
+	}
+	return gone.item
 }
 
-// take takes the oldest, and returns false if there is none.
-func (q *shared[T]) take() (item T, ok bool) {
-	if len(q.items) == 0 {
-		return item, false
-	}
-	first := q.items[0]
-	q.items[0] = sharedItem[T]{}
-	q.items = q.items[1:]
-	q.forget(&first)
-	return first.item, true
-}
+// take takes the oldest of the next connection, and returns false if there is none.
+func (q *shared[T]) take() (T, bool) { return q.takeIf(func(*T) bool { return true }) }
 
-// first returns the oldest, which stays.
-func (q *shared[T]) first() (item T, ok bool) {
-	if len(q.items) == 0 {
-		return item, false
+// takeIf takes the oldest of the next connection whose oldest is ready.
+func (q *shared[T]) takeIf(ready func(*T) bool) (item T, ok bool) {
+	for at, s := range q.sharers {
+		if !ready(&s.items[0].item) {
+			continue
+		}
+		item = q.cut(at, 0)
+		if len(s.items) > 0 {
+			q.sharers = append(slices.Delete(q.sharers, at, at+1), s)
+		}
+		return item, true
 	}
-	return q.items[0].item, true
+	return item, false
 }
 
 // takeAll takes all that waits.
-func (q *shared[T]) takeAll() []T {
-	if len(q.items) == 0 {
-		return nil
+func (q *shared[T]) takeAll() (all []T) {
+	for item, ok := q.take(); ok; item, ok = q.take() {
+		all = append(all, item)
 	}
-	out := make([]T, 0, len(q.items))
-	for _, i := range q.items {
-		out = append(out, i.item)
+	return all
+}
+
+// drop drops what waits of a connection.
+func (q *shared[T]) drop(conn uint64) {
+	s := q.of[conn]
+	if s == nil {
+		return
 	}
-	q.items, q.all, q.of = nil, 0, nil
-	return out
+	q.all -= s.weight
+	q.sharers = slices.DeleteFunc(q.sharers, func(o *sharer[T]) bool { return o == s })
+	delete(q.of, conn)
 }

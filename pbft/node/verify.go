@@ -12,6 +12,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"time"
 
 	"github.com/quorate/quorate/app"
 	"github.com/quorate/quorate/pbft/core"
@@ -154,8 +155,8 @@ func (n *Node) fromVerifiedClient(conn uint64, sealed *wire.Sealed) core.Event {
 // will not be.
 func (n *Node) fromQuerier(conn uint64, m *wire.Query) {
 	now := n.standing.Load()
-	if !now.reads || n.invalid(m.Ops) != "" || !n.work.query(query{m, conn, now.readAfter}) {
-		n.respond(response{conn: conn, query: m})
+	if !now.reads || n.invalid(m.Ops) != "" || !n.work.query(query{m, conn, time.Now(), now.readAfter}) {
+		n.respond(response{conn: conn, results: &wire.Results{Client: m.Client, Nonce: m.Nonce, Sender: n.self}})
 	}
 }
 

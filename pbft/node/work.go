@@ -18,10 +18,12 @@ const answersMax = 1024
 // again.
 const outputAsksMax = 256
 
-// queriesMax bounds the queries that wait, each of which counts for as many as the KiB that
-// it begins. Where more come, each connection has an equal share, and what exceeds it is not
-// answered.
+// queriesMax bounds the queries that wait, in KiB, of which each takes one at least. Where
+// more come, each connection has an equal share, and what exceeds it is not answered.
 const queriesMax = 16 << 10
+
+// queryFixedBytes are what an operation of a query takes beside its own bytes.
+const queryFixedBytes = 32
 
 // work is what waits for apply. Putting never blocks step. It is bounded by
 // construction:
@@ -64,12 +66,13 @@ type ask struct {
 // outputAsk is a question about outputs, and over which connection it came.
 type outputAsk struct{ conn, from uint64 }
 
-// query is one, over which connection it came, and the batch after which it may be
+// query is one, over which connection and when it came, and the batch after which it may be
 // answered.
 type query struct {
 	*wire.Query
 
 	conn  uint64
+	came  time.Time
 	after wire.Seq
 }
 
@@ -127,7 +130,7 @@ func (w *work) askOutputs(conn, from uint64) {
 func (w *work) asksOutputs() bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	return len(w.mu.outputAsks.items) > 0
+	return len(w.mu.outputAsks.sharers) > 0
 }
 
 func (w *work) takeOutputAsk() (outputAsk, bool) {
@@ -138,28 +141,38 @@ func (w *work) takeOutputAsk() (outputAsk, bool) {
 
 // query queues a query, and returns whether there was room.
 func (w *work) query(q query) bool {
-	weight := 1
+	bytes := 0
 	for _, op := range q.Ops {
-		weight += len(op) >> 10
+		bytes += queryFixedBytes + len(op)
 	}
 	w.mu.Lock()
-	ok := w.mu.queries.addHeavy(q.conn, q, weight)
+	ok := w.mu.queries.addHeavy(q.conn, q, 1+bytes>>10)
 	w.mu.Unlock()
 	token(w.wake)
 	return ok
 }
 
-// takeQuery takes the oldest query if it may be answered after a batch.
-func (w *work) takeQuery(applied wire.Seq) (query, bool) {
+// takeQuery takes a query that may be answered after a batch, and drops those that came
+// before a time: nobody waits for them.
+func (w *work) takeQuery(applied wire.Seq, since time.Time) (query, bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if q, ok := w.mu.queries.first(); !ok || q.after > applied {
-		return query{}, false
+	for {
+		q, ok := w.mu.queries.takeIf(func(q *query) bool { return q.after <= applied || q.came.Before(since) })
+		if !ok || !q.came.Before(since) {
+			return q, ok
+		}
 	}
-	return w.mu.queries.take()
 }
 
-// dropQueries drops those that wait.
+// dropQueriesOf drops those of a connection that is gone, or takes no answers.
+func (w *work) dropQueriesOf(conn uint64) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.mu.queries.drop(conn)
+}
+
+// dropQueries drops all that wait.
 func (w *work) dropQueries() {
 	w.mu.Lock()
 	defer w.mu.Unlock()

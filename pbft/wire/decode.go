@@ -96,14 +96,27 @@ func (r *reader) message(k Kind) Message {
 		m := r.newView()
 		m.Signature = r.signature()
 		return m
-	case KindReply:
-		return r.reply()
-	case KindReplies:
-		return r.replies()
 	case KindStatus:
 		return r.status()
 	case KindFetchBatches, KindFetchCommitted, KindFetchViewChange, KindFetchPieces:
 		return r.fetch(k)
+	case KindReply, KindReplies, KindReport, KindRefusal, KindOutputs, KindQuery, KindResults:
+		return r.withClient(k)
+	case KindBatchBody, KindCommitted, KindStableProof, KindPiece, KindEvidence, KindAsk, KindAskOutputs, KindPrepared,
+		KindCommitProof:
+		return r.selfProving(k)
+	}
+	r.err = errors.New("unknown kind")
+	return nil
+}
+
+// withClient reads the body of what replicas and clients tell each other.
+func (r *reader) withClient(k Kind) Message {
+	switch k {
+	case KindReply:
+		return r.reply()
+	case KindReplies:
+		return r.replies()
 	case KindReport:
 		return r.report()
 	case KindRefusal:
@@ -112,14 +125,9 @@ func (r *reader) message(k Kind) Message {
 		return r.outputs()
 	case KindQuery:
 		return r.query()
-	case KindResults:
+	default:
 		return r.queryResults()
-	case KindBatchBody, KindCommitted, KindStableProof, KindPiece, KindEvidence, KindAsk, KindAskOutputs, KindPrepared,
-		KindCommitProof:
-		return r.selfProving(k)
 	}
-	r.err = errors.New("unknown kind")
-	return nil
 }
 
 // selfProving reads the body of a kind without a signature of its own.
@@ -393,7 +401,7 @@ func (r *reader) queryResults() Message {
 // queryOutcome reads the outcome of an operation that nobody ordered.
 func (r *reader) queryOutcome() Outcome {
 	o := Outcome(r.u8())
-	switch o { //nolint:exhaustive // the others are of the order
+	switch o {
 	case OutcomeOK, OutcomePanicked, OutcomeReadOnly, OutcomeTooLarge:
 	default:
 		r.fail("outcome %d is none of a read", o)

@@ -104,7 +104,7 @@ func (b buf) body(m Message) buf {
 
 // signatureOf returns where m keeps its sender's signature, nil for kinds that
 // prove themselves.
-func signatureOf(m Message) *crypto.Signature {
+func signatureOf(m Message) *crypto.Signature { //nolint:funlen // one case for each kind
 	switch m := m.(type) {
 	case *Request:
 		return &m.Signature

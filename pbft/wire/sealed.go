@@ -93,7 +93,7 @@ func (c *Choice) vote(nv *NewView) Vote {
 
 // clone returns a shallow copy of a message that has a signature to fill, and
 // m itself otherwise.
-func clone(m Message) Message {
+func clone(m Message) Message { //nolint:funlen // one case for each kind
 	switch m := m.(type) {
 	case *Request:
 		return copyOf(m)

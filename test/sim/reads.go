@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"github.com/quorate/quorate/app"
+	driver "github.com/quorate/quorate/pbft/node"
 	"github.com/quorate/quorate/pbft/wire"
 )
 
@@ -61,11 +62,15 @@ func (n *node) answerHeld() {
 
 // answerQuery answers a query from what was applied.
 func (n *node) answerQuery(h heldQuery) {
-	m, err := n.applier.Query(h.query)
-	if n.check("query", err) {
-		n.w.oracle.queried(n, h, &m)
-		n.tellResults(h.client, h.query, m)
+	r := driver.NewReading(h.query)
+	for more := true; more; {
+		var err error
+		if more, err = n.applier.Query(r); !n.check("query", err) {
+			return
+		}
 	}
+	n.w.oracle.queried(n, h, &r.Results)
+	n.tellResults(h.client, h.query, r.Results)
 }
 
 // tellResults tells a client, or what a liar makes of it.
