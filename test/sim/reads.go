@@ -132,20 +132,21 @@ type past struct {
 func (r *reference) read(client wire.ClientID, op []byte, seq wire.Seq) (wire.QueryResult, error) {
 	p := r.past[seq]
 	tx := app.NewTx(p.store, nil, app.Context{Seq: uint64(seq), Time: int64(p.time), Client: client}, true)
+	longest := r.unsaved.longest
 	result, failure, err := app.Run(r.machine, tx, op)
+	outcome := wire.OutcomeOK
 	switch {
 	case err != nil:
 		return wire.QueryResult{}, err
-	case failure != nil && failure.Kind == app.FailureReadOnly:
-		return wire.QueryResult{Outcome: wire.OutcomeReadOnly, Result: []byte(failure.Text)}, nil
 	case failure != nil:
-		return wire.QueryResult{Outcome: wire.OutcomePanicked, Result: []byte(failure.Text)}, nil
-	case len(result) > r.unsaved.longest:
-		text := fmt.Sprintf("the result has %d bytes, at most %d are possible", len(result), r.unsaved.longest)
-		return wire.QueryResult{Outcome: wire.OutcomeTooLarge, Result: []byte(text)}, nil
-	default:
-		return wire.QueryResult{Result: result}, nil
+		outcome, result = wire.OutcomePanicked, []byte(failure.Text)
+		if failure.Kind == app.FailureReadOnly {
+			outcome = wire.OutcomeReadOnly
+		}
+	case len(result) > longest:
+		outcome, result = wire.OutcomeTooLarge, fmt.Appendf(nil, "the result has %d bytes, at most %d are possible", len(result), longest)
 	}
+	return wire.QueryResult{Outcome: outcome, Result: result[:min(len(result), longest)]}, nil
 }
 
 func sameResult(a, b wire.QueryResult) bool {
