@@ -58,7 +58,7 @@ type Client struct {
 	arrivals chan arrival // verified messages and changes of links
 
 	signed, operations, frames atomic.Int64 // see ClientCounts
-	calls                      atomic.Int64 // operations of a client that does not wait
+	calls, queries             atomic.Int64 // operations of a client that does not wait: in the order, and not
 	full                       error        // what more of them get, made once
 
 	cancel  context.CancelFunc
@@ -99,7 +99,7 @@ type clientConfig struct {
 	noWait bool
 }
 
-// call is one call of Submit, Read or SubmitWith that waits.
+// call is one call of Submit, Read, SubmitWith or Query that waits.
 type call struct {
 	op       []byte
 	readOnly bool

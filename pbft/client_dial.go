@@ -30,9 +30,9 @@ type DialConfig struct {
 	// knows as many clients as it can takes no new ones with old sessions.
 	Session wire.Session
 	// Next takes over the Session of an earlier process: it is the first number
-	// which that one had not used yet, or any number above. Each call of Submit or
-	// Read uses one number at most, from 1 on. Operations that have no result yet
-	// can be retried with SubmitWith, all of them before the first Submit or Read.
+	// which that one had not used yet, or any number above. Each call of Submit,
+	// Read or Query uses one number at most, from 1 on. Operations that have no result yet
+	// can be retried with SubmitWith, all of them before the first other call.
 	// Zero means a new session.
 	Next wire.Number
 	// RequestTimeout is that of the replicas (Config.RequestTimeout). The client
@@ -44,7 +44,8 @@ type DialConfig struct {
 	OpsPerSignature int
 	// NoWait has operations refused at once, with ErrOverload, where they would wait:
 	// when core.ClientWindowMax of this client, or 2 MiB of them, have no result yet, or
-	// f+1 replicas have no room for them. What is served is then served soon, however much is
+	// f+1 replicas have no room for them, or as many are read outside of the order as four
+	// queries carry. What is served is then served soon, however much is
 	// asked for.
 	NoWait bool
 }

@@ -212,10 +212,13 @@ func (f *fakeCluster) reply(from wire.ReplicaID, q *wire.Request, i int) *wire.R
 		View: 3, Client: q.Client, Session: q.Session, Outer: wire.Place{Leaves: 1}, Sender: from,
 		Answers: []wire.Answer{{
 			Number: number, Seq: wire.Seq(number) + 10,
-			Result: fmt.Appendf(nil, "did %s", q.Ops[i][:min(len(q.Ops[i]), 100)]),
+			Result: did(q.Ops[i]),
 		}},
 	}
 }
+
+// did is the result of an operation that was executed.
+func did(op []byte) []byte { return fmt.Appendf(nil, "did %s", op[:min(len(op), 100)]) }
 
 // refusal is replica from's refusal of q.
 func refusal(from wire.ReplicaID, q *wire.Request, why wire.RefusalReason) *wire.Refusal {

@@ -1,7 +1,6 @@
 package pbft
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -64,7 +63,8 @@ type clientLoop struct {
 	askings    []*asking
 	listenings []*listening
 	queries    []*querying
-	held       *call // that did not fit into the last query
+	held       []*call   // of Query, that are not in a query yet
+	ordering   time.Time // until when what Query wants is asked in the order
 	deadline   *time.Timer
 	// armed is when deadline fires, and due is no later than anything of requests, askings,
 	// listenings and queries is: finding out what is due looks at all of them, and is done then only.
@@ -143,7 +143,6 @@ func (l *clientLoop) loop(ctx context.Context) {
 			return
 		case w := <-readings:
 			l.onReading(w)
-			l.onHeld()
 		case w := <-submits:
 			if full {
 				w.done <- answer{err: fmt.Errorf("%w: %d operations have no result yet", ErrOverload, len(l.window.table))}
@@ -195,7 +194,7 @@ func (l *clientLoop) end(cause error) {
 func (l *clientLoop) onSubmits(w *call) {
 	runtime.Gosched() // those who were answered with w submit next
 	var writes, reads []*call
-	most := cmp.Or(l.cfg.together, l.cfg.limits.OpsMax)
+	most := l.cfg.opsTogether()
 	for taken, bytes := 0, 0; w != nil; w = l.waiting() {
 		l.window.makeRoom(taken, bytes)
 		if w.readOnly {

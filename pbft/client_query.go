@@ -5,19 +5,23 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"fmt"
 	"math/rand/v2"
 	"runtime"
 	"slices"
 	"sync/atomic"
 	"time"
 
-	"github.com/quorate/quorate/pbft/core"
 	"github.com/quorate/quorate/pbft/wire"
 )
 
 // queriesOpenMax bounds the queries that are under way. Who reads meanwhile waits for one to
 // end, in company: what waits together is signed together.
 const queriesOpenMax = 4
+
+// queriesPause is for how many retransmissions' time all is asked in the order, after a query
+// had no answers in time: so that what is asked meanwhile need not wait for the same.
+const queriesPause = 8
 
 // errDivided says that replicas do not say alike what a query asks for, or not in time.
 var errDivided = errors.New("no q replicas answer alike")
@@ -29,6 +33,7 @@ type querying struct {
 	readings []reading
 	sent     []bool    // by replica, since its link is up
 	said     []bool    // by replica
+	decided  bool      // one of readings has its answer
 	due      time.Time // to give up
 }
 
@@ -71,7 +76,8 @@ func (q *openQueries) has(nonce uint64) bool {
 // all that it had prepared when it was asked, and the result is what q of them say alike.
 // That takes a round trip and no disk, and is linearizable like all else (docs/PROTOCOL.md,
 // step 8). Where no q answer alike in time, because what is read changes just then or
-// replicas are slow, the cluster answers in order, as for Read.
+// replicas are slow, the cluster answers in order, as for Read. A client that does not wait
+// (DialConfig.NoWait) has as many calls under way as four queries carry.
 //
 // The time that op sees, outside of the order, is that of the last batch, which may be long
 // ago. A Result that was not ordered has no Identity, Seq or Certificate; the errors are
@@ -80,30 +86,65 @@ func (c *Client) Query(ctx context.Context, op []byte) (Result, error) {
 	if err := c.cfg.refuse(op); err != nil {
 		return Result{}, err
 	}
+	result, err := c.query(ctx, &call{op: op, readOnly: true, done: make(chan answer, 1)})
+	if err == errDivided { //nolint:errorlint // the loop gave it, unwrapped
+		return c.enter(ctx, &call{op: op, readOnly: true})
+	}
+	return result, err
+}
+
+// query has w answered outside of the order, or returns errDivided.
+func (c *Client) query(ctx context.Context, w *call) (Result, error) {
 	if c.cfg.noWait {
-		defer c.calls.Add(-1)
-		if c.calls.Add(1) > core.ClientWindowMax {
-			return Result{}, c.full
+		defer c.queries.Add(-1)
+		if most := queriesOpenMax * c.cfg.opsTogether(); c.queries.Add(1) > int64(most) {
+			return Result{}, fmt.Errorf("%w: %d reads outside of the order have no result yet", ErrOverload, most)
 		}
 	}
-	w := &call{op: op, readOnly: true, done: make(chan answer, 1)}
+	turn := time.NewTimer(c.cfg.retransmit)
+	defer turn.Stop()
 	select {
 	case c.readings <- w:
+		return c.await(ctx, w)
+	case <-turn.C:
+		return Result{}, errDivided
 	case <-ctx.Done():
 		return Result{}, c.unsent(ctx, w)
 	case <-c.ended:
 		return Result{}, c.closed()
 	}
-	result, err := c.await(ctx, w)
-	if err == errDivided { //nolint:errorlint // the loop gave it, unwrapped
-		return c.do(ctx, &call{op: op, readOnly: true})
-	}
-	return result, err
 }
 
-// onReading asks all replicas for what w and the others that wait want to know.
+// opsTogether returns how many operations one request or query carries at most.
+func (cfg *clientConfig) opsTogether() int { return cmp.Or(cfg.together, cfg.limits.OpsMax) }
+
+// onReading takes a call of Query in.
 func (l *clientLoop) onReading(w *call) {
-	runtime.Gosched() // those who were answered with w ask next
+	l.held = append(l.held, w)
+	if time.Now().Before(l.ordering) {
+		l.divideHeld()
+	}
+	l.sendQueries()
+}
+
+// divideHeld has all that was not sent yet asked in the order.
+func (l *clientLoop) divideHeld() {
+	for _, w := range l.held {
+		w.done <- answer{err: errDivided}
+	}
+	l.held = nil
+}
+
+// sendQueries asks for what is held, as far as there is room.
+func (l *clientLoop) sendQueries() {
+	for len(l.held) > 0 && len(l.queries) < queriesOpenMax {
+		l.newQuery()
+	}
+}
+
+// newQuery asks all replicas for what is held and waits, as much as one query carries.
+func (l *clientLoop) newQuery() {
+	runtime.Gosched() // those who were answered together ask next
 	q := &querying{
 		sent: make([]bool, len(l.links)), said: make([]bool, len(l.links)),
 		due: time.Now().Add(l.cfg.retransmit),
@@ -112,12 +153,13 @@ func (l *clientLoop) onReading(w *call) {
 	for m.Nonce == 0 || l.settled.queries.has(m.Nonce) {
 		m.Nonce = rand.Uint64()
 	}
-	most := cmp.Or(l.cfg.together, l.cfg.limits.OpsMax)
-	for bytes := 0; w != nil; w = l.nextReading(bytes) {
-		q.readings, m.Ops = append(q.readings, reading{call: w}), append(m.Ops, w.op)
-		if bytes += len(w.op); len(m.Ops) == most {
+	for most, bytes := l.cfg.opsTogether(), 0; len(m.Ops) < most; {
+		w := l.nextReading(bytes)
+		if w == nil {
 			break
 		}
+		q.readings, m.Ops = append(q.readings, reading{call: w}), append(m.Ops, w.op)
+		bytes += len(w.op)
 	}
 	q.nonce, q.frame = m.Nonce, wire.Seal(l.cfg.signer, l.cfg.domain, m).Frame()
 	l.queries = append(l.queries, q)
@@ -133,37 +175,29 @@ func (l *clientLoop) sendQuery(q *querying, to wire.ReplicaID) {
 	q.sent[to] = l.links[to].state != linkDown && l.transport.Send(to, q.frame)
 }
 
-// nextReading returns a call that waits, if it fits beside so many bytes of others. One that
-// does not is the first of the next query.
+// nextReading returns a call that is held or waits, if it fits beside so many bytes of
+// others. One that does not is held for the next query.
 func (l *clientLoop) nextReading(bytes int) *call {
-	if l.held != nil {
-		return nil
-	}
-	select {
-	case w := <-l.readings:
-		if bytes+len(w.op) > l.cfg.limits.OpBytesMax {
-			l.held = w
+	if len(l.held) == 0 {
+		select {
+		case w := <-l.readings:
+			l.held = append(l.held, w)
+		default:
 			return nil
 		}
-		return w
-	default:
+	}
+	w := l.held[0]
+	if bytes > 0 && bytes+len(w.op) > l.cfg.limits.OpBytesMax {
 		return nil
 	}
-}
-
-// onHeld asks for what did not fit into the query before.
-func (l *clientLoop) onHeld() {
-	for l.held != nil && len(l.queries) < queriesOpenMax {
-		w := l.held
-		l.held = nil
-		l.onReading(w)
-	}
+	l.held = l.held[1:]
+	return w
 }
 
 // onUnread ends a call of Query, if it has no answer, and tells whether it had none.
 func (l *clientLoop) onUnread(w *call, why error) bool {
-	if l.held == w {
-		l.held = nil
+	if i := slices.Index(l.held, w); i >= 0 {
+		l.held = slices.Delete(l.held, i, i+1)
 		l.unread(w, why)
 		return true
 	}
@@ -192,8 +226,8 @@ func (l *clientLoop) endReadings(why error) {
 			}
 		}
 	}
-	if l.held != nil {
-		l.unread(l.held, why)
+	for _, w := range l.held {
+		l.unread(w, why)
 	}
 }
 
@@ -251,7 +285,8 @@ func (r *reading) most() (most opinion) {
 }
 
 // decide ends the calls of q of which q replicas say the same, and those of which no so many
-// can any more.
+// can any more. What nobody had room to answer, beside another one that is decided, is asked
+// again.
 func (l *clientLoop) decide(q *querying) {
 	open, silent, strong := 0, q.silent(), l.cfg.quorum.Strong()
 	for i := range q.readings {
@@ -262,15 +297,18 @@ func (l *clientLoop) decide(q *querying) {
 		most := r.most()
 		switch votes := len(most.signers); {
 		case votes >= strong:
+			q.decided = true
 			slices.Sort(most.signers)
 			r.call.done <- answerOf(Result{
 				Value: bytes.Clone(most.Result), Outcome: most.Outcome, Client: l.Key(), Signers: most.signers,
 			})
-		case votes+silent < strong:
-			r.call.done <- answer{err: errDivided}
-		default:
+		case votes+silent >= strong || votes == 0 && open > 0: // what comes may decide it, or others before it
 			open++
 			continue
+		case votes == 0 && q.decided:
+			l.held = append(l.held, r.call)
+		default:
+			r.call.done <- answer{err: errDivided}
 		}
 		*r = reading{}
 	}
@@ -294,7 +332,7 @@ func (q *querying) silent() int {
 func (l *clientLoop) endQuery(q *querying) {
 	l.settled.queries.swap(q.nonce, 0)
 	l.queries = slices.DeleteFunc(l.queries, func(o *querying) bool { return o == q })
-	l.onHeld()
+	l.sendQueries()
 }
 
 // onQueryDeadline gives up what has waited long enough.
@@ -304,6 +342,8 @@ func (l *clientLoop) onQueryDeadline(now time.Time) {
 			l.expect(q.due)
 			continue
 		}
+		l.ordering = now.Add(queriesPause * l.cfg.retransmit)
+		l.divideHeld()
 		for i := range q.readings {
 			if w := q.readings[i].call; w != nil {
 				w.done <- answer{err: errDivided}

@@ -5,7 +5,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strings"
+	"math/rand/v2"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -50,39 +51,54 @@ func (f *fakeCluster) ordered() int {
 }
 
 // TestQueryTakesWhatAQuorumSays has one replica of four lie, in every way that the format
-// allows, or be silent: the others are enough, and nothing goes through the order.
+// allows, or be silent, before the others answer: they are enough, and nothing goes through
+// the order.
 func TestQueryTakesWhatAQuorumSays(t *testing.T) {
-	for name, lie := range map[string]func(*wire.Results) *wire.Results{
-		"honest":          func(m *wire.Results) *wire.Results { return m },
-		"silent":          func(*wire.Results) *wire.Results { return nil },
-		"none":            func(m *wire.Results) *wire.Results { m.Results = nil; return m },
-		"another outcome": func(m *wire.Results) *wire.Results { m.Results[0].Outcome = wire.OutcomePanicked; return m },
-		"another result":  func(m *wire.Results) *wire.Results { m.Results[0].Result = []byte("forged"); return m },
-		"another nonce":   func(m *wire.Results) *wire.Results { m.Nonce++; return m },
-		"another client":  func(m *wire.Results) *wire.Results { m.Client[0]++; return m },
-		"a later batch":   func(m *wire.Results) *wire.Results { m.Seq = wire.NumberMax; return m },
-		"too many":        func(m *wire.Results) *wire.Results { m.Results = append(m.Results, m.Results...); return m },
+	times := func(n int, change func(*wire.Results)) func(*wire.Results) []wire.Message {
+		return func(m *wire.Results) []wire.Message {
+			change(m)
+			return slices.Repeat([]wire.Message{m}, n)
+		}
+	}
+	const slow = time.Millisecond
+	for name, lie := range map[string]func(*wire.Results) []wire.Message{
+		"honest":                       times(1, func(*wire.Results) {}),
+		"silent":                       times(0, func(*wire.Results) {}),
+		"none":                         times(1, func(m *wire.Results) { m.Results = nil }),
+		"another outcome":              times(3, func(m *wire.Results) { m.Results[0].Outcome = wire.OutcomePanicked }),
+		"another result, three times":  times(3, func(m *wire.Results) { m.Results[0].Result = []byte("forged") }),
+		"another outcome and the same": times(1, func(m *wire.Results) { m.Results[0].Outcome = wire.OutcomeReadOnly }),
+		"another nonce":                times(3, func(m *wire.Results) { m.Nonce++ }),
+		"another client":               times(3, func(m *wire.Results) { m.Client[0]++; m.Results[0].Result = []byte("forged") }),
+		"a later batch":                times(1, func(m *wire.Results) { m.Seq = wire.NumberMax }),
+		"too many":                     times(1, func(m *wire.Results) { m.Results = append(m.Results, m.Results...) }),
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				f := newFakeCluster(t, 4)
-				f.readers(func(to wire.ReplicaID, m *wire.Results) *wire.Results {
-					if to == 0 {
-						return lie(m)
+				f.setAnswer(func(to wire.ReplicaID, m wire.Message) []wire.Message {
+					out := read(to, m)
+					switch {
+					case out == nil:
+						return f.honest(to, m)
+					case to == 0:
+						return lie(out)
 					}
-					return m
+					<-time.After(slow)
+					return []wire.Message{out}
 				})
 				c := f.client()
 				defer closeClient(t, c)
 				began := time.Now()
 				got, err := c.Query(t.Context(), []byte("it"))
-				if err != nil || string(got.Value) != "read it" || len(got.Signers) < 3 || got.Seq != 0 || got.Identity.Number != 0 {
+				if err != nil || string(got.Value) != "read it" || got.Outcome != wire.OutcomeOK || len(got.Signers) < 3 ||
+					got.Seq != 0 || got.Identity.Number != 0 {
 					t.Errorf("got %q of %v at %d, %v, want what three say", got.Value, got.Signers, got.Seq, err)
 				}
 				if cert := got.Certificate(); len(cert) > 0 {
 					t.Errorf("it has a certificate of %d replies, which nobody signed", len(cert))
 				}
-				if n := f.ordered(); n > 0 || time.Since(began) > 0 {
+				if n := f.ordered(); n > 0 || time.Since(began) > slow {
 					t.Errorf("%d requests were ordered in %s, want none", n, time.Since(began))
 				}
 			})
@@ -105,7 +121,8 @@ func TestQueryWithoutAQuorumGoesThroughTheOrder(t *testing.T) {
 			m.Results[0].Result = fmt.Append(nil, to)
 			return m
 		}, 0},
-		"nobody now": {func(_ wire.ReplicaID, m *wire.Results) *wire.Results { m.Results = nil; return m }, 0},
+		"to another client": {func(_ wire.ReplicaID, m *wire.Results) *wire.Results { m.Client[0]++; return m }, testRetransmit},
+		"nobody now":        {func(_ wire.ReplicaID, m *wire.Results) *wire.Results { m.Results = nil; return m }, 0},
 		"two are silent": {func(to wire.ReplicaID, m *wire.Results) *wire.Results {
 			if to < 2 {
 				return nil
@@ -187,7 +204,7 @@ func TestQueryTellsHowItEnded(t *testing.T) {
 		c := f.client()
 		var outcome *OutcomeError
 		_, err := c.Query(t.Context(), []byte("put"))
-		if !errors.As(err, &outcome) || !errors.Is(err, ErrReadOnly) || !strings.Contains(err.Error(), "it writes") {
+		if !errors.As(err, &outcome) || !errors.Is(err, ErrReadOnly) || err.Error() != "query: "+ErrReadOnly.Error()+`: "it writes"` {
 			t.Errorf("got %v, want an outcome", err)
 		}
 		if _, err := c.Query(t.Context(), make([]byte, c.cfg.limits.OpBytesMax+1)); !errors.Is(err, ErrOperation) {
@@ -219,31 +236,78 @@ func TestQueryTellsHowItEnded(t *testing.T) {
 	})
 }
 
-// TestQueriesThatAreGivenUpLeaveTheirPlaces has as many calls given up as may be under way:
-// who asks next is asked for at once.
+// long returns the longest operation, of which a query carries one.
+func (f *fakeCluster) long() []byte { return make([]byte, f.limits.OpBytesMax) }
+
+// TestQueriesThatAreGivenUpLeaveTheirPlaces has more calls given up than may be under way, in
+// any order: each ends, and who asks next is asked for at once.
 func TestQueriesThatAreGivenUpLeaveTheirPlaces(t *testing.T) {
+	for range 20 {
+		synctest.Test(t, givenUp)
+	}
+}
+
+func givenUp(t *testing.T) {
+	t.Helper()
+	f := newFakeCluster(t, 4)
+	f.readers(func(wire.ReplicaID, *wire.Results) *wire.Results { return nil })
+	c := f.client()
+	defer closeClient(t, c)
+	began := time.Now()
+	cancels, errs := make([]context.CancelFunc, queriesOpenMax+1), make(chan error, queriesOpenMax+1)
+	for i := range cancels {
+		var ctx context.Context
+		ctx, cancels[i] = context.WithCancel(t.Context())
+		go func() {
+			_, err := c.Query(ctx, f.long())
+			errs <- err
+		}()
+	}
+	synctest.Wait()
+	for n, i := range rand.Perm(len(cancels)) {
+		cancels[i]()
+		synctest.Wait()
+		if len(errs) != n+1 {
+			t.Errorf("%d calls ended, %d were given up", len(errs), n+1)
+		}
+	}
+	for range cancels {
+		if err := <-errs; !errors.Is(err, context.Canceled) {
+			t.Errorf("got %v, want that it was cancelled", err)
+		}
+	}
+	f.readers(func(_ wire.ReplicaID, m *wire.Results) *wire.Results { return m })
+	got, err := c.Query(t.Context(), []byte("it"))
+	if took := time.Since(began); err != nil || got.Seq != 0 || took > 0 {
+		t.Errorf("it took %s, ordered at %d, %v, though all replicas answer at once", took, got.Seq, err)
+	}
+}
+
+// TestCloseEndsReaders has calls whose queries were sent, one that is the first of the next
+// query, and others that nobody took.
+func TestCloseEndsReaders(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newFakeCluster(t, 4)
 		f.readers(func(wire.ReplicaID, *wire.Results) *wire.Results { return nil })
 		c := f.client()
-		defer closeClient(t, c)
-		ctx, cancel := context.WithCancel(t.Context())
+		var unfinished atomic.Int64
 		var all sync.WaitGroup
-		for range queriesOpenMax {
+		for range 2 * queriesOpenMax {
 			all.Go(func() {
-				if _, err := c.Query(ctx, []byte("x")); !errors.Is(err, context.Canceled) {
-					t.Errorf("got %v, want that it was cancelled", err)
+				_, err := c.Query(t.Context(), f.long())
+				if !errors.Is(err, ErrClosed) {
+					t.Errorf("got %v, want ErrClosed", err)
+				}
+				if u := new(UnfinishedError); errors.As(err, &u) {
+					unfinished.Add(1)
 				}
 			})
-			synctest.Wait()
 		}
-		cancel()
+		synctest.Wait()
+		closeClient(t, c)
 		all.Wait()
-		f.readers(func(_ wire.ReplicaID, m *wire.Results) *wire.Results { return m })
-		began := time.Now()
-		got, err := c.Query(t.Context(), []byte("it"))
-		if took := time.Since(began); err != nil || got.Seq != 0 || took > 0 {
-			t.Errorf("it took %s, ordered at %d, %v, though all replicas answer at once", took, got.Seq, err)
+		if n := unfinished.Load(); n != queriesOpenMax+1 {
+			t.Errorf("%d were unfinished, want those that were taken, %d", n, queriesOpenMax+1)
 		}
 	})
 }
@@ -316,4 +380,219 @@ func TestQueryDoesNotWaitForWhatWasNotSent(t *testing.T) {
 			t.Errorf("got one ordered at %d after %s, %v, want one that is ordered at once", got.Seq, took, err)
 		}
 	})
+}
+
+// TestQueriesThatWaitInVainEnd has too few replicas answer queries, while the order works: no
+// read waits for long, and the next ones not at all.
+func TestQueriesThatWaitInVainEnd(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFakeCluster(t, 4)
+		f.together = 2
+		f.readers(func(to wire.ReplicaID, m *wire.Results) *wire.Results {
+			if to < 2 {
+				return nil
+			}
+			return m
+		})
+		c := f.client()
+		defer closeClient(t, c)
+		reads := func() (longest time.Duration) {
+			var all sync.WaitGroup
+			var mu sync.Mutex
+			began := time.Now()
+			for range 20 * queriesOpenMax {
+				all.Go(func() {
+					if _, err := c.query(t.Context(), &call{op: f.long(), readOnly: true, done: make(chan answer, 1)}); !errors.Is(err, errDivided) {
+						t.Errorf("got %v, want that the order is asked", err)
+					}
+					mu.Lock()
+					defer mu.Unlock()
+					longest = max(longest, time.Since(began))
+				})
+			}
+			all.Wait()
+			return longest
+		}
+		if took := reads(); took != testRetransmit {
+			t.Errorf("it took %s until the order was asked for all, want %s", took, testRetransmit)
+		}
+		if took := reads(); took != 0 {
+			t.Errorf("it took %s until the order was asked for the next, want no time", took)
+		}
+		f.readers(func(_ wire.ReplicaID, m *wire.Results) *wire.Results { return m })
+		<-time.After(queriesPause * testRetransmit)
+		if got, err := c.Query(t.Context(), []byte("it")); err != nil || got.Seq != 0 {
+			t.Errorf("after a time: got one ordered at %d, %v", got.Seq, err)
+		}
+	})
+}
+
+// TestLongResultsAreAskedForAgain has more to read than the answer to one query has room for.
+func TestLongResultsAreAskedForAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFakeCluster(t, 4)
+		f.readers(func(to wire.ReplicaID, m *wire.Results) *wire.Results {
+			<-time.After(time.Duration(1+to) * time.Millisecond)
+			m.Results = m.Results[:min(len(m.Results), 5)]
+			if to == 0 {
+				m.Results = m.Results[:1]
+			}
+			return m
+		})
+		c := f.client()
+		defer closeClient(t, c)
+		var all sync.WaitGroup
+		for i := range 50 {
+			all.Go(func() {
+				op := fmt.Appendf(nil, "%d", i)
+				for range 10 {
+					got, err := c.Query(t.Context(), op)
+					if err != nil || got.Seq != 0 || string(got.Value) != "read "+string(op) {
+						t.Errorf("got %q, ordered at %d, %v", got.Value, got.Seq, err)
+					}
+				}
+			})
+		}
+		all.Wait()
+	})
+}
+
+// TestQueryWithNoWait has a client that does not wait read and write: what there is no place
+// for is refused at once, and reads keep no writes from their places.
+func TestQueryWithNoWait(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFakeCluster(t, 4)
+		f.noWait, f.together = true, 4
+		f.readers(func(wire.ReplicaID, *wire.Results) *wire.Results { return nil })
+		c := f.client()
+		defer closeClient(t, c)
+		const calls = 3 * queriesOpenMax * 4
+		began := time.Now()
+		var refused, answered atomic.Int64
+		var all sync.WaitGroup
+		for range calls {
+			all.Go(func() {
+				switch _, err := c.Query(t.Context(), []byte("it")); {
+				case err == nil:
+					answered.Add(1)
+				case errors.Is(err, ErrOverload) && time.Since(began) == 0:
+					refused.Add(1)
+				default:
+					t.Errorf("after %s: %v", time.Since(began), err)
+				}
+			})
+		}
+		synctest.Wait()
+		if _, err := c.Submit(t.Context(), []byte("write")); err != nil {
+			t.Errorf("a write meanwhile: %v", err)
+		}
+		all.Wait()
+		if a, r := answered.Load(), refused.Load(); a != queriesOpenMax*4 || r != calls-a {
+			t.Errorf("%d reads were answered and %d refused, want %d and the others", a, r, queriesOpenMax*4)
+		}
+		if c.calls.Load() != 0 || c.queries.Load() != 0 {
+			t.Errorf("%d calls and %d queries still count", c.calls.Load(), c.queries.Load())
+		}
+	})
+}
+
+// TestRandomReadersAndReplicas has readers and writers ask, in operations of any length, and
+// give up, while one replica lies, links go and come, others are slow, silent or have no room,
+// and the client may end: every call ends, with what its operation reads or did.
+func TestRandomReadersAndReplicas(t *testing.T) {
+	for seed := range uint64(30) {
+		synctest.Test(t, func(t *testing.T) { randomReaders(t, seed) })
+	}
+}
+
+func randomReaders(t *testing.T, seed uint64) {
+	t.Helper()
+	f := newFakeCluster(t, 4)
+	r := rand.New(rand.NewPCG(seed, 5)) //nolint:gosec // a test
+	var mu sync.Mutex
+	draw := func(n int) int {
+		mu.Lock()
+		defer mu.Unlock()
+		return r.IntN(n)
+	}
+	f.together, f.noWait = max(0, draw(12)-7), draw(4) == 0
+	f.readers(func(to wire.ReplicaID, m *wire.Results) *wire.Results {
+		<-time.After(time.Duration(draw(5)) * time.Millisecond)
+		switch n := draw(12); {
+		case n == 0:
+			return nil
+		case n == 1:
+			m.Results = m.Results[:draw(len(m.Results)+1)]
+		case to == 0 && n < 5:
+			m.Results[0].Result = []byte("a lie")
+		case to == 0 && n < 8:
+			for i := range m.Results {
+				m.Results[i].Outcome = wire.OutcomePanicked
+			}
+		}
+		return m
+	})
+	c := f.client()
+	stop := make(chan struct{})
+	var links, all sync.WaitGroup
+	links.Go(func() {
+		for {
+			select {
+			case <-stop:
+				return
+			case <-time.After(time.Duration(1+draw(20)) * time.Millisecond):
+				f.setDown(wire.ReplicaID(draw(4)), draw(3) == 0) //nolint:gosec // one of four
+			}
+		}
+	})
+	for i := range 40 {
+		all.Go(func() {
+			for j := range 8 {
+				length := 0
+				if draw(8) == 0 {
+					length = draw(f.limits.OpBytesMax / 2)
+				}
+				randomCall(t, c, draw, append(fmt.Appendf(nil, "%d.%d.", i, j), make([]byte, length)...))
+			}
+		})
+	}
+	if seed%2 == 0 {
+		<-time.After(time.Duration(draw(60)) * time.Millisecond)
+	} else {
+		all.Wait()
+		for i := range c.settled.queries {
+			if n := c.settled.queries[i].Load(); n != 0 {
+				t.Errorf("seed %d: query %d is open", seed, n)
+			}
+		}
+	}
+	close(stop)
+	links.Wait()
+	closeClient(t, c)
+	all.Wait()
+	if c.calls.Load() != 0 || c.queries.Load() != 0 {
+		t.Errorf("seed %d: %d calls and %d queries still count", seed, c.calls.Load(), c.queries.Load())
+	}
+}
+
+func randomCall(t *testing.T, c *Client, draw func(int) int, op []byte) {
+	t.Helper()
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	if draw(4) == 0 {
+		time.AfterFunc(time.Duration(draw(8))*time.Millisecond, cancel)
+	}
+	do := c.Query
+	if draw(5) == 0 {
+		do = c.Submit
+	}
+	got, err := do(ctx, op)
+	switch want := append([]byte("read "), op...); {
+	case err != nil:
+		if !errors.Is(err, context.Canceled) && !errors.Is(err, ErrClosed) && !errors.Is(err, ErrOverload) {
+			t.Error(err)
+		}
+	case got.Seq == 0 && !bytes.Equal(got.Value, want), got.Seq != 0 && !bytes.Equal(got.Value, did(op)):
+		t.Errorf("got %.20q, ordered at %d, of %.20q", got.Value, got.Seq, op)
+	}
 }

@@ -69,7 +69,8 @@ type Result struct {
 	// View is the lowest view that a signer was in: a correct replica had
 	// reached it.
 	View wire.View
-	// Signers are the f+1 replicas that signed, ascending.
+	// Signers are the replicas that signed, ascending: f+1 of them, or q where it was not
+	// ordered.
 	Signers []wire.ReplicaID
 
 	// What Certificate is made of, ascending by sender: votes where the result came
@@ -127,6 +128,9 @@ type OutcomeError struct{ Result Result }
 // such as which bound of package app the operation exceeded.
 func (e *OutcomeError) Error() string {
 	text := fmt.Sprintf("operation %s: %v", e.Result.Identity, e.Unwrap())
+	if e.Result.Identity.Number == 0 { // it was not ordered
+		text = fmt.Sprintf("query: %v", e.Unwrap())
+	}
 	if more := string(e.Result.Value); more != "" && e.Result.Outcome != wire.OutcomeOK && !strings.HasSuffix(text, more) {
 		text += fmt.Sprintf(": %q", more)
 	}

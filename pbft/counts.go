@@ -38,7 +38,7 @@ type Counts struct {
 	// executed again.
 	Batches    int64 `json:"batches"`
 	Operations int64 `json:"operations"`
-	// Queries are operations that were answered outside of the order.
+	// Queries are operations that were read outside of the order.
 	Queries int64 `json:"queries"`
 }
 

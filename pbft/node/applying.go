@@ -39,11 +39,13 @@ const (
 // which its connection has no room for.
 const portionBytesMax = 4 << 20
 
-// queryOpsMax is how many operations of queries are answered between two batches, and
-// queryTimeMax after how long the last of them begins.
+// queryOpsMax is how many operations of queries are read between two batches, and
+// queryTimeMax after how long the last of them begins. Of one query no more than
+// queryOpsTogether are read before it is the turn of another connection.
 const (
-	queryOpsMax  = 256
-	queryTimeMax = 2 * time.Millisecond
+	queryOpsMax      = 256
+	queryOpsTogether = 32
+	queryTimeMax     = 2 * time.Millisecond
 )
 
 // applying is the state of the apply goroutine.
@@ -64,7 +66,6 @@ type applying struct {
 	failures    bucket
 	told        bucket // of outputs
 	asked       []ask  // taken, and not answered yet
-	reading     *reading
 }
 
 func (n *Node) apply(ctx context.Context) error {
@@ -127,7 +128,6 @@ func (a *applying) work(ctx context.Context, now time.Time) (bool, error) {
 		w.takeAnswers()
 		w.takeOutputAsk()
 		w.dropQueries()
-		a.reading = nil
 	}
 	switch {
 	case a.transfer != nil && (a.wanted == nil || a.transfer.goesWell(now)):
@@ -266,33 +266,24 @@ func (a *applying) tellOutputs(now time.Time) (bool, error) {
 	return true, nil
 }
 
-// reading is a query of which some operations are answered, and over which connection it
-// came.
-type reading struct {
-	*Reading
-
-	conn uint64
-}
-
 // answerQueries answers queries for which enough is applied, and tells whether there were
 // any: only so many operations before the next batch, if there is one, for reads shall not
-// hold up the order. What is answered in part by then goes on after it.
+// hold up the order.
 func (a *applying) answerQueries() (bool, error) {
-	n, ops := a.n, 0
-	for began := time.Now(); ops < queryOpsMax && (ops == 0 || time.Since(began) < queryTimeMax); ops++ {
-		if a.reading == nil && !a.nextQuery(began) {
+	n, ops, now := a.n, 0, time.Now()
+	for until := now.Add(queryTimeMax); ops < queryOpsMax && (ops == 0 || time.Now().Before(until)); {
+		q, ok := n.work.takeQuery(a.applier.Seq(), now.Add(-n.patience))
+		if !ok {
 			break
 		}
 		if ops == 0 {
 			n.flight.apply.enter(workQuery)
 		}
-		more, err := a.applier.Query(a.reading.Reading)
+		read, err := a.readOn(q, min(queryOpsTogether, queryOpsMax-ops), until)
 		if err != nil {
 			return true, err
 		}
-		if !more {
-			a.tellResults()
-		}
+		ops += read
 	}
 	if ops > 0 {
 		n.queries.Add(int64(ops))
@@ -301,22 +292,30 @@ func (a *applying) answerQueries() (bool, error) {
 	return ops > 0, nil
 }
 
-// nextQuery begins the next query, if there is one for which enough is applied.
-func (a *applying) nextQuery(now time.Time) bool {
-	q, ok := a.n.work.takeQuery(a.applier.Seq(), now.Add(-a.n.patience))
-	if ok {
-		a.reading = &reading{NewReading(q.Query), q.conn}
+// readOn reads the next operations of q, one at least, as many as are given until a time, and
+// returns how many. What is left of q waits for its next turn.
+func (a *applying) readOn(q *query, most int, until time.Time) (int, error) {
+	for ops := 1; ; ops++ {
+		more, err := a.applier.Query(q.Reading)
+		switch {
+		case err != nil:
+			return ops, err
+		case !more:
+			a.tellResults(q)
+			return ops, nil
+		case ops == most || !time.Now().Before(until):
+			a.n.work.goOn(q)
+			return ops, nil
+		}
 	}
-	return ok
 }
 
 // tellResults ends a query.
-func (a *applying) tellResults() {
-	n, r := a.n, a.reading
-	a.reading = nil
-	r.Results.Sender = n.self
-	if !n.outlet.answer(r.conn, wire.Seal(n.cfg.Signer, n.cfg.Domain, &r.Results).Frame()) {
-		n.work.dropQueriesOf(r.conn)
+func (a *applying) tellResults(q *query) {
+	n := a.n
+	q.Results.Sender = n.self
+	if !n.outlet.answer(q.conn, wire.Seal(n.cfg.Signer, n.cfg.Domain, &q.Results).Frame()) {
+		n.work.dropQueriesOf(q.conn)
 	}
 }
 

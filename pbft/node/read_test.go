@@ -1,6 +1,7 @@
 package node
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"sync/atomic"
@@ -202,7 +203,7 @@ func readingFrom(t *testing.T, machine app.StateMachine, resultBytesMax int) (*a
 		t.Fatal(err)
 	}
 	return &applying{n: n, applier: n.applier}, func(conn uint64, after wire.Seq, ops ...[]byte) bool {
-		return n.work.query(query{&wire.Query{Nonce: 1, Ops: ops}, conn, time.Now(), after})
+		return n.work.query(&query{NewReading(&wire.Query{Nonce: 1, Ops: ops}), conn, time.Now(), after})
 	}
 }
 
@@ -326,6 +327,76 @@ func TestQueriesThatNobodyWaitsForAreDropped(t *testing.T) {
 	})
 }
 
+// TestAQueryLeavesOthersTheirTurn has a query of many slow operations begun, when another
+// connection asks for one.
+func TestAQueryLeavesOthersTheirTurn(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a, ask := readingFrom(t, sluggish{}, 0)
+		out := a.n.cfg.Transport.(*port) //nolint:errcheck,forcetypeassert // of newMembers
+		for range 9 {
+			ask(1, 0, slices.Repeat([][]byte{[]byte("slow")}, 512)...)
+		}
+		a.turn(t)
+		ask(2, 0, []byte("short"))
+		a.turn(t)
+		a.turn(t)
+		if len(out.answers(2)) != 1 {
+			t.Error("the other connection is not answered in its turn")
+		}
+		began := time.Now()
+		for a.turn(t) > 0 {
+		}
+		if took := time.Since(began); took > a.n.patience || len(out.answers(1)) != 0 {
+			t.Errorf("queries were read for %s, %s is how long anyone waits", took, a.n.patience)
+		}
+		ask(1, 0, slices.Repeat([][]byte{[]byte("slow")}, 512)...)
+		a.turn(t)
+		a.n.clientGone(1)
+		if n := a.turn(t); n != 0 {
+			t.Errorf("%d operations were read for a connection that is gone", n)
+		}
+		ask(1, 0, []byte("slow"))
+		ask(1, 0, []byte("slow"))
+		out.mu.Lock()
+		out.mu.closed[1] = true
+		out.mu.Unlock()
+		if first, then := a.turn(t), a.turn(t); first != 1 || then != 0 {
+			t.Errorf("%d and %d operations were read for a connection that takes no answers", first, then)
+		}
+		if left := &a.n.work.mu.queries; left.all != 0 {
+			t.Errorf("%d still wait", left.all)
+		}
+	})
+}
+
+// TestAReplicaThatFetchesAnswersNoQueries has the state wanted from others while queries wait.
+func TestAReplicaThatFetchesAnswersNoQueries(t *testing.T) {
+	a, ask := readingFrom(t, kv.Machine{}, 0)
+	ask(1, 0, slices.Repeat([][]byte{kv.Get("a")}, queryOpsMax+1)...)
+	ask(1, 9, kv.Get("a"))
+	if n := a.turn(t); n != queryOpsMax {
+		t.Fatalf("%d operations were read, want %d", n, queryOpsMax)
+	}
+	a.wanted, a.writing = new(core.Target), 1 // it begins once the snapshot is written
+	if worked, err := a.work(t.Context(), time.Now()); worked || err != nil {
+		t.Errorf("it works: %t, %v", worked, err)
+	}
+	a.wanted = nil
+	if n := a.turn(t); n != 0 || a.n.work.mu.queries.all != 0 {
+		t.Errorf("%d operations were read from the fetched state, and %d wait", n, a.n.work.mu.queries.all)
+	}
+}
+
+// TestABrokenStateAnswersNoQueries has a transfer that failed in the middle.
+func TestABrokenStateAnswersNoQueries(t *testing.T) {
+	a, ask := readingFrom(t, kv.Machine{}, 0)
+	a.applier.broken = errors.New("half of a state")
+	ask(1, 0, kv.Get("a"))
+	if worked, err := a.answerQueries(); !errors.Is(err, a.applier.broken) {
+		t.Errorf("got %t, %v, want that the replica stops", worked, err)
+	}
+}
+
 // TestAnswersToQueriesAreLegal has results that are longer than any may be, also those that
 // say why there is none.
 func TestAnswersToQueriesAreLegal(t *testing.T) {
@@ -351,3 +422,26 @@ func TestAnswersToQueriesAreLegal(t *testing.T) {
 		}
 	}
 }
+
+// TestAnswersToQueriesFitIntoAMessage has several results that are long together.
+func TestAnswersToQueriesFitIntoAMessage(t *testing.T) {
+	for bytes, want := range map[int]int{wire.ResultsBytesMax / 5: 5, wire.ResultsBytesMax/5 + 1: 4} {
+		a, _ := readingFrom(t, echo{}, app.ValueBytesMax)
+		r := NewReading(&wire.Query{Client: keyOf(t, 9).Public(), Nonce: 1, Ops: slices.Repeat([][]byte{make([]byte, bytes)}, 7)})
+		for more := true; more; {
+			var err error
+			if more, err = a.applier.Query(r); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if _, err := wire.Decode(wire.Encode(&r.Results), &a.n.cfg.Limits); err != nil || len(r.Results.Results) != want {
+			t.Errorf("of %d bytes: %d answers, which a client decodes with %v; want %d", bytes, len(r.Results.Results), err, want)
+		}
+	}
+}
+
+// echo is a machine that answers reads with themselves.
+type echo struct{}
+
+func (echo) Execute(*app.Tx, []byte) []byte    { return nil }
+func (echo) Query(_ *app.Tx, op []byte) []byte { return op }

@@ -34,6 +34,21 @@ func (q *shared[T]) addHeavy(conn uint64, item T, weight int) bool {
 	if q.all+weight > q.max && !q.makeRoom(s, weight) {
 		return false
 	}
+	s = q.sharer(conn, weight)
+	s.items = append(s.items, weighed[T]{item, weight})
+	return true
+}
+
+// putBack queues an item that was taken as the oldest of conn, which is the last in turn.
+// There is room for it, or almost: it was there before.
+func (q *shared[T]) putBack(conn uint64, item T, weight int) {
+	s := q.sharer(conn, weight)
+	s.items = slices.Insert(s.items, 0, weighed[T]{item, weight})
+}
+
+// sharer returns what conn asks for, to which something of a weight is added.
+func (q *shared[T]) sharer(conn uint64, weight int) *sharer[T] {
+	s := q.of[conn]
 	if s == nil {
 		if q.of == nil {
 			q.of = make(map[uint64]*sharer[T])
@@ -41,10 +56,9 @@ func (q *shared[T]) addHeavy(conn uint64, item T, weight int) bool {
 		s = &sharer[T]{conn: conn}
 		q.of[conn], q.sharers = s, append(q.sharers, s)
 	}
-	s.items = append(s.items, weighed[T]{item, weight})
 	s.weight += weight
 	q.all += weight
-	return true
+	return s
 }
 
 // makeRoom has the last ones of the connections that have more than their share give way to

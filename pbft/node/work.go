@@ -44,7 +44,7 @@ type work struct {
 		target     *core.Target
 		answers    shared[ask]
 		outputAsks shared[outputAsk]
-		queries    shared[query]
+		queries    shared[*query]
 		snapshots  []snapshot
 	}
 }
@@ -66,14 +66,23 @@ type ask struct {
 // outputAsk is a question about outputs, and over which connection it came.
 type outputAsk struct{ conn, from uint64 }
 
-// query is one, over which connection and when it came, and the batch after which it may be
-// answered.
+// query is one that is answered as far as it is, over which connection and when it came,
+// and the batch after which it may be answered.
 type query struct {
-	*wire.Query
+	*Reading
 
 	conn  uint64
 	came  time.Time
 	after wire.Seq
+}
+
+// weight is what q takes of queriesMax.
+func (q *query) weight() int {
+	bytes := 0
+	for _, op := range q.query.Ops {
+		bytes += queryFixedBytes + len(op)
+	}
+	return 1 + bytes>>10
 }
 
 // snapshot is a finished one of the State.
@@ -140,25 +149,28 @@ func (w *work) takeOutputAsk() (outputAsk, bool) {
 }
 
 // query queues a query, and returns whether there was room.
-func (w *work) query(q query) bool {
-	bytes := 0
-	for _, op := range q.Ops {
-		bytes += queryFixedBytes + len(op)
-	}
+func (w *work) query(q *query) bool {
 	w.mu.Lock()
-	ok := w.mu.queries.addHeavy(q.conn, q, 1+bytes>>10)
+	ok := w.mu.queries.addHeavy(q.conn, q, q.weight())
 	w.mu.Unlock()
 	token(w.wake)
 	return ok
 }
 
+// goOn queues a query that was taken and is answered in part.
+func (w *work) goOn(q *query) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.mu.queries.putBack(q.conn, q, q.weight())
+}
+
 // takeQuery takes a query that may be answered after a batch, and drops those that came
 // before a time: nobody waits for them.
-func (w *work) takeQuery(applied wire.Seq, since time.Time) (query, bool) {
+func (w *work) takeQuery(applied wire.Seq, since time.Time) (*query, bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	for {
-		q, ok := w.mu.queries.takeIf(func(q *query) bool { return q.after <= applied || q.came.Before(since) })
+		q, ok := w.mu.queries.takeIf(func(q **query) bool { return (*q).after <= applied || (*q).came.Before(since) })
 		if !ok || !q.came.Before(since) {
 			return q, ok
 		}
