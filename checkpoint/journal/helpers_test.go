@@ -147,6 +147,7 @@ func allRecords() []core.Record {
 	return []core.Record{
 		core.ViewRecord{View: 4, Active: true},
 		accepted(12, 200),
+		core.VotedRecord{Vote: wire.Vote{View: 5, Seq: 12, Digest: digest, Sender: 1, Signature: crypto.Signature{7}}},
 		core.ReservationRecord{View: 4, Seq: 40},
 		core.BatchRecord{Seq: 13, Batch: wire.NullBatch()},
 		core.BatchRecord{Seq: 14, Batch: testBatch(10)},

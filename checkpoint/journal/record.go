@@ -26,6 +26,7 @@ const (
 	tagEvidence   byte = 12
 	tagConflict   byte = 13
 	tagReserve    byte = 14
+	tagVoted      byte = 15
 )
 
 var errEmptyRecord = errors.New("journal: a record without its content")
@@ -41,6 +42,8 @@ func encodeRecord(room []byte, r core.Record) ([]byte, error) {
 	case core.ReservationRecord:
 		b := binary.BigEndian.AppendUint64(tagged(tagReserve), uint64(r.View))
 		return binary.BigEndian.AppendUint64(b, uint64(r.Seq)), nil
+	case core.VotedRecord:
+		return appendVote(tagged(tagVoted), &r.Vote), nil
 	case core.BatchRecord:
 		if r.Batch == nil {
 			return nil, errEmptyRecord
@@ -107,6 +110,25 @@ func framed(head []byte, m wire.Message) ([]byte, error) {
 	return payload, nil
 }
 
+// voteBytes is the length of a vote: view, number, digest, sender and signature.
+const voteBytes = 8 + 8 + crypto.DigestSize + 4 + len(crypto.Signature{})
+
+func appendVote(b []byte, v *wire.Vote) []byte {
+	b = binary.BigEndian.AppendUint64(b, uint64(v.View))
+	b = append(binary.BigEndian.AppendUint64(b, uint64(v.Seq)), v.Digest[:]...)
+	return append(binary.BigEndian.AppendUint32(b, uint32(v.Sender)), v.Signature[:]...)
+}
+
+// parseVote is the inverse of appendVote, of as many bytes as that appends.
+func parseVote(b []byte) wire.Vote {
+	at := 16 + crypto.DigestSize
+	return wire.Vote{
+		View: wire.View(binary.BigEndian.Uint64(b)), Seq: wire.Seq(binary.BigEndian.Uint64(b[8:])),
+		Digest: crypto.Digest(b[16:at]), Sender: wire.ReplicaID(binary.BigEndian.Uint32(b[at:])),
+		Signature: crypto.Signature(b[at+4:]),
+	}
+}
+
 func appendBool(b []byte, v bool) []byte { return append(b, byte(flag(v))) }
 
 // decodeRecord is the inverse of encodeRecord. It checks no signature: a
@@ -122,7 +144,7 @@ func decodeRecord(payload []byte, limits *wire.Limits) (core.Record, error) {
 		return decodeBatch(body, limits)
 	case tagConflict:
 		return decodeConflict(body, limits)
-	case tagView, tagCheckpoint, tagRejoin, tagGenesis, tagReserve:
+	case tagView, tagCheckpoint, tagRejoin, tagGenesis, tagReserve, tagVoted:
 		return decodeFixed(tag, body)
 	case tagAccepted, tagPrepared, tagCommitted, tagViewChange, tagNewView, tagStable, tagEvidence:
 		m, err := wire.Decode(body, limits)
@@ -147,6 +169,8 @@ func decodeFixed(tag byte, body []byte) (core.Record, error) {
 		return core.ReservationRecord{
 			View: wire.View(binary.BigEndian.Uint64(body)), Seq: wire.Seq(binary.BigEndian.Uint64(body[8:])),
 		}, nil
+	case tagVoted:
+		return core.VotedRecord{Vote: parseVote(body)}, nil
 	case tagCheckpoint:
 		return core.CheckpointRecord{
 			Seq: wire.Seq(binary.BigEndian.Uint64(body)), State: crypto.Digest(body[8:]),
@@ -171,6 +195,8 @@ func fixedBytes(tag byte) int {
 		return 8 + 1
 	case tagReserve:
 		return 8 + 8
+	case tagVoted:
+		return voteBytes
 	case tagCheckpoint:
 		return 8 + crypto.DigestSize
 	case tagGenesis:

@@ -71,6 +71,10 @@ func TestFixedRecordsHaveTheDocumentedBytes(t *testing.T) {
 		"\x0e\x00\x00\x00\x00\x00\x00\x00\x09\x00\x00\x00\x00\x00\x00\x01\x03": core.ReservationRecord{
 			View: 9, Seq: 259,
 		},
+		"\x0f\x00\x00\x00\x00\x00\x00\x00\x09\x00\x00\x00\x00\x00\x00\x01\x03" + "\xd1" + strings.Repeat("\x00", 30) + "\xd2" +
+			"\x00\x00\x00\x02" + "\xe1" + strings.Repeat("\x00", 62) + "\xe2": core.VotedRecord{Vote: wire.Vote{
+			View: 9, Seq: 259, Digest: crypto.Digest{0xd1, 31: 0xd2}, Sender: 2, Signature: crypto.Signature{0xe1, 63: 0xe2},
+		}},
 	} {
 		got, err := encodeRecord(nil, r)
 		if err != nil || string(got) != want {

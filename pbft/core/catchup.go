@@ -436,7 +436,10 @@ func (r *Replica) findBody(digest crypto.Digest) *wire.Batch {
 func (r *Replica) onBatchBody(digest crypto.Digest, batch *wire.Batch, fx *Effects) {
 	for _, s := range slices.Clone(r.slots) { // for what follows may change it
 		if s.proposal != nil && s.proposal.Batch == nil && s.proposal.Digest == digest {
-			s.keep(digest, batch)
+			if s.body(digest) == nil {
+				s.keep(digest, batch)
+				fx.persist(BatchRecord{s.seq, batch})
+			}
 			r.fillBody(s, fx)
 		}
 	}

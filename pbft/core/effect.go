@@ -51,7 +51,7 @@ func (fx *Effects) MustFlush() bool {
 	for _, rec := range fx.Persist {
 		switch rec.(type) { //nolint:gochecksumtype // the others must
 		case CommittedRecord:
-		case AcceptedRecord:
+		case AcceptedRecord, VotedRecord:
 			if slices.ContainsFunc(fx.Send, lateVote) {
 				return true
 			}

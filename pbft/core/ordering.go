@@ -226,9 +226,13 @@ func (r *Replica) accept(s *slot, fx *Effects) {
 		return
 	}
 	s.voted = true
-	s.keep(pp.Digest, pp.Batch)
+	if s.body(pp.Digest) != nil {
+		fx.persist(VotedRecord{pp.Vote})
+	} else {
+		s.keep(pp.Digest, pp.Batch)
+		fx.persist(AcceptedRecord{pp})
+	}
 	r.place(pp)
-	fx.persist(AcceptedRecord{pp})
 	fx.observe(Accepted{pp.View, pp.Seq, pp.Digest, len(pp.Batch.Requests)})
 	if r.primary() != r.id {
 		vote := wire.Vote{View: pp.View, Seq: pp.Seq, Digest: pp.Digest, Sender: r.id}

@@ -22,6 +22,11 @@ type ViewRecord struct {
 // the replica then abstains.
 type AcceptedRecord struct{ PrePrepare *wire.PrePrepare }
 
+// VotedRecord is an AcceptedRecord without its batch, which an earlier record of the same
+// number holds: most of what a new view carries over is on the disk already, and to write
+// it once more would hold up the votes that wait for that. Vote is the pre-prepare's.
+type VotedRecord struct{ Vote wire.Vote }
+
 // ReservationRecord says that the replica may have voted in View up to Seq without a
 // record of it.
 type ReservationRecord struct {
@@ -30,7 +35,7 @@ type ReservationRecord struct {
 }
 
 // BatchRecord is a batch that the replica holds and has not voted for: one that
-// came with its commit certificate.
+// came with its commit certificate, or that a new view carries over.
 type BatchRecord struct {
 	Seq   wire.Seq
 	Batch *wire.Batch
@@ -79,6 +84,7 @@ type ConflictRecord struct{ Own, Other wire.CommitCert }
 
 func (ViewRecord) isRecord()        {}
 func (AcceptedRecord) isRecord()    {}
+func (VotedRecord) isRecord()       {}
 func (ReservationRecord) isRecord() {}
 func (BatchRecord) isRecord()       {}
 func (PreparedRecord) isRecord()    {}
@@ -115,7 +121,7 @@ func Archived(r Record) (past, kept []wire.Message) {
 		kept = []wire.Message{r.Evidence}
 	case ConflictRecord:
 		kept = []wire.Message{&wire.CommitProof{Cert: r.Own}, &wire.CommitProof{Cert: r.Other}}
-	case ViewRecord, AcceptedRecord, ReservationRecord, BatchRecord, PreparedRecord, CheckpointRecord, RejoinRecord:
+	case ViewRecord, AcceptedRecord, VotedRecord, ReservationRecord, BatchRecord, PreparedRecord, CheckpointRecord, RejoinRecord:
 	}
 	return past, kept
 }

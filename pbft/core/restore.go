@@ -15,13 +15,15 @@ func (r *Replica) restore(rec Record) {
 		r.restoreView(rec)
 	case AcceptedRecord:
 		r.restoreAccepted(rec.PrePrepare)
+	case VotedRecord:
+		r.restoreVoted(rec.Vote)
 	case ReservationRecord:
 		if rec.View == r.view && r.active {
 			r.reserved = max(r.reserved, rec.Seq)
 		}
 	case BatchRecord:
 		if rec.Seq > r.low {
-			r.slot(rec.Seq).keep(rec.Batch.Digest(), rec.Batch)
+			r.slot(rec.Seq).hold(rec.Batch.Digest(), rec.Batch)
 		}
 	case PreparedRecord:
 		r.restorePrepared(rec.Cert)
@@ -100,6 +102,15 @@ func (r *Replica) restoreNewView(nv *wire.NewView) {
 	}
 }
 
+// restoreVoted repeats accept of a batch that was kept before. If it was not, which no
+// replica writes, the proposal is as good as one that a new view carries over: the batch is
+// fetched, and nothing else voted for.
+func (r *Replica) restoreVoted(v wire.Vote) {
+	if v.Seq > r.low {
+		r.restoreAccepted(&wire.PrePrepare{Vote: v, Batch: r.slot(v.Seq).body(v.Digest)})
+	}
+}
+
 // restoreAccepted repeats propose and accept.
 func (r *Replica) restoreAccepted(pp *wire.PrePrepare) {
 	if pp.Seq <= r.low {
@@ -107,11 +118,16 @@ func (r *Replica) restoreAccepted(pp *wire.PrePrepare) {
 	}
 	s := r.slot(pp.Seq)
 	if pp.View == r.view && r.active {
-		s.proposal, s.voted = pp, true
+		s.proposal, s.voted = pp, pp.Batch != nil
 		r.next = max(r.next, pp.Seq+1)
+	}
+	if pp.Batch == nil {
+		return
+	}
+	if s.proposal == pp {
 		r.place(pp)
 	}
-	s.keep(pp.Digest, pp.Batch)
+	s.hold(pp.Digest, pp.Batch)
 }
 
 func (r *Replica) restorePrepared(cert wire.PreparedCert) {
@@ -127,6 +143,9 @@ func (r *Replica) restorePrepared(cert wire.PreparedCert) {
 // be newer than the last record; one may be older than the stable checkpoint, for it
 // may have been lost.
 func (r *Replica) settleRestored() {
+	for _, s := range r.slots {
+		s.forgetBodies()
+	}
 	if r.active {
 		r.unsure = r.reserved
 		r.change.own = nil

@@ -87,13 +87,23 @@ func (s *slot) body(digest crypto.Digest) *wire.Batch {
 	return nil
 }
 
-// keep remembers a batch. When there are too many it forgets the oldest that
-// neither the prepared certificate nor the current view refers to.
+// keep remembers a batch, which is in a record of this step or of an earlier one.
 func (s *slot) keep(digest crypto.Digest, batch *wire.Batch) {
-	if s.body(digest) != nil {
-		return
+	s.hold(digest, batch)
+	s.forgetBodies()
+}
+
+// hold is keep, for the time being, of however many: a record that is restored may name
+// any batch of an earlier one.
+func (s *slot) hold(digest crypto.Digest, batch *wire.Batch) {
+	if s.body(digest) == nil {
+		s.bodies = append(s.bodies, body{digest, batch, batch.Size()})
 	}
-	s.bodies = append(s.bodies, body{digest, batch, batch.Size()})
+}
+
+// forgetBodies forgets, where there are too many, the oldest that neither a certificate nor
+// the current view refers to.
+func (s *slot) forgetBodies() {
 	for i := 0; len(s.bodies) > bodiesMax && i < len(s.bodies); {
 		if s.needs(s.bodies[i].digest) {
 			i++

@@ -186,6 +186,8 @@ func (n *names) record(rec core.Record) string {
 	case core.AcceptedRecord:
 		pp := rec.PrePrepare
 		return fmt.Sprintf("accepted v%d n%d %s", pp.View, pp.Seq, n.digest(pp.Digest))
+	case core.VotedRecord:
+		return fmt.Sprintf("voted v%d n%d %s", rec.Vote.View, rec.Vote.Seq, n.digest(rec.Vote.Digest))
 	case core.ReservationRecord:
 		return fmt.Sprintf("reserved v%d until n%d", rec.View, rec.Seq)
 	case core.BatchRecord:

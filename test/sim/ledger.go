@@ -235,7 +235,7 @@ func digestOf(r core.Record) crypto.Digest {
 		}
 	case core.EvidenceRecord:
 		m = r.Evidence
-	case core.ViewRecord, core.ReservationRecord, core.CheckpointRecord, core.RejoinRecord, core.ConflictRecord:
+	case core.ViewRecord, core.VotedRecord, core.ReservationRecord, core.CheckpointRecord, core.RejoinRecord, core.ConflictRecord:
 	}
 	if m == nil {
 		return crypto.Sum(fmt.Appendf(nil, "%T %+v", r, r))

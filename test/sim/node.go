@@ -183,6 +183,7 @@ func (n *node) boot() bool {
 		return false
 	}
 	n.proves(snapshot.Seq, found.records)
+	n.holds(found.records)
 	config := n.config()
 	config.Inputs = n.proposer != nil
 	n.bounds = config.Bounds(n.w.opener.Limits())

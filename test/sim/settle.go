@@ -2,8 +2,11 @@ package sim
 
 import (
 	"fmt"
+	"maps"
+	"slices"
 	"time"
 
+	"github.com/quorate/quorate/crypto"
 	"github.com/quorate/quorate/pbft/core"
 	"github.com/quorate/quorate/pbft/wire"
 )
@@ -23,7 +26,8 @@ func (n *node) sort() {
 	}
 	if len(early) > 0 {
 		for i, rec := range n.fx.Persist {
-			if _, ok := rec.(core.AcceptedRecord); ok {
+			switch rec.(type) { //nolint:gochecksumtype // no early vote waits for the others
+			case core.AcceptedRecord, core.VotedRecord:
 				n.risked = n.appended + i + 1
 			}
 		}
@@ -64,6 +68,41 @@ func (n *node) proves(state wire.Seq, records []core.Record) {
 	n.w.checked(lawDriver)
 	if n.fault == "" && state != n.fetched && max(stable, committed) < state {
 		n.w.fail(fmt.Errorf("replica %d: its state is of %d, and its records prove no more than %d", n.id, state, max(stable, committed)))
+	}
+}
+
+// holds checks that a replica's records hold, at every moment, the batch of each of its votes,
+// and, all together, that of each of its prepared certificates: it may be the only one that
+// has it.
+func (n *node) holds(records []core.Record) {
+	type numbered struct {
+		seq    wire.Seq
+		digest crypto.Digest
+	}
+	low := wire.Seq(0)
+	held := map[numbered]bool{}
+	wants := map[wire.Seq]crypto.Digest{} // of the last prepared certificate
+	for _, rec := range records {
+		switch rec := rec.(type) { //nolint:gochecksumtype // the others hold and want no batch
+		case core.AcceptedRecord:
+			held[numbered{rec.PrePrepare.Seq, rec.PrePrepare.Digest}] = true
+		case core.BatchRecord:
+			held[numbered{rec.Seq, rec.Batch.Digest()}] = true
+		case core.VotedRecord:
+			if v := rec.Vote; v.Digest != wire.NullDigest() && !held[numbered{v.Seq, v.Digest}] {
+				n.w.fail(fmt.Errorf("replica %d: its records hold a vote for %d, and not its batch", n.id, v.Seq))
+			}
+		case core.PreparedRecord:
+			wants[rec.Cert.Seq] = rec.Cert.Digest
+		case core.StableRecord:
+			low = max(low, rec.Cert.Seq)
+		}
+	}
+	n.w.checked(lawDriver)
+	for _, seq := range slices.Sorted(maps.Keys(wants)) {
+		if digest := wants[seq]; seq > low && digest != wire.NullDigest() && !held[numbered{seq, digest}] {
+			n.w.fail(fmt.Errorf("replica %d: its records hold a prepared certificate of %d, and not its batch", n.id, seq))
+		}
 	}
 }
 
