@@ -6,6 +6,7 @@ import (
 	"flag"
 	"fmt"
 	"math/rand/v2"
+	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -34,6 +35,25 @@ func rows() []string {
 		amnesia power-cut clone twins checkpoint-lies diverging-app poisoned-transfer endless-transfer split-brain
 		one-way-links slow-link rough-network clock-jumps partial-client weak-key-client replaying-outsider greedy-client
 		mutating-read stale-reads straddled-epoch coalition decode-bombs failed-flush`)
+}
+
+// TestDocumentsCountTheAttacks reads what the documents say of the table.
+func TestDocumentsCountTheAttacks(t *testing.T) {
+	played := 0
+	for _, s := range All() {
+		if s.Real != nil {
+			played++
+		}
+	}
+	for file, want := range map[string]string{
+		"../../README.md":       fmt.Sprintf("\n%d attacks have names", len(All())),
+		"../../docs/TESTING.md": fmt.Sprintf("Of the %d rows %d are real", len(All()), played),
+	} {
+		text, err := os.ReadFile(file)
+		if err != nil || !strings.Contains(string(text), want) {
+			t.Errorf("%s does not say %q: %v", file, want, err)
+		}
+	}
 }
 
 func TestTableHasEveryAttack(t *testing.T) {
