@@ -362,7 +362,9 @@ func (r *Replica) onCommitted(from wire.ReplicaID, m *wire.Committed, fx *Effect
 	s.keep(m.Cert.Digest, m.Batch)
 	s.committed = nil
 	r.commit(s, &m.Cert, fx)
-	r.fillBody(s, fx)
+	if s.proposal != nil {
+		r.fillBody(s, s.body(s.proposal.Digest), fx)
+	}
 	r.catchUp.came = r.catchUp.came || r.executed >= seq
 	if r.catchUp.active && r.executed >= r.catchUp.until && r.claimed() > r.executed {
 		r.askBatches(fx)
@@ -436,11 +438,7 @@ func (r *Replica) findBody(digest crypto.Digest) *wire.Batch {
 func (r *Replica) onBatchBody(digest crypto.Digest, batch *wire.Batch, fx *Effects) {
 	for _, s := range slices.Clone(r.slots) { // for what follows may change it
 		if s.proposal != nil && s.proposal.Batch == nil && s.proposal.Digest == digest {
-			if s.body(digest) == nil {
-				s.keep(digest, batch)
-				fx.persist(BatchRecord{s.seq, batch})
-			}
-			r.fillBody(s, fx)
+			r.fillBody(s, batch, fx)
 		}
 	}
 	for _, cert := range r.opening() {
@@ -453,11 +451,8 @@ func (r *Replica) onBatchBody(digest crypto.Digest, batch *wire.Batch, fx *Effec
 }
 
 // fillBody completes a carried-over proposal whose batch has come.
-func (r *Replica) fillBody(s *slot, fx *Effects) {
-	if r.slots.at(s.seq) != s || s.proposal == nil || s.proposal.Batch != nil {
-		return
-	}
-	if batch := s.body(s.proposal.Digest); batch != nil {
+func (r *Replica) fillBody(s *slot, batch *wire.Batch, fx *Effects) {
+	if r.slots.at(s.seq) == s && s.proposal.Batch == nil && batch != nil {
 		s.proposal = &wire.PrePrepare{Vote: s.proposal.Vote, Batch: batch}
 		r.countMissing()
 		r.accept(s, fx)

@@ -23,7 +23,7 @@ type ViewRecord struct {
 type AcceptedRecord struct{ PrePrepare *wire.PrePrepare }
 
 // VotedRecord is an AcceptedRecord without its batch, which an earlier record of the same
-// number holds: most of what a new view carries over is on the disk already, and to write
+// number holds, if it is not the null batch: most of what a new view carries over is on the disk already, and to write
 // it once more would hold up the votes that wait for that. Vote is the pre-prepare's.
 type VotedRecord struct{ Vote wire.Vote }
 
@@ -34,8 +34,8 @@ type ReservationRecord struct {
 	Seq  wire.Seq
 }
 
-// BatchRecord is a batch that the replica holds and has not voted for: one that
-// came with its commit certificate, or that a new view carries over.
+// BatchRecord is a batch that the replica holds and has not voted for in its view: one that
+// came with its commit certificate, or that a new view is to carry over.
 type BatchRecord struct {
 	Seq   wire.Seq
 	Batch *wire.Batch

@@ -23,7 +23,7 @@ func (r *Replica) restore(rec Record) {
 		}
 	case BatchRecord:
 		if rec.Seq > r.low {
-			r.slot(rec.Seq).hold(rec.Batch.Digest(), rec.Batch)
+			r.slot(rec.Seq).restore(rec.Batch.Digest(), rec.Batch)
 		}
 	case PreparedRecord:
 		r.restorePrepared(rec.Cert)
@@ -107,7 +107,7 @@ func (r *Replica) restoreNewView(nv *wire.NewView) {
 // fetched, and nothing else voted for.
 func (r *Replica) restoreVoted(v wire.Vote) {
 	if v.Seq > r.low {
-		r.restoreAccepted(&wire.PrePrepare{Vote: v, Batch: r.slot(v.Seq).body(v.Digest)})
+		r.restoreAccepted(&wire.PrePrepare{Vote: v, Batch: r.slot(v.Seq).recall(v.Digest)})
 	}
 }
 
@@ -127,7 +127,7 @@ func (r *Replica) restoreAccepted(pp *wire.PrePrepare) {
 	if s.proposal == pp {
 		r.place(pp)
 	}
-	s.hold(pp.Digest, pp.Batch)
+	s.restore(pp.Digest, pp.Batch)
 }
 
 func (r *Replica) restorePrepared(cert wire.PreparedCert) {
@@ -144,7 +144,7 @@ func (r *Replica) restorePrepared(cert wire.PreparedCert) {
 // may have been lost.
 func (r *Replica) settleRestored() {
 	for _, s := range r.slots {
-		s.forgetBodies()
+		s.settleRestored()
 	}
 	if r.active {
 		r.unsure = r.reserved

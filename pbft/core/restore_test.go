@@ -151,6 +151,12 @@ func TestEveryPrefixOfTheRecordsRestores(t *testing.T) {
 				one := revived(t, m, m.journal[:cut])
 				var effects Effects
 				one.Step(Start{s.now}, &effects)
+				for _, slot := range one.slots {
+					if pp := slot.proposal; pp != nil && pp.Batch == nil && slot.body(pp.Digest) != nil {
+						t.Fatalf("R%d after %T, cut %d of %d: it waits for the batch of %d, which it holds",
+							m.id, ev, cut-durable, len(fx.Persist), slot.seq)
+					}
+				}
 				two := revived(t, m, append(slices.Clone(m.journal[:cut]), effects.Persist...))
 				if d := cmp.Diff(tellBase(one), tellBase(two)); d != "" {
 					t.Fatalf("R%d after %T, cut %d of %d: (-started +restored again)\n%s",
@@ -160,66 +166,6 @@ func TestEveryPrefixOfTheRecordsRestores(t *testing.T) {
 		}
 		run(t, s)
 	})
-}
-
-// TestVotesNameBatchesOfEarlierRecords restores a replica that has voted, in one view after the
-// other, for more batches at one number than it keeps, and in the last view for the first of
-// them again; and one whose records lack that batch.
-func TestVotesNameBatchesOfEarlierRecords(t *testing.T) {
-	q, err := NewQuorumWithFaults(4, 1)
-	if err != nil {
-		t.Fatal(err)
-	}
-	var records []Record
-	var first wire.Vote
-	last := wire.View(bodiesMax + 3)
-	for v := wire.View(1); v < last; v++ {
-		batch := &wire.Batch{Time: wire.Time(v), Requests: []*wire.Request{{Session: 1, Number: 1, Ops: [][]byte{{1}}}}} //nolint:gosec // few
-		vote := wire.Vote{View: v, Seq: 1, Digest: batch.Digest(), Sender: v.Primary(4), Signature: crypto.Signature{1}}
-		if v == 1 {
-			first = vote
-		}
-		records = append(records, ViewRecord{v, true}, AcceptedRecord{&wire.PrePrepare{Vote: vote, Batch: batch}})
-	}
-	first.View, first.Sender = last, last.Primary(4)
-	again := []Record{ViewRecord{last, true}, VotedRecord{first}}
-
-	r, err := New(DefaultConfig(1, q), Restored{Records: append(records, again...)})
-	if err != nil {
-		t.Fatal(err)
-	}
-	s := r.slots.at(1)
-	if s.proposal == nil || s.proposal.Vote != first || !s.voted || s.proposal.Batch == nil || s.proposal.Batch.Digest() != first.Digest {
-		t.Errorf("got %+v, voted %t, want the vote for the first batch, with it", s.proposal, s.voted)
-	}
-	if len(s.bodies) != bodiesMax {
-		t.Errorf("%d batches are kept, want %d", len(s.bodies), bodiesMax)
-	}
-	if !slices.ContainsFunc(r.Base(), func(rec Record) bool {
-		a, is := rec.(AcceptedRecord)
-		return is && a.PrePrepare.Vote == first && a.PrePrepare.Batch != nil
-	}) {
-		t.Error("the base lacks the vote with its batch")
-	}
-
-	if r, err = New(DefaultConfig(1, q), Restored{Records: again}); err != nil {
-		t.Fatal(err)
-	}
-	s = r.slots.at(1)
-	if s.proposal == nil || s.proposal.Vote != first || s.voted || r.change.bodiesMissing != 1 {
-		t.Errorf("got %+v, voted %t, %d missing, want a proposal whose batch is missing", s.proposal, s.voted, r.change.bodiesMissing)
-	}
-	var fx Effects
-	r.Step(Start{1}, &fx)
-	for range r.cfg.CatchUpTicks {
-		r.Step(Tick{1}, &fx)
-	}
-	if !slices.ContainsFunc(fx.Send, func(s Send) bool {
-		m, is := s.Message.(*wire.FetchBatches)
-		return is && slices.Equal(m.Digests, []crypto.Digest{first.Digest})
-	}) {
-		t.Error("it does not ask for the batch")
-	}
 }
 
 // TestStatusNamesNoEmptySlot restores a replica that left a view in which it had voted

@@ -29,6 +29,7 @@ type slot struct {
 	prepared  *wire.PreparedCert // of the highest view
 	committed *wire.CommitCert
 	bodies    []body    // the newest last
+	forgotten []body    // of bodies, while records are restored
 	heard     wire.Vote // the last proposal of an earlier view, in case another one comes to light
 }
 
@@ -87,30 +88,48 @@ func (s *slot) body(digest crypto.Digest) *wire.Batch {
 	return nil
 }
 
-// keep remembers a batch, which is in a record of this step or of an earlier one.
-func (s *slot) keep(digest crypto.Digest, batch *wire.Batch) {
-	s.hold(digest, batch)
-	s.forgetBodies()
-}
-
-// hold is keep, for the time being, of however many: a record that is restored may name
-// any batch of an earlier one.
-func (s *slot) hold(digest crypto.Digest, batch *wire.Batch) {
-	if s.body(digest) == nil {
-		s.bodies = append(s.bodies, body{digest, batch, batch.Size()})
+// keep remembers a batch, which is in a record of this step or of an earlier one. When there
+// are too many it forgets, and returns, the oldest that neither a certificate nor the current
+// view refers to.
+func (s *slot) keep(digest crypto.Digest, batch *wire.Batch) (forgotten []body) {
+	if s.body(digest) != nil {
+		return nil
 	}
-}
-
-// forgetBodies forgets, where there are too many, the oldest that neither a certificate nor
-// the current view refers to.
-func (s *slot) forgetBodies() {
+	s.bodies = append(s.bodies, body{digest, batch, batch.Size()})
 	for i := 0; len(s.bodies) > bodiesMax && i < len(s.bodies); {
 		if s.needs(s.bodies[i].digest) {
 			i++
 			continue
 		}
+		forgotten = append(forgotten, s.bodies[i])
 		s.bodies = slices.Delete(s.bodies, i, i+1)
 	}
+	return forgotten
+}
+
+// restore is keep while records are restored: a later one may name what is forgotten, for
+// not all that a replica refers to is in its records.
+func (s *slot) restore(digest crypto.Digest, batch *wire.Batch) {
+	s.forgotten = append(s.forgotten, s.keep(digest, batch)...)
+}
+
+// recall returns the batch with this digest, also one that was forgotten while records are
+// restored, or nil.
+func (s *slot) recall(digest crypto.Digest) *wire.Batch {
+	if i := slices.IndexFunc(s.forgotten, func(b body) bool { return b.digest == digest }); i >= 0 && s.body(digest) == nil {
+		return s.forgotten[i].batch
+	}
+	return s.body(digest)
+}
+
+// settleRestored completes the proposal, whose batch may be in the records without a vote,
+// and forgets what no record named.
+func (s *slot) settleRestored() {
+	if pp := s.proposal; pp != nil && pp.Batch == nil && s.recall(pp.Digest) != nil {
+		s.proposal = &wire.PrePrepare{Vote: pp.Vote, Batch: s.recall(pp.Digest)}
+		s.keep(pp.Digest, s.proposal.Batch)
+	}
+	s.forgotten = nil
 }
 
 func (s *slot) needs(digest crypto.Digest) bool {
