@@ -23,8 +23,9 @@ type ViewRecord struct {
 type AcceptedRecord struct{ PrePrepare *wire.PrePrepare }
 
 // VotedRecord is an AcceptedRecord without its batch, which an earlier record of the same
-// number holds, if it is not the null batch: most of what a new view carries over is on the disk already, and to write
-// it once more would hold up the votes that wait for that. Vote is the pre-prepare's.
+// number holds, if it is not the null batch: most of what a new view carries over is on the
+// disk already, and to write it once more would hold up the votes that wait for that. Vote
+// is the pre-prepare's.
 type VotedRecord struct{ Vote wire.Vote }
 
 // ReservationRecord says that the replica may have voted in View up to Seq without a

@@ -116,10 +116,15 @@ func (s *slot) restore(digest crypto.Digest, batch *wire.Batch) {
 // recall returns the batch with this digest, also one that was forgotten while records are
 // restored, or nil.
 func (s *slot) recall(digest crypto.Digest) *wire.Batch {
-	if i := slices.IndexFunc(s.forgotten, func(b body) bool { return b.digest == digest }); i >= 0 && s.body(digest) == nil {
-		return s.forgotten[i].batch
+	if batch := s.body(digest); batch != nil {
+		return batch
 	}
-	return s.body(digest)
+	for _, b := range s.forgotten {
+		if b.digest == digest {
+			return b.batch
+		}
+	}
+	return nil
 }
 
 // settleRestored completes the proposal, whose batch may be in the records without a vote,

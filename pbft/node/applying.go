@@ -304,7 +304,9 @@ func (a *applying) readOn(q *query, most int, until time.Time) (int, error) {
 			a.tellResults(q)
 			return ops, nil
 		case ops == most || !time.Now().Before(until):
-			a.n.work.goOn(q)
+			if !a.n.work.goOn(q) {
+				a.n.respondNone(q.conn, q.query)
+			}
 			return ops, nil
 		}
 	}

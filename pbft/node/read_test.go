@@ -309,6 +309,43 @@ func TestQueriesThatWaitAreBounded(t *testing.T) {
 	}
 }
 
+// TestQueriesThatAreBegunAreBounded has more connections than there is room for, with long
+// answers, begin queries that take several turns: who has no room for what was read so far is
+// told so.
+func TestQueriesThatAreBegunAreBounded(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a, ask := readingFrom(t, sluggish{}, app.ValueBytesMax)
+		long := slices.Repeat([][]byte{make([]byte, 200<<10)}, 5)
+		const conns = 3 * queriesMax >> 10
+		accepted := 0
+		for conn := range uint64(conns) {
+			if ask(conn, 0, long...) {
+				accepted++
+			}
+		}
+		out := a.n.cfg.Transport.(*port) //nolint:errcheck,forcetypeassert // of newMembers
+		answered := 0
+		for a.turn(t) > 0 {
+			held := 0
+			for _, s := range a.n.work.mu.queries.sharers {
+				for _, one := range s.items {
+					held += one.item.bytes + 5*200<<10
+				}
+			}
+			if held > queriesMax<<10 {
+				t.Fatalf("%d bytes are held, want %d at most", held, queriesMax<<10)
+			}
+		}
+		for conn := range uint64(conns) {
+			answered += len(out.answers(conn))
+		}
+		none := a.n.responses.mu.waiting.all
+		if answered == 0 || none == 0 || answered+none > accepted {
+			t.Errorf("of %d queries %d were answered and %d have no room, want some of each", accepted, answered, none)
+		}
+	})
+}
+
 // TestQueriesThatNobodyWaitsForAreDropped lets queries wait longer than clients do.
 func TestQueriesThatNobodyWaitsForAreDropped(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -63,6 +63,11 @@ func (r *responses) take() (response, bool) {
 // respond queues r, if there is room.
 func (n *Node) respond(r response) { n.responses.put(r) }
 
+// respondNone queues that a query is not answered.
+func (n *Node) respondNone(conn uint64, q *wire.Query) {
+	n.respond(response{conn: conn, results: &wire.Results{Client: q.Client, Nonce: q.Nonce, Sender: n.self}})
+}
+
 // respondRefusal queues a refusal of the core's.
 func (n *Node) respondRefusal(conn uint64, r wire.Refusal) {
 	r.Sender = n.self

@@ -39,11 +39,16 @@ func (q *shared[T]) addHeavy(conn uint64, item T, weight int) bool {
 	return true
 }
 
-// putBack queues an item that was taken as the oldest of conn, which is the last in turn.
-// There is room for it, or almost: it was there before.
-func (q *shared[T]) putBack(conn uint64, item T, weight int) {
-	s := q.sharer(conn, weight)
+// putBack queues an item that was taken as the oldest of conn, which is the last in turn, if
+// there is room for what it weighs now, and tells whether there was.
+func (q *shared[T]) putBack(conn uint64, item T, weight int) bool {
+	s := q.of[conn]
+	if q.all+weight > q.max && !q.makeRoom(s, weight) {
+		return false
+	}
+	s = q.sharer(conn, weight)
 	s.items = slices.Insert(s.items, 0, weighed[T]{item, weight})
+	return true
 }
 
 // sharer returns what conn asks for, to which something of a weight is added.

@@ -156,7 +156,7 @@ func (n *Node) fromVerifiedClient(conn uint64, sealed *wire.Sealed) core.Event {
 func (n *Node) fromQuerier(conn uint64, m *wire.Query) {
 	now := n.standing.Load()
 	if !now.reads || n.invalid(m.Ops) != "" || !n.work.query(&query{NewReading(m), conn, time.Now(), now.readAfter}) {
-		n.respond(response{conn: conn, results: &wire.Results{Client: m.Client, Nonce: m.Nonce, Sender: n.self}})
+		n.respondNone(conn, m)
 	}
 }
 

@@ -76,9 +76,9 @@ type query struct {
 	after wire.Seq
 }
 
-// weight is what q takes of queriesMax.
+// weight is what q takes of queriesMax, with its results so far.
 func (q *query) weight() int {
-	bytes := 0
+	bytes := q.bytes
 	for _, op := range q.query.Ops {
 		bytes += queryFixedBytes + len(op)
 	}
@@ -157,11 +157,12 @@ func (w *work) query(q *query) bool {
 	return ok
 }
 
-// goOn queues a query that was taken and is answered in part.
-func (w *work) goOn(q *query) {
+// goOn queues a query that was taken and is answered in part, and returns whether there was
+// room.
+func (w *work) goOn(q *query) bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.mu.queries.putBack(q.conn, q, q.weight())
+	return w.mu.queries.putBack(q.conn, q, q.weight())
 }
 
 // takeQuery takes a query that may be answered after a batch, and drops those that came
