@@ -27,13 +27,16 @@ type track struct {
 
 	// delay returns when a message arrives; negative means never.
 	delay func(from, to wire.ReplicaID, m wire.Message) int
+	// writing returns how many ticks a replica takes to write a checkpoint; nil is none.
+	writing func() int
 	// tamper, if set, is called for a replica before it ends its turn.
 	tamper func(r *Replica)
 }
 
 type runner struct {
-	r     *Replica
-	state crypto.Digest
+	r       *Replica
+	state   crypto.Digest
+	written map[int][]Event // snapshots, by the tick in which they are on disk
 }
 
 type parcel struct {
@@ -89,7 +92,7 @@ func newTrack(t *testing.T, change func(*Config)) *track {
 		if err != nil {
 			t.Fatal(err)
 		}
-		k.runners = append(k.runners, &runner{r: r})
+		k.runners = append(k.runners, &runner{r: r, written: map[int][]Event{}})
 		k.step(id, Start{k.now()})
 	}
 	return k
@@ -128,6 +131,10 @@ func (k *track) run(ticks int) int {
 			k.proceed(a)
 		}
 		for id := range wire.ReplicaID(4) {
+			for _, done := range k.runners[id].written[k.tick] {
+				k.step(id, done)
+			}
+			delete(k.runners[id].written, k.tick)
 			k.step(id, Tick{k.now()})
 		}
 	}
@@ -189,8 +196,13 @@ func (k *track) step(id wire.ReplicaID, ev Event) {
 		for _, ex := range fx.Execute {
 			one.state = ex.History
 			k.count(ex.Orders)
-			if ex.Checkpoint {
-				todo = append(todo, Snapshotted{ex.Seq, ex.History})
+			switch done := (Snapshotted{ex.Seq, ex.History}); {
+			case !ex.Checkpoint:
+			case k.writing == nil:
+				todo = append(todo, done)
+			default:
+				at := k.tick + max(1, k.writing())
+				one.written[at] = append(one.written[at], done)
 			}
 		}
 		for _, o := range fx.Observe {
