@@ -57,6 +57,24 @@ func (l *load) fill(ctx context.Context) error {
 	return group.Wait()
 }
 
+// passCheckpoint has a cluster that was filled order small writes, one batch each, until it
+// takes a checkpoint, every interval numbers: until then replicas hold the last of the values
+// in memory, and they would write it beside the load, some seconds after that began.
+func passCheckpoint(ctx context.Context, client Client, interval uint64) error {
+	ctx, cancel := context.WithTimeout(ctx, fillPatience)
+	defer cancel()
+	for range interval {
+		result, err := client.Submit(ctx, kv.Put("bench", nil))
+		if err != nil {
+			return fmt.Errorf("wait for a checkpoint of the state that was filled: %w", err)
+		}
+		if uint64(result.Seq)%interval == 0 {
+			return nil
+		}
+	}
+	return nil // by the others' batches it was passed, too
+}
+
 func fillKey(i int64) string { return fmt.Sprintf("fill/%012d", i) }
 
 // settle waits until a cluster that was filled has nothing left to write. written tells

@@ -89,6 +89,14 @@ type Options struct {
 	dial func(ctx context.Context) (Client, error) // for tests; nil means pbft.Dial
 }
 
+// checkpointInterval returns how many batches are between two checkpoints of the cluster.
+func (o Options) checkpointInterval() uint64 {
+	if o.Genesis == nil {
+		return pbft.DefaultGenesisLimits().CheckpointInterval
+	}
+	return o.Genesis.Limits.CheckpointInterval
+}
+
 // Validate reports everything that is wrong with o, at once.
 func (o Options) Validate() error {
 	if o.Genesis == nil && o.dial == nil {

@@ -63,6 +63,9 @@ func Measure(ctx context.Context, o Options) (Result, error) {
 		if err := l.fill(ctx); err != nil {
 			return Result{}, err
 		}
+		if err := passCheckpoint(ctx, l.clients[0], o.checkpointInterval()); err != nil {
+			return Result{}, err
+		}
 		if err := settle(ctx, func() (int64, bool) { return written(l.processes()) }); err != nil {
 			return Result{}, err
 		}

@@ -8,6 +8,9 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/quorate/quorate/pbft"
+	"github.com/quorate/quorate/pbft/wire"
 )
 
 // TestFilledClusterSettlesBeforeTheLoad has replicas write for 12 seconds after the
@@ -23,6 +26,40 @@ func TestFilledClusterSettlesBeforeTheLoad(t *testing.T) {
 		}
 	})
 }
+
+// numbering is a cluster that orders everything in a batch of its own, from a number up.
+type numbering struct {
+	silent
+
+	last wire.Seq
+}
+
+func (n *numbering) Submit(context.Context, []byte) (pbft.Result, error) {
+	n.last++
+	return pbft.Result{Seq: n.last}, nil
+}
+
+// TestFilledClusterTakesACheckpointBeforeTheLoad, of all the values, and no more of them.
+func TestFilledClusterTakesACheckpointBeforeTheLoad(t *testing.T) {
+	for _, filled := range []wire.Seq{0, 1, 127, 128, 129, 1000} {
+		n := &numbering{last: filled}
+		if err := passCheckpoint(t.Context(), n, 128); err != nil {
+			t.Fatal(err)
+		}
+		if want := (filled/128 + 1) * 128; n.last != want {
+			t.Errorf("filled up to number %d it was ordered up to %d, want the next checkpoint, %d", filled, n.last, want)
+		}
+	}
+	if err := passCheckpoint(t.Context(), &broken{}, 128); !errors.Is(err, errBroken) {
+		t.Errorf("got %v of a cluster that fails, want %v", err, errBroken)
+	}
+}
+
+var errBroken = errors.New("broken")
+
+type broken struct{ silent }
+
+func (*broken) Submit(context.Context, []byte) (pbft.Result, error) { return pbft.Result{}, errBroken }
 
 // TestClusterThatNeverSettlesIsNotMeasured has replicas write for ever.
 func TestClusterThatNeverSettlesIsNotMeasured(t *testing.T) {
