@@ -143,6 +143,7 @@ func (r *Replica) stabilise(cert *wire.CheckpointCert, fx *Effects) {
 // settle is stabilise without effects.
 func (r *Replica) settle(cert *wire.CheckpointCert) {
 	r.low, r.stable = cert.Seq, *cert
+	r.late.end(cert.Seq, r.tick)
 	r.next = max(r.next, r.low+1)
 	for _, s := range r.slots {
 		if s.seq > r.low {

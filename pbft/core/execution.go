@@ -42,9 +42,13 @@ func (r *Replica) run(cert *wire.CommitCert, batch *wire.Batch, fx *Effects) {
 	}
 	r.change.executed()
 	r.keepPace(r.slots.at(cert.Seq), orders)
+	checkpoint := cert.Seq%r.cfg.Interval == 0
+	if checkpoint {
+		r.late.begin(cert.Seq, r.tick)
+	}
 	fx.Execute = append(fx.Execute, Execution{
 		Seq: cert.Seq, View: cert.View, Digest: cert.Digest, History: r.history, Time: r.time, Input: batch.Input,
 		Orders: orders, Clients: r.clients.states(batch),
-		Evicted: r.clients.takeEvicted(), Floor: r.clients.floor, Checkpoint: cert.Seq%r.cfg.Interval == 0,
+		Evicted: r.clients.takeEvicted(), Floor: r.clients.floor, Checkpoint: checkpoint,
 	})
 }

@@ -74,7 +74,8 @@ func (r *Replica) mayPropose() bool {
 // as are open, or as fill a batch; but in no case do they wait longer for that than a
 // tick for each open batch, for in a slow network it takes long until one is executed.
 // So a loaded primary opens one in a tick where it has one open, and one in three where
-// it has three. (Nagle, RFC 896.)
+// it has three. (Nagle, RFC 896.) Where numbers are rationed, only a full batch is worth one
+// before its time.
 func (r *Replica) worthwhile() bool {
 	open := 0
 	for n := r.executed + 1; n < r.next; n++ {
@@ -87,22 +88,6 @@ func (r *Replica) worthwhile() bool {
 	}
 	ration := r.ration()
 	return ration == 0 && r.pool.waiting >= open || r.tick >= r.proposed+max(ration, uint64(r.next-1-r.executed))
-}
-
-// ration returns how many ticks pass between two batches that are not full. Numbers run out
-// when replicas take longer to write a checkpoint than the primary to open what is left of
-// the window, and then nobody is served until it is stable. Small batches use up most
-// numbers: so the later the checkpoint, the more requests share one. Nobody waits longer for
-// that than half of the time after which the primary would count as slow.
-func (r *Replica) ration() uint64 {
-	spare := uint64(r.cfg.Window - r.cfg.Interval) // open when a checkpoint is begun
-	room := uint64(r.high() + 1 - r.next)
-	if room >= spare {
-		return 0
-	}
-	most := uint64(max(1, min(r.cfg.PaceTicks/2, r.cfg.RequestTicks/16))) //nolint:gosec // at least 1
-	used := spare - room
-	return most * used * used / (spare * spare)
 }
 
 // votable tells whether votes for (view, seq) concern this replica now. Early

@@ -115,9 +115,13 @@ func (k *track) ask(clients, outstanding int, to ...wire.ReplicaID) []*asker {
 }
 
 // run lets ticks pass and returns how many operations were answered meanwhile.
-func (k *track) run(ticks int) int {
+func (k *track) run(ticks int) int { return k.runIn(1, ticks) }
+
+// runIn does so in finer steps, so many to a tick of the replicas, which all tick at another
+// time: what figures of tracks count are these steps then.
+func (k *track) runIn(fine, steps int) int {
 	before := k.answered()
-	for range ticks {
+	for range steps {
 		k.tick++
 		for _, p := range k.due[k.tick] {
 			if p.client {
@@ -130,12 +134,15 @@ func (k *track) run(ticks int) int {
 		for _, a := range k.askers {
 			k.proceed(a)
 		}
-		for id := range wire.ReplicaID(4) {
-			for _, done := range k.runners[id].written[k.tick] {
+		for id, one := range k.runners {
+			id := wire.ReplicaID(id) //nolint:gosec // one of four
+			for _, done := range one.written[k.tick] {
 				k.step(id, done)
 			}
-			delete(k.runners[id].written, k.tick)
-			k.step(id, Tick{k.now()})
+			delete(one.written, k.tick)
+			if (k.tick+int(id))%fine == 0 {
+				k.step(id, Tick{k.now()})
+			}
 		}
 	}
 	return k.answered() - before

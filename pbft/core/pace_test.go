@@ -1,7 +1,6 @@
 package core
 
 import (
-	"fmt"
 	"strings"
 	"testing"
 
@@ -373,29 +372,6 @@ func TestSoundPrimariesAreKept(t *testing.T) {
 			k := newTrack(t, func(c *Config) { c.BatchRequestsMax, c.BatchBytesMax = 16, 20000 })
 			one.shape(k)
 			k.sound(600)
-		})
-	}
-}
-
-// TestLateCheckpointsStopNobody: replicas take up to half as long again to write a checkpoint as
-// clients with little to do take to fill the numbers that are open meanwhile. Their
-// requests share batches then, and wait a little for that; none waits for a checkpoint.
-func TestLateCheckpointsStopNobody(t *testing.T) {
-	for _, late := range []int{0, 60, 128, 200} {
-		t.Run(fmt.Sprintf("%d ticks", late), func(t *testing.T) {
-			k := newTrack(t, func(c *Config) { c.Interval, c.Window = 128, 256 })
-			k.writing = func() int { return late }
-			clients := k.ask(12, 1)
-			k.sound(3000)
-			slowest := 0
-			for _, a := range clients {
-				slowest = max(slowest, a.slowest)
-			}
-			low := k.runners[0].r.low
-			t.Logf("%d answers, the slowest after %d ticks; %d is stable", k.answered(), slowest, low)
-			if unloaded := 7; slowest > unloaded+k.cfg.PaceTicks/2 {
-				t.Errorf("an operation waited for %d ticks, want at most %d and half of %d", slowest, unloaded, k.cfg.PaceTicks)
-			}
 		})
 	}
 }

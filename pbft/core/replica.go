@@ -56,6 +56,7 @@ type Replica struct {
 
 	change  changing
 	pace    pace
+	late    lateness
 	early   buffer
 	peers   []peer
 	catchUp catchingUp
@@ -93,6 +94,7 @@ func New(cfg Config, restored Restored) (*Replica, error) {
 		promises:    map[wire.Seq]crypto.Digest{},
 		pool:        newPool(),
 		change:      changing{votes: make([]*heldChange, n), candidates: make([]*candidate, n)},
+		late:        lateness{begun: map[wire.Seq]uint64{}},
 		early:       newBuffer(n),
 		peers:       make([]peer, n),
 	}
