@@ -57,22 +57,30 @@ func (l *load) fill(ctx context.Context) error {
 	return group.Wait()
 }
 
-// passCheckpoint has a cluster that was filled order small writes, one batch each, until it
-// takes a checkpoint, every interval numbers: until then replicas hold the last of the values
-// in memory, and they would write it beside the load, some seconds after that began.
-func passCheckpoint(ctx context.Context, client Client, interval uint64) error {
-	ctx, cancel := context.WithTimeout(ctx, fillPatience)
-	defer cancel()
-	for range interval {
-		result, err := client.Submit(ctx, kv.Put("bench", nil))
-		if err != nil {
+// passCheckpoint has a cluster that was filled order small writes, one batch each, until a
+// checkpoint that holds all of the values is stable: until it is taken replicas hold the last
+// of them in memory, and they would write those beside the load, some seconds after that
+// began. A number that is a whole window above a checkpoint is ordered once that is stable.
+func passCheckpoint(ctx context.Context, client Client, interval, window uint64) error {
+	for until := uint64(0); ; {
+		seq, err := writeLittle(ctx, client)
+		switch {
+		case err != nil:
 			return fmt.Errorf("wait for a checkpoint of the state that was filled: %w", err)
-		}
-		if uint64(result.Seq)%interval == 0 {
+		case until == 0:
+			until = (seq+interval-1)/interval*interval + window
+		case seq >= until:
 			return nil
 		}
 	}
-	return nil // by the others' batches it was passed, too
+}
+
+// writeLittle returns the number in the order of one small write.
+func writeLittle(ctx context.Context, client Client) (uint64, error) {
+	ctx, cancel := context.WithTimeout(ctx, fillPatience)
+	defer cancel()
+	result, err := client.Submit(ctx, kv.Put("bench", nil))
+	return uint64(result.Seq), err
 }
 
 func fillKey(i int64) string { return fmt.Sprintf("fill/%012d", i) }

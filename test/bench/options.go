@@ -89,12 +89,12 @@ type Options struct {
 	dial func(ctx context.Context) (Client, error) // for tests; nil means pbft.Dial
 }
 
-// checkpointInterval returns how many batches are between two checkpoints of the cluster.
-func (o Options) checkpointInterval() uint64 {
+// limits returns those of the cluster, as far as they are known.
+func (o Options) limits() pbft.GenesisLimits {
 	if o.Genesis == nil {
-		return pbft.DefaultGenesisLimits().CheckpointInterval
+		return pbft.DefaultGenesisLimits()
 	}
-	return o.Genesis.Limits.CheckpointInterval
+	return o.Genesis.Limits
 }
 
 // Validate reports everything that is wrong with o, at once.

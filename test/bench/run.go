@@ -63,7 +63,8 @@ func Measure(ctx context.Context, o Options) (Result, error) {
 		if err := l.fill(ctx); err != nil {
 			return Result{}, err
 		}
-		if err := passCheckpoint(ctx, l.clients[0], o.checkpointInterval()); err != nil {
+		limits := o.limits()
+		if err := passCheckpoint(ctx, l.clients[0], limits.CheckpointInterval, limits.Window); err != nil {
 			return Result{}, err
 		}
 		if err := settle(ctx, func() (int64, bool) { return written(l.processes()) }); err != nil {

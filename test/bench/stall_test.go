@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/quorate/quorate/pbft"
+	"github.com/quorate/quorate/pbft/wire"
 )
 
 // stalling is a cluster that answers after a millisecond, but answers nothing
@@ -39,7 +40,7 @@ func (s *stalling) Submit(ctx context.Context, _ []byte) (pbft.Result, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.done++
-	return pbft.Result{Seq: 1}, nil
+	return pbft.Result{Seq: wire.Seq(s.done)}, nil //nolint:gosec // counted up
 }
 
 func (s *stalling) Read(ctx context.Context, op []byte) (pbft.Result, error) {
