@@ -252,6 +252,11 @@ func (d *disk) openArchive(cfg Config, genesis *Genesis, id wire.ReplicaID) {
 		forensics.Options{Bytes: cfg.ArchiveBytes})
 	if err != nil {
 		logging.Logger("forensics").Errorf("no archive for audits; the replica runs without: %v", err)
+		return
+	}
+	for _, path := range d.archive.Damaged() {
+		logging.Logger("forensics").Warnf("%s of the archive is damaged: what is whole in it is kept and read; look at the disk, "+
+			"and move the file away once it is audited", path)
 	}
 }
 

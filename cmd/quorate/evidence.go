@@ -270,6 +270,8 @@ func (i *evidenceInfo) verdict() string {
 		text = fmt.Sprintf("%d messages, %d damaged segments, %d refused records: ", i.Messages, i.Damaged, i.Refused)
 	}
 	switch {
+	case len(i.Culprits) == 0 && len(i.Conflicts) == 0 && i.Damaged > 0:
+		return text + "no lie is found in what is whole: audit another replica's archive too"
 	case len(i.Culprits) == 0 && len(i.Conflicts) == 0:
 		return text + "no lie is found"
 	case len(i.Conflicts) > 0 && len(i.Culprits) <= i.Tolerates:

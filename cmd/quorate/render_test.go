@@ -84,3 +84,15 @@ func TestExitCodesTellErrorsApart(t *testing.T) {
 		}
 	}
 }
+
+// TestDamagedArchivesAreNotSaidToHoldNoLie, but what is whole in them.
+func TestDamagedArchivesAreNotSaidToHoldNoLie(t *testing.T) {
+	for damaged, want := range map[int]string{
+		0: "5 messages: no lie is found",
+		2: "5 messages, 2 damaged segments, 0 refused records: no lie is found in what is whole: audit another replica's archive too",
+	} {
+		if got := (&evidenceInfo{Messages: 5, Damaged: damaged}).verdict(); got != want {
+			t.Errorf("got %q, want %q", got, want)
+		}
+	}
+}

@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 
 	"github.com/quorate/quorate/crypto"
 	"github.com/quorate/quorate/pbft/wire"
@@ -44,6 +45,7 @@ type Archive struct {
 	sizes  map[uint64]int64 // of older segments of the past
 	serial uint64           // of past
 	known  map[crypto.Digest]bool
+	hurt   []string // files that are damaged
 	err    error
 }
 
@@ -54,7 +56,8 @@ type segment struct {
 }
 
 // OpenArchive opens the archive in dir, or makes one. It cuts a torn end off the
-// newest segment, and never touches whole records.
+// newest segment, and never touches whole records: what is damaged stays as it is, and what
+// comes is written to a new file.
 func OpenArchive(dir string, id Identity, opts Options) (*Archive, error) {
 	if opts.Bytes == 0 {
 		opts.Bytes = ArchiveBytesDefault
@@ -86,18 +89,71 @@ func (a *Archive) open() error {
 		a.sizes[serial], a.serial = info.Size(), serial
 	}
 	delete(a.sizes, a.serial)
-	if a.past, _, err = a.openSegment(segmentName(a.serial)); err != nil {
+	var past, proofs contents
+	if a.past, past, err = a.openSegment(segmentName(a.serial)); err != nil {
 		return err
 	}
-	var kept [][]byte
-	if a.proofs, kept, err = a.openSegment(proofsName); err != nil {
+	if past.damaged {
+		a.hurt = append(a.hurt, filepath.Join(a.dir, segmentName(a.serial)))
+		if err := a.rotate(); err != nil {
+			return err
+		}
+	}
+	if a.proofs, proofs, err = a.openSegment(proofsName); err != nil {
 		return err
 	}
-	for _, frame := range kept {
+	for _, frame := range proofs.frames {
 		a.known[crypto.Sum(frame)] = true
+	}
+	if proofs.damaged {
+		return a.renewProofs(proofs.frames)
 	}
 	return nil
 }
+
+// renewProofs sets the damaged segment of proofs aside, and writes its whole records to a new
+// one. At every moment one of them has the name.
+func (a *Archive) renewProofs(frames [][]byte) error {
+	path := filepath.Join(a.dir, proofsName)
+	aside, err := setAside(path)
+	if err != nil {
+		return err
+	}
+	a.hurt = append(a.hurt, aside)
+	b := a.id.header()
+	for _, frame := range frames {
+		b = appendRecord(b, frame)
+	}
+	file, err := os.OpenFile(path+newSuffix, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
+	if err != nil {
+		return err
+	}
+	renewed := &segment{file: file}
+	if err := errors.Join(renewed.write(b), file.Sync(), os.Rename(path+newSuffix, path)); err != nil {
+		return errors.Join(err, file.Close())
+	}
+	damaged := a.proofs
+	a.proofs = renewed
+	return damaged.file.Close()
+}
+
+// newSuffix ends the name of a segment that is not whole yet.
+const newSuffix = ".new"
+
+// setAside gives a file a second name, such as proofs-damaged-1.arc, which nothing reads or
+// removes.
+func setAside(path string) (aside string, err error) {
+	for i := 1; ; i++ {
+		aside = fmt.Sprintf("%s-damaged-%d%s", strings.TrimSuffix(path, segmentSuffix), i, segmentSuffix)
+		if err = os.Link(path, aside); !errors.Is(err, fs.ErrExist) {
+			return aside, err
+		}
+	}
+}
+
+// Damaged returns the files that were found damaged when it was opened. Their whole records
+// are read as before.
+func (a *Archive) Damaged() []string { return a.hurt }
 
 // segmentsOf returns the serial numbers of the segments in dir, ascending.
 func segmentsOf(dir string) ([]uint64, error) {
@@ -115,43 +171,35 @@ func segmentsOf(dir string) ([]uint64, error) {
 	return serials, nil
 }
 
-// openSegment opens a segment to append to it, and returns its frames. One with
-// a header that is torn is begun anew; one of somebody else is refused.
-func (a *Archive) openSegment(name string) (*segment, [][]byte, error) {
+// openSegment opens a segment to append to it, unless it is damaged, and returns what it
+// holds. One with a header that is torn is begun anew; one of somebody else is refused.
+func (a *Archive) openSegment(name string) (*segment, contents, error) {
 	path := filepath.Join(a.dir, name)
 	data, err := readSegment(path)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return nil, nil, err
+		return nil, contents{}, err
 	}
 	file, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE, 0o600)
 	if err != nil {
-		return nil, nil, err
+		return nil, contents{}, err
 	}
 	s := &segment{file: file}
 	if len(data) < segmentHeaderBytes {
-		return s, nil, errors.Join(s.cut(0), s.write(a.id.header()))
+		return s, contents{}, errors.Join(s.cut(0), s.write(a.id.header()))
 	}
 	id, err := parseHeader(data)
 	if err == nil && id != a.id {
 		err = fmt.Errorf("%w: it is of replica %d of cluster %s", ErrOtherCluster, id.Replica, id.Domain.Cluster.Short())
 	}
 	if err != nil {
-		return nil, nil, errors.Join(fmt.Errorf("%s: %w: move it away", path, err), file.Close())
+		return nil, contents{}, errors.Join(fmt.Errorf("%s: %w: move it away", path, err), file.Close())
 	}
-	frames, whole := framesOf(data)
-	return s, frames, s.cut(int64(whole))
-}
-
-// framesOf returns the whole records of a segment, and where they end.
-func framesOf(data []byte) (frames [][]byte, end int) {
-	end = segmentHeaderBytes
-	for {
-		frame, size := nextRecord(data[end:])
-		if size == 0 {
-			return frames, end
-		}
-		frames, end = append(frames, frame), end+size
+	c := contentsOf(data)
+	if c.damaged {
+		s.bytes = int64(len(data))
+		return s, c, nil
 	}
+	return s, c, s.cut(int64(c.end))
 }
 
 // cut drops everything from offset at on.

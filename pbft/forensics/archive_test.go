@@ -1,6 +1,7 @@
 package forensics_test
 
 import (
+	"bytes"
 	"errors"
 	"math/rand/v2"
 	"os"
@@ -124,9 +125,9 @@ func TestTheOldestSegmentsGoFirst(t *testing.T) {
 	}
 }
 
-// TestDamageCostsWhatIsBehindIt flips a byte in a segment that is no longer
+// TestDamageCostsTheRecordThatItIsIn flips a byte in a segment that is no longer
 // written to.
-func TestDamageCostsWhatIsBehindIt(t *testing.T) {
+func TestDamageCostsTheRecordThatItIsIn(t *testing.T) {
 	w, dir := newWorld(t), t.TempDir()
 	one := w.committed(0, 1, "a", 0, 1, 2)
 	a := w.archive(dir, forensics.ArchiveBytesMin)
@@ -149,8 +150,127 @@ func TestDamageCostsWhatIsBehindIt(t *testing.T) {
 		t.Fatal(err)
 	}
 	log := w.read(dir)
-	if log.Damaged != 1 || len(log.Messages) >= before || len(log.Messages) < before/3 {
-		t.Errorf("%d of %d messages, %d damaged segments; want fewer, and 1", len(log.Messages), before, log.Damaged)
+	if log.Damaged != 1 || len(log.Messages) != before-1 {
+		t.Errorf("%d of %d messages, %d damaged segments; want one fewer, and 1", len(log.Messages), before, log.Damaged)
+	}
+}
+
+// flip changes one bit of a file, at a share of its length.
+func flip(t *testing.T, path string, share float64) (damaged []byte) {
+	t.Helper()
+	data, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	data[int(share*float64(len(data)))] ^= 1
+	if err := os.WriteFile(path, data, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return data
+}
+
+// TestDamageOfTheNewestSegmentIsNotCut flips a byte of its second record of three, and one of
+// the last. What is whole is read before and after the next start, which writes elsewhere.
+func TestDamageOfTheNewestSegmentIsNotCut(t *testing.T) {
+	w := newWorld(t)
+	first, second, third := w.committed(0, 1, "a", 0, 1, 2), w.committed(0, 2, "b", 0, 1, 2), w.committed(0, 3, "c", 0, 1, 2)
+	later := w.committed(0, 4, "d", 0, 1, 2)
+	for _, c := range []struct {
+		share float64
+		whole []wire.Message
+	}{{0.5, []wire.Message{first, third}}, {0.99, []wire.Message{first, second}}} {
+		dir := t.TempDir()
+		a := w.archive(dir, 0)
+		if err := errors.Join(a.Add(first, second, third), a.Close()); err != nil {
+			t.Fatal(err)
+		}
+		path := filepath.Join(dir, "00000000000000000001.arc")
+		damaged := flip(t, path, c.share)
+		log := w.read(dir)
+		if diff := cmp.Diff(c.whole, log.Messages); diff != "" || log.Damaged != 1 {
+			t.Errorf("damaged at %v: %d damaged segments (-want +got):\n%s", c.share, log.Damaged, diff)
+		}
+		a = w.archive(dir, 0)
+		if diff := cmp.Diff([]string{path}, a.Damaged()); diff != "" {
+			t.Errorf("what it says is damaged (-want +got):\n%s", diff)
+		}
+		if err := errors.Join(a.Add(later), a.Close()); err != nil {
+			t.Fatal(err)
+		}
+		if now, err := os.ReadFile(path); err != nil || !bytes.Equal(now, damaged) {
+			t.Errorf("the damaged segment was changed: %v", err)
+		}
+		log = w.read(dir)
+		if diff := cmp.Diff(append(c.whole, later), log.Messages); diff != "" || log.Damaged != 1 {
+			t.Errorf("after the next start: %d damaged segments (-want +got):\n%s", log.Damaged, diff)
+		}
+		a = w.archive(dir, 0)
+		if err := a.Close(); err != nil || len(a.Damaged()) > 0 {
+			t.Errorf("the new segment is damaged: %v, %v", a.Damaged(), err)
+		}
+	}
+}
+
+// TestDamagedProofsAreSetAside keeps two, damages the first, and starts twice.
+func TestDamagedProofsAreSetAside(t *testing.T) {
+	w, dir := newWorld(t), t.TempDir()
+	one := w.evidence(1, 2)
+	a := w.archive(dir, 0)
+	if err := errors.Join(a.Keep(one[0], one[1]), a.Close()); err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(dir, "proofs.arc")
+	damaged := flip(t, path, 0.3)
+	if log := w.read(dir); log.Damaged != 1 || len(log.Messages) != 1 {
+		t.Errorf("%d messages, %d damaged segments, want one each", len(log.Messages), log.Damaged)
+	}
+	a = w.archive(dir, 0)
+	aside := filepath.Join(dir, "proofs-damaged-1.arc")
+	if diff := cmp.Diff([]string{aside}, a.Damaged()); diff != "" {
+		t.Errorf("what it says is damaged (-want +got):\n%s", diff)
+	}
+	if now, err := os.ReadFile(aside); err != nil || !bytes.Equal(now, damaged) {
+		t.Errorf("what is set aside is not what was damaged: %v", err)
+	}
+	if err := errors.Join(a.Keep(one[1], one[0]), a.Close()); err != nil { // the second is still there
+		t.Fatal(err)
+	}
+	log := w.read(dir)
+	if diff := cmp.Diff([]wire.Message{one[1], one[0]}, log.Messages); diff != "" || log.Damaged != 0 {
+		t.Errorf("%d damaged segments (-want +got):\n%s", log.Damaged, diff)
+	}
+}
+
+// TestWhatACrashLeavesIsNoDamage has files end in what a power cut may leave of a record.
+func TestWhatACrashLeavesIsNoDamage(t *testing.T) {
+	w := newWorld(t)
+	whole := w.committed(0, 1, "a", 0, 1, 2)
+	for name, end := range map[string][]byte{
+		"zeros": make([]byte, 5000), "a part of its length": {0, 0, 1}, "a part of its frame": {0, 0, 1, 0, 1, 2, 3, 4, 5, 6, 7},
+	} {
+		dir := t.TempDir()
+		a := w.archive(dir, 0)
+		if err := errors.Join(a.Add(whole), a.Close()); err != nil {
+			t.Fatal(err)
+		}
+		path := filepath.Join(dir, "00000000000000000001.arc")
+		data, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(path, append(data, end...), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if log := w.read(dir); log.Damaged != 0 || len(log.Messages) != 1 {
+			t.Errorf("%s: %d messages, %d damaged segments", name, len(log.Messages), log.Damaged)
+		}
+		a = w.archive(dir, 0)
+		if err := a.Close(); err != nil || len(a.Damaged()) > 0 {
+			t.Errorf("%s: %v is damaged: %v", name, a.Damaged(), err)
+		}
+		if now, err := os.ReadFile(path); err != nil || !bytes.Equal(now, data) {
+			t.Errorf("%s: it is not cut off: %d bytes, want %d: %v", name, len(now), len(data), err)
+		}
 	}
 }
 

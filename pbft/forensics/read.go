@@ -21,14 +21,15 @@ type Log struct {
 	// Messages are intact and every signature in them is good; none is there
 	// twice in a row.
 	Messages []wire.Message
-	// Damaged counts the segments that end within a record, other than the newest
-	// ones; Refused the records with a bad signature, or that are no messages.
+	// Damaged counts the segments with other bytes than whole records, but for an end that
+	// a crash, or who writes now, left within one; Refused the records with a bad signature,
+	// or that are no messages.
 	Damaged, Refused int
 }
 
 // ReadArchive reads the archive in dir, which may be in use, and verifies all
-// signatures. Damage costs what is behind it in its segment. Errors wrap ErrFile
-// or ErrOtherCluster, or tell why nothing can be read.
+// signatures. Damage costs the records that it is in. Errors wrap ErrFile or
+// ErrOtherCluster, or tell why nothing can be read.
 func ReadArchive(dir string, c *Cluster) (*Log, error) {
 	serials, err := segmentsOf(dir)
 	if err != nil {
@@ -80,23 +81,24 @@ func readSegment(path string) ([]byte, error) {
 }
 
 // read takes in one segment. Only one that grows may end within a record.
-func (l *Log) read(data []byte, c *Cluster, grows bool) error {
+func (l *Log) read(data []byte, cluster *Cluster, grows bool) error {
 	id, err := parseHeader(data)
 	if err != nil {
 		return err
 	}
-	if err := c.same(id.Domain); err != nil {
+	if err := cluster.same(id.Domain); err != nil {
 		return err
 	}
 	l.Replica = id.Replica
-	frames, end := framesOf(data)
-	if end < len(data) && !grows {
+	c := contentsOf(data)
+	frames := c.frames
+	if c.damaged || c.end < len(data) && !grows {
 		l.Damaged++
 	}
 	const together = 256 // signatures are cheapest in batches
 	for len(frames) > 0 {
 		n := min(together, len(frames))
-		for _, o := range c.opener().Open(frames[:n]) {
+		for _, o := range cluster.opener().Open(frames[:n]) {
 			if o.Err != nil {
 				l.Refused++
 				continue

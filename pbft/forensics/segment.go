@@ -1,6 +1,7 @@
 package forensics
 
 import (
+	"bytes"
 	"encoding/binary"
 	"fmt"
 	"hash/crc32"
@@ -93,6 +94,60 @@ func nextRecord(b []byte) (frame []byte, size int) {
 		return nil, 0
 	}
 	return b[recordFixedBytes:size:size], size
+}
+
+// searchBytesMax bounds what is read in search of a record behind damage.
+const searchBytesMax = 1 << 30
+
+// contents is what a segment holds behind its header.
+type contents struct {
+	frames  [][]byte // of its whole records
+	end     int      // where the last one ends
+	damaged bool     // there are other bytes than whole records and a torn end
+}
+
+// contentsOf reads a segment, and goes on behind damage.
+func contentsOf(data []byte) contents {
+	c := contents{end: segmentHeaderBytes}
+	for {
+		frame, size := nextRecord(data[c.end:])
+		if size == 0 {
+			at := c.end + search(data[c.end:])
+			if at == c.end {
+				c.damaged = c.damaged || !torn(data[c.end:])
+				return c
+			}
+			c.end, c.damaged = at, true
+			continue
+		}
+		c.frames, c.end = append(c.frames, frame), c.end+size
+	}
+}
+
+// search returns where in b the next whole record begins, and 0 if there is none.
+func search(b []byte) int {
+	budget := searchBytesMax
+	for at := 1; at+recordFixedBytes < len(b) && budget > 0; at++ {
+		n := binary.BigEndian.Uint32(b[at:])
+		if n == 0 || n > recordBytesMax || uint64(n) > uint64(len(b)-at-recordFixedBytes) {
+			continue
+		}
+		budget -= int(n)
+		if _, size := nextRecord(b[at:]); size > 0 {
+			return at
+		}
+	}
+	return 0
+}
+
+// torn tells whether b, behind the last whole record of a file, is what a crash leaves of
+// the next one: a part of it, or zeros.
+func torn(b []byte) bool {
+	if len(b) < recordFixedBytes || len(bytes.TrimLeft(b, "\x00")) == 0 {
+		return true
+	}
+	n := binary.BigEndian.Uint32(b)
+	return n > 0 && n <= recordBytesMax && uint64(n) > uint64(len(b)-recordFixedBytes)
 }
 
 func checksum(b []byte) uint32 { return crc32.Checksum(b, castagnoli()) }
