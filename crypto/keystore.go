@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 )
@@ -67,6 +68,9 @@ func kindOf(mode os.FileMode) string {
 // durable, or none. It links the finished file to its name instead of renaming
 // it, since a rename would replace a file that is there.
 func writeKeyFile(path string, text []byte) error {
+	if path == "" {
+		return fmt.Errorf("%w: it has no name: give one", ErrKeyFile)
+	}
 	dir := filepath.Dir(path)
 	temp, err := os.CreateTemp(dir, ".quorate-key-*") // mode 0600, whatever the umask
 	if err != nil {
@@ -75,6 +79,9 @@ func writeKeyFile(path string, text []byte) error {
 	err = writeDurably(temp, text)
 	if err == nil {
 		err = os.Link(temp.Name(), path)
+	}
+	if errors.Is(err, fs.ErrExist) {
+		err = fmt.Errorf("%s is there, and never overwritten: give another name: %w", path, fs.ErrExist)
 	}
 	if err = errors.Join(err, os.Remove(temp.Name())); err != nil {
 		return fmt.Errorf("crypto: key file: %w", err)

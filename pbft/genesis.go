@@ -25,8 +25,8 @@ type Genesis struct {
 	// Epoch numbers the configurations of a cluster.
 	Epoch uint64
 	// Purpose is empty for a cluster that serves, and PurposeTest for one that
-	// exists to be attacked. It is part of the hash: what was made for the one
-	// never serves the other.
+	// exists to be attacked. It is part of the hash: neither can be made the other.
+	// Replicas of the latter warn when they start.
 	Purpose string
 	// Faults is f, how many replicas may be Byzantine; 0 means as many as their
 	// number allows, ⌊(n−1)/3⌋.

@@ -98,6 +98,10 @@ func Start(ctx context.Context, cfg Config, machine app.StateMachine) (*Replica,
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
+	if genesis.Purpose == PurposeTest {
+		logging.Logger("pbft").Warnf("cluster %s was made for tests: its replicas may be made to lie, so trust nothing to it",
+			genesis.Hash().Short())
+	}
 	net := genesis.networkConfig(id, key, cfg.Listen)
 	net.ClientsMax, net.ClientsPerIPMax = cfg.ClientsMax, cfg.ClientsPerAddressMax
 	transport, err := network.New(net)

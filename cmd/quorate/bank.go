@@ -2,7 +2,9 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"math"
 	"strconv"
 
 	"github.com/spf13/cobra"
@@ -18,7 +20,7 @@ func newBank(c *console) *cobra.Command {
   quorate bank pay bob 5 --genesis cluster/genesis.toml
   quorate bank balance bob --genesis cluster/genesis.toml
   quorate bank total --genesis cluster/genesis.toml`,
-		newBankOpen(c, f), newBankTransfer(c, f), newBankPay(c, f), newBankBalance(c, f), newBankTotal(c, f))
+		newBankOpen(c, f), newBankMint(c, f), newBankTransfer(c, f), newBankPay(c, f), newBankBalance(c, f), newBankTotal(c, f))
 	f.add(cmd)
 	f.addKey(cmd)
 	return cmd
@@ -29,6 +31,7 @@ type bankCall struct {
 	op   []byte
 	read bool
 	what string // what the number of the result is
+	done string // what is so once it is done; "" where nothing follows it
 }
 
 // bankInfo is what an operation prints.
@@ -47,9 +50,11 @@ func (f *clusterFlags) bank(ctx context.Context, c *console, calls ...bankCall) 
 	}
 	return f.with(ctx, c, func(ctx context.Context, client *pbft.Client) error {
 		var info bankInfo
-		for _, call := range calls {
+		for i, call := range calls {
 			var err error
-			if info, err = runBank(ctx, client, call); err != nil {
+			if info, err = runBank(ctx, client, call); err != nil && i > 0 {
+				return fmt.Errorf("%s, but what was to follow failed: %w", calls[i-1].done, err)
+			} else if err != nil {
 				return err
 			}
 		}
@@ -83,15 +88,31 @@ func newBankOpen(c *console, f *clusterFlags) *cobra.Command {
 		Args:    cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			what := "balance of " + args[0]
-			calls := []bankCall{{op: bank.Open(args[0]), what: what}}
+			calls := []bankCall{{op: bank.Open(args[0]), what: what, done: "account " + args[0] + " is open"}}
 			if mint > 0 {
 				calls = append(calls, bankCall{op: bank.Mint(args[0], mint), what: what})
 			}
 			return f.bank(cmd.Context(), c, calls...)
 		},
 	}
-	cmd.Flags().Uint64Var(&mint, "mint", 0, "new money to put into the account")
+	cmd.Flags().Uint64Var(&mint, "mint", 0, "new money to put into the account: a second operation, as of bank mint")
 	return cmd
+}
+
+func newBankMint(c *console, f *clusterFlags) *cobra.Command {
+	return &cobra.Command{
+		Use:     "mint NAME AMOUNT",
+		Short:   "Put new money into an account",
+		Example: "  quorate bank mint alice 100",
+		Args:    cobra.ExactArgs(2),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			amount, err := amountOf(args[1])
+			if err != nil {
+				return err
+			}
+			return f.bank(cmd.Context(), c, bankCall{op: bank.Mint(args[0], amount), what: "balance of " + args[0]})
+		},
+	}
 }
 
 func newBankTransfer(c *console, f *clusterFlags) *cobra.Command {
@@ -131,6 +152,9 @@ for whoever hands the money over: see quorate outputs.`,
 
 func amountOf(text string) (uint64, error) {
 	amount, err := strconv.ParseUint(text, 10, 64)
+	if errors.Is(err, strconv.ErrRange) {
+		return 0, usagef("the amount is %q, want at most %d", text, uint64(math.MaxUint64))
+	}
 	if err != nil {
 		return 0, usagef("the amount is %q, want a whole number, not negative", text)
 	}

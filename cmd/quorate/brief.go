@@ -96,6 +96,9 @@ func (e toldError) Unwrap() error { return e.err }
 func advise(err error, genesis *pbft.Genesis, timeout time.Duration) error {
 	var unfinished *pbft.UnfinishedError
 	if !errors.As(err, &unfinished) {
+		if errors.Is(err, pbft.ErrSessionOld) {
+			return toldError{"another command uses the same --key: one at a time may; run this one again", err}
+		}
 		return err
 	}
 	words := fmt.Sprintf("no result yet, after %v", timeout)

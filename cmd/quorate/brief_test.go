@@ -120,3 +120,11 @@ func TestRefusedConnectionsAreNamed(t *testing.T) {
 		}
 	}
 }
+
+// TestKeyInUseIsSaidSo: the library's words are for programs.
+func TestKeyInUseIsSaidSo(t *testing.T) {
+	err := advise(fmt.Errorf("operation 7.1 is %w by replicas [1 3]: %w", pbft.ErrRefused, pbft.ErrSessionOld), nil, time.Second)
+	if code := exitCode(err); code != exitRefused || !strings.Contains(err.Error(), "--key") {
+		t.Errorf("got %q and exit code %d", err, code)
+	}
+}

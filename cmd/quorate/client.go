@@ -35,7 +35,7 @@ func (f *clusterFlags) add(cmd *cobra.Command) {
 // addKey adds the flags of commands that submit operations.
 func (f *clusterFlags) addKey(cmd *cobra.Command) {
 	flags := cmd.PersistentFlags()
-	flags.StringVar(&f.key, "key", "", "key file of the client; the cluster remembers every key that submits, "+
+	flags.StringVar(&f.key, "key", "", "key file of the client, for one command at a time; the cluster remembers every key that submits, "+
 		"so reuse one (default: a new random key)")
 	f.keys.add(flags, "plain-key")
 }

@@ -335,5 +335,8 @@ func writeEvidence(path string, cluster *forensics.Cluster, proofs []*wire.Evide
 		return usageError{err}
 	}
 	_, err = file.Write(data)
-	return errors.Join(err, file.Sync(), file.Close())
+	if err = errors.Join(err, file.Sync(), file.Close()); err != nil {
+		return errors.Join(err, os.Remove(path)) // a part of it proves nothing, and would be in the way
+	}
+	return nil
 }

@@ -71,7 +71,7 @@ It makes all or nothing, and touches no directory that is there.`,
 	flags.IntVar(&o.basePort, "base-port", basePortDefault, "port of the first replica; those on the same host follow")
 	flags.StringVar(&o.name, "name", "quorate", "name of the cluster, part of its identity")
 	flags.StringVar(&o.app, "app", "kv", "application that the replicas run: "+appNames)
-	flags.BoolVar(&o.test, "test", false, "the cluster is for tests that make its replicas lie, and never serves")
+	flags.BoolVar(&o.test, "test", false, "the cluster is for tests that make its replicas lie")
 	o.keys.add(flags, "plain-keys")
 	return cmd
 }
@@ -147,7 +147,7 @@ func runInit(ctx context.Context, c *console, o initOptions, dir string) error {
 		return err
 	}
 	if err := os.Remove(dir); err != nil && !errors.Is(err, fs.ErrNotExist) { // it is empty: see mustBeNew
-		return err
+		return fmt.Errorf("%w: if another disk is mounted there, give a new directory in it", err)
 	}
 	if err := os.Rename(draft, dir); err != nil {
 		return err
@@ -161,10 +161,14 @@ func mustBeNew(dir string) error {
 	if filepath.Clean(dir) == "." {
 		return usagef("%q is where this command runs: give the name of a new directory", dir)
 	}
-	entries, err := os.ReadDir(dir)
+	info, err := os.Lstat(dir)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
+	if err == nil && info.Mode()&fs.ModeSymlink != 0 {
+		return usagef("%s is a symbolic link, which init would replace: give a new directory where it leads to", dir)
+	}
+	entries, err := os.ReadDir(dir)
 	if err != nil {
 		return usageError{err}
 	}

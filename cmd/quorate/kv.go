@@ -103,6 +103,9 @@ they do not, it goes through the order.`,
 		Args:    cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			key := args[0]
+			if raw && c.format == "json" {
+				return usagef("--raw excludes -o json: drop one of the two")
+			}
 			show := func(r kv.Result, p proof) error {
 				if raw {
 					_, err := c.out.Write(r.Value)
@@ -229,7 +232,7 @@ func (c *console) kvEntries(r kv.Result, p proof) error {
 		value.Entries = append(value.Entries, kvEntry{blob(e.Key), e.Value})
 	}
 	if r.More {
-		t.rows = append(t.rows, []string{"(more)", "go on with --from"})
+		t.rows = append(t.rows, []string{"(more)", "raise --limit, or go on with --from and the last key, which comes again"})
 	}
 	return c.show(t, value)
 }

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -19,11 +20,13 @@ const passphraseBytesMax = 4096
 
 // keyFlags tell how a key file is protected.
 type keyFlags struct {
-	plain bool
-	file  string
+	plain     bool
+	plainName string // of that flag
+	file      string
 }
 
 func (k *keyFlags) add(flags *pflag.FlagSet, plainName string) {
+	k.plainName = plainName
 	flags.BoolVar(&k.plain, plainName, false, "key files are not encrypted: for trying things out")
 	flags.StringVar(&k.file, "passphrase-file", "", "file with the passphrase of the key; otherwise "+passphraseEnv+
 		", or a prompt")
@@ -124,13 +127,21 @@ func ignoreEOF(err error, got int) error {
 // load returns the key in the file at path.
 func (k *keyFlags) load(c *console, path string) (crypto.PrivateKey, error) {
 	if k.plain {
-		return crypto.LoadPlainKey(path)
+		key, err := crypto.LoadPlainKey(path)
+		if errors.Is(err, crypto.ErrKeyEncrypted) {
+			err = usagef("%s is encrypted: drop --%s, and give its passphrase", path, k.plainName)
+		}
+		return key, err
 	}
 	p, err := k.passphrase(c, false)
 	if err != nil {
 		return crypto.PrivateKey{}, err
 	}
-	return crypto.LoadKey(path, p)
+	key, err := crypto.LoadKey(path, p)
+	if errors.Is(err, crypto.ErrKeyPlain) {
+		err = usagef("%s is not encrypted: give --%s", path, k.plainName)
+	}
+	return key, err
 }
 
 // saver returns a function that saves keys. It asks for a passphrase once.

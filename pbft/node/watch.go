@@ -145,6 +145,6 @@ func (n *Node) logMisbehaved(o core.Misbehaved) {
 	if o.Evidence == nil {
 		return
 	}
-	n.log.Warnf("MISBEHAVIOUR peer=%d kind=%s view=%d seq=%d",
+	n.log.Warnf("MISBEHAVIOUR peer=%d kind=%q view=%d seq=%d",
 		o.Evidence.Culprit, o.Evidence.Proof, o.View, o.Seq)
 }

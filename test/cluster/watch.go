@@ -2,6 +2,7 @@ package cluster
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -45,6 +46,9 @@ func (c *Cluster) await(ctx context.Context, what string, live []wire.ReplicaID,
 		select {
 		case <-tick.C:
 		case <-ctx.Done():
+			if errors.Is(ctx.Err(), context.Canceled) { // whoever did that knows why
+				return fmt.Errorf("waiting for %s: %w", what, ctx.Err())
+			}
 			return fmt.Errorf("waiting for %s: %w%s", what, ctx.Err(), c.describe(status))
 		}
 	}
