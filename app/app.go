@@ -11,7 +11,9 @@ import (
 // the operation alone: no clock, randomness, goroutine, map order or I/O. What
 // it returns is the result that the client gets; an error of the application is
 // a result too. If it panics, the operation is rolled back whole and the client
-// gets a deterministic error; the replica lives.
+// gets a deterministic error; the replica lives. It does not survive
+// runtime.Goexit, which t.Fatal of a test calls: on the goroutine of a replica that ends
+// the replica, with an error.
 //
 // Execute is called by one goroutine at a time.
 type StateMachine interface {

@@ -41,7 +41,8 @@ type Failure struct {
 // Run recovers panics of the application on this goroutine. It cannot survive
 // what the runtime does not let anyone recover: a stack overflow, concurrent
 // writes of a map, no memory, a panic on another goroutine; runtime.Goexit in
-// the application ends the calling goroutine. An operation that never returns
+// the application, which t.Fatal of a test calls, ends the calling goroutine, and with
+// it the replica. An operation that never returns
 // stops the replica. All of these happen on every replica alike, so an
 // application must exclude them.
 func Run(sm StateMachine, tx *Tx, op []byte) (result []byte, failure *Failure, err error) {

@@ -97,7 +97,8 @@ type Config struct {
 	// and numbered alike on all replicas. It is this replica's word alone: who acts
 	// on it in the outside world subscribes to what f+1 replicas say (Client.Outputs).
 	// Nothing executes while it runs, so it may neither wait for a result of the cluster
-	// nor close the replica. After a restart a replica may deliver again what it
+	// nor close the replica; and as everywhere in an application, runtime.Goexit, which
+	// t.Fatal of a test calls, ends the replica with an error. After a restart a replica may deliver again what it
 	// delivered since its last checkpoint; after a state transfer it may skip some.
 	Output func(Output)
 	// Interpose, if set, returns the transport that the node of its argument uses
@@ -112,7 +113,8 @@ type Config struct {
 	// goroutine: among it every message that it refused, and every proof that
 	// another replica lied. It should not block: when it is slow, observations are
 	// dropped, those of single messages first. It may not close the replica, for Close
-	// waits for it.
+	// waits for it; runtime.Goexit, which t.Fatal of a test calls, ends the replica with
+	// an error.
 	Observe func(core.Observation)
 	// App names the application for commands that offer several. Start ignores
 	// it.

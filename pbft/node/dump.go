@@ -8,7 +8,10 @@ import (
 	"context"
 	"errors"
 	"io"
+	"runtime/debug"
 	"time"
+
+	"golang.org/x/sync/errgroup"
 
 	"github.com/quorate/quorate/pbft/core"
 )
@@ -103,18 +106,38 @@ func (n *Node) WriteFlight(w io.Writer) error {
 	return n.writeFlight(w, dumping{"asked", "somebody asked for it"})
 }
 
-// orDump runs a stage. If it panics, which ends the process, nothing leaves that any more,
-// and what is recorded is written.
-func (n *Node) orDump(ctx context.Context, stage func(ctx context.Context) error) error {
-	panics := true
+// errGoexit says that a stage neither returned nor panicked.
+var errGoexit = errors.New("a stage was ended by runtime.Goexit in the application: t.Fatal and t.FailNow " +
+	"do that, too, and end no more than their goroutine; return an error or panic instead")
+
+// stage runs a stage of g. If it panics, which ends the process, nothing leaves that any more,
+// and what is recorded is written. If the application ends its goroutine, g, which hears
+// nothing of that, ends too: the others would go on without the stage.
+func (n *Node) stage(ctx context.Context, g *errgroup.Group, run func(ctx context.Context) error) error {
+	returned := false
 	defer func() {
-		if panics {
-			n.lastDump()
+		if returned {
+			return
 		}
+		if p := recover(); p != nil {
+			n.lastDump()
+			panic(p) //nolint:forbidigo // whoever panicked shall end the process; the frames are still there
+		}
+		n.log.Errorf("a stage was ended by runtime.Goexit, the replica stops: correct the application stack=%q", stack())
+		g.Go(func() error { return errGoexit })
 	}()
-	err := stage(ctx)
-	panics = false
+	err := run(ctx)
+	returned = true
 	return err
+}
+
+// stackBytesMax bounds a stack in the log.
+const stackBytesMax = 4 << 10
+
+// stack returns the innermost frames of the caller.
+func stack() []byte {
+	frames := debug.Stack()
+	return frames[:min(len(frames), stackBytesMax)]
 }
 
 // lastDump waits for the dump no longer than its patience.

@@ -437,7 +437,7 @@ func TestPanicsAreDumped(t *testing.T) {
 				t.Errorf("it panicked with %v, want what the stage did", p)
 			}
 		}()
-		_ = n.orDump(t.Context(), func(context.Context) error { panic("broken") }) //nolint:forbidigo // it is what the test is about
+		_ = n.stage(t.Context(), nil, func(context.Context) error { panic("broken") }) //nolint:forbidigo // it is what the test is about
 	}()
 	if words, _ := d.taken(); len(words) != 1 || words[0] != "panicked" {
 		t.Errorf("%q were dumped, want one for panicked", words)

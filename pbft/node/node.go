@@ -145,36 +145,24 @@ func newNode(cfg Config, e engine, applier *Applier) *Node {
 var errEnded = errors.New("the transport ended")
 
 // Run serves until ctx is done, and then returns nil; or until the journal, the
-// state or the transport fails, and then returns why. Everything that it started
+// state or the transport fails, or the application ends a goroutine of its, and then
+// returns why. Everything that it started
 // has ended when it returns. The journal and the state are still open.
 func (n *Node) Run(ctx context.Context) error {
 	if n.ran.Swap(true) {
 		return errors.New("node: Run was called before")
 	}
 	g, ctx := errgroup.WithContext(ctx)
-	g.Go(func() error { return n.orDump(ctx, n.step) })
-	g.Go(func() error { return n.orDump(ctx, n.settle) })
-	g.Go(func() error { return n.orDump(ctx, n.apply) })
-	g.Go(func() error { return n.dumpAsked(ctx) })
-	g.Go(func() error { return n.serving.run(ctx) })
-	g.Go(func() error { return n.responding(ctx) })
-	g.Go(func() error { return n.watch(ctx) })
-	g.Go(func() error { return n.diagnosing.run(ctx) })
-	g.Go(func() error { return n.archive(ctx) })
-	g.Go(func() error { return n.await(ctx) })
-	for _, hand := range n.flight.verify {
-		g.Go(func() error { return n.verify(ctx, hand) })
+	for _, run := range []func(context.Context) error{
+		n.step, n.settle, n.apply, n.dumpAsked, n.serving.run, n.responding, n.watch, n.diagnosing.run, n.archive,
+		n.await, n.carry,
+	} {
+		g.Go(func() error { return n.stage(ctx, g, run) })
 	}
-	g.Go(func() error {
-		err := n.cfg.Transport.Run(ctx, n.inbound(ctx))
-		if err == nil && ctx.Err() == nil {
-			err = errEnded
-		}
-		if err != nil && ctx.Err() != nil {
-			return nil //nolint:nilerr // it was told to end
-		}
-		return err
-	})
+	for _, hand := range n.flight.verify {
+		verify := func(ctx context.Context) error { return n.verify(ctx, hand) }
+		g.Go(func() error { return n.stage(ctx, g, verify) })
+	}
 	err := g.Wait()
 	n.outlet.shut()
 	if err != nil {
@@ -182,6 +170,18 @@ func (n *Node) Run(ctx context.Context) error {
 		return fmt.Errorf("node: replica %d: %w", n.self, err)
 	}
 	return nil
+}
+
+// carry runs the transport.
+func (n *Node) carry(ctx context.Context) error {
+	err := n.cfg.Transport.Run(ctx, n.inbound(ctx))
+	if ctx.Err() != nil {
+		return nil //nolint:nilerr // it was told to end
+	}
+	if err == nil {
+		return errEnded
+	}
+	return err
 }
 
 // await ends Run when a background goroutine of the State fails.
