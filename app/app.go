@@ -60,10 +60,11 @@ type Proposer interface {
 	// StateMachine serves several replicas, as of a local cluster, they call it at the same
 	// time. After an error, or a panic, nothing is proposed, and it is asked again after a
 	// tick or so; replicas whose clients wait longer than the request timeout choose another
-	// primary.
+	// primary. The log has why (level warn, see package pbft).
 	ProposeInput() ([]byte, error)
 	// CheckInput returns why an input that another replica proposes is not to be
-	// accepted, and nil if it is. A panic is a refusal. It is asked when the proposal
+	// accepted, and nil if it is. A panic is a refusal. Of the first refusal in a row the
+	// log has the reason (level warn, see package pbft). It is asked when the proposal
 	// arrives, as often as that is, not when a new view carries it over; it may be called
 	// by many goroutines at once, must return soon, and may neither change nor keep the
 	// input. What it depends on may change, but not by what it was asked before. A replica

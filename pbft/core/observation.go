@@ -20,6 +20,19 @@ type Refused struct {
 	Why  string
 }
 
+// inputRefused begins why a proposal was refused that the application did not accept.
+const inputRefused = "the application does not accept its input: "
+
+// Unfit returns why the application did not accept the input of the proposal that was
+// refused, or nothing if it was not for that.
+func (o Refused) Unfit() string {
+	const words = len(inputRefused)
+	if o.Kind != wire.KindPrePrepare || len(o.Why) < words || o.Why[:words] != inputRefused {
+		return ""
+	}
+	return o.Why[words:]
+}
+
 // Misbehaved says that a replica lied, with the proof.
 type Misbehaved struct {
 	View     wire.View

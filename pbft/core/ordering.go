@@ -165,7 +165,7 @@ func (r *Replica) refusePrePrepare(pp *wire.PrePrepare, unfit string) string {
 	case !r.cfg.Inputs && len(b.Input) > 0:
 		return "its batch has an input, and the application takes none"
 	case r.cfg.Inputs && unfit != "":
-		return "the application does not accept its input: " + unfit
+		return inputRefused + unfit
 	case pp.Seq > r.executed && r.repeats(pp):
 		return "it holds a request that is in the order of this view already"
 	}

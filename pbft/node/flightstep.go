@@ -40,7 +40,8 @@ func (s *stepper) ended() {
 	}
 }
 
-// record notes an event that was stepped, and what the core observed. It reads the
+// record notes an event that was stepped, and what the core observed; of inputs that are
+// refused it has the log say. It reads the
 // clock once: an event begins when the one before has ended.
 func (s *stepper) record(ev core.Event) {
 	l, f := &s.log, s.n.flight
@@ -66,6 +67,7 @@ func (s *stepper) record(ev core.Event) {
 	}
 	for _, o := range s.turn.fx.Observe[l.observed:] {
 		f.observe(now, o)
+		s.n.reportUnfit(o)
 		if d := dumpOf(o); d.word != "" {
 			l.dump = d
 		}

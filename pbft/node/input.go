@@ -2,10 +2,11 @@ package node
 
 import (
 	"cmp"
-	"errors"
 	"fmt"
 	"slices"
 	"strings"
+	"sync"
+	"time"
 
 	"github.com/quorate/quorate/app"
 	"github.com/quorate/quorate/pbft/core"
@@ -32,22 +33,94 @@ func (s *stepper) offer() {
 	}
 }
 
-// reportInput logs that the application has no input, the first time in a row.
-func (n *Node) reportInput(err error) {
-	if err != nil && !n.inputless {
-		n.log.Warnf("the application has no input for a batch, so this primary proposes none: see to where it reads it err=%q", err)
+// inputsPerSecond and inputsBurst bound each of the warnings about inputs: a primary that
+// lies has replicas refuse what they check, and panic, as often as it likes.
+const (
+	inputsPerSecond = 1.0 / 30
+	inputsBurst     = 4
+)
+
+// inputs is what the log says of inputs.
+type inputs struct {
+	// lacks says that the application had none for the last batch, and refuses that it did
+	// not accept the last one in view; of both was warned. They are step's.
+	lacks, refuses         bool
+	view                   wire.View
+	lacksRate, refusesRate bucket
+	panics                 struct { // of checks, by verifiers
+		sync.Mutex
+		rate bucket
 	}
-	if err == nil && n.inputless {
-		n.log.Warn("the application has input for batches again") // ends a warning
-	}
-	n.inputless = err != nil
 }
 
-// Propose asks p for the input of a batch. What it returns is the caller's alone.
+func (r *inputs) fill() {
+	r.lacksRate = newBucket(inputsPerSecond, inputsBurst)
+	r.refusesRate, r.panics.rate = r.lacksRate, r.lacksRate
+}
+
+// reportInput logs that the application has no input, the first time in a row.
+func (n *Node) reportInput(err error) {
+	r := &n.inputs
+	switch {
+	case err != nil && !r.lacks && r.lacksRate.take(time.Now(), 1):
+		r.lacks = true
+		n.log.Warnf("the application has no input for a batch, so this primary proposes none: see to where it reads it err=%q", err)
+	case err == nil && r.lacks:
+		r.lacks = false
+		n.log.Warn("the application has input for batches again") // ends a warning
+	}
+}
+
+// reportUnfit logs that the application refuses what the primary of the view proposes as
+// input, the first time in a row.
+func (n *Node) reportUnfit(o core.Observation) {
+	r := &n.inputs
+	switch o := o.(type) { //nolint:gochecksumtype // the others do not
+	case core.Refused:
+		if why := o.Unfit(); why != "" {
+			n.refusesInput(why)
+		}
+	case core.Accepted:
+		if r.refuses && r.view == o.View {
+			r.refuses = false
+			n.log.Warnf("the application accepts the inputs of the primary again view=%d", o.View) // ends a warning
+		}
+	}
+}
+
+func (n *Node) refusesInput(why string) {
+	r, view := &n.inputs, n.engine.View()
+	if r.refuses && r.view == view || !r.refusesRate.take(time.Now(), 1) {
+		return
+	}
+	r.refuses, r.view = true, view
+	n.log.Warnf("the application does not accept the input that the primary proposes, so this replica does not vote for "+
+		"the batch: if several say so, correct what the application proposes or checks primary=%d view=%d why=%q",
+		view.Primary(n.replicas), view, why)
+}
+
+// unfit is Unfit of the own application, and logs where that panics.
+func (n *Node) unfit(sealed *wire.Sealed) string {
+	why, where := checkInput(n.proposer, sealed)
+	if where == nil {
+		return why
+	}
+	p := &n.inputs.panics
+	p.Lock()
+	defer p.Unlock()
+	if p.rate.take(time.Now(), 1) {
+		n.log.Warnf("the application panicked while it checked the input of a batch, which refuses it: correct it "+
+			"why=%q stack=%q", why, where)
+	}
+	return why
+}
+
+// Propose asks p for the input of a batch. What it returns is the caller's alone. The error
+// of a panic has the stack.
 func Propose(p app.Proposer) (input []byte, err error) {
 	defer func() {
-		if recover() != nil {
-			input, err = nil, errors.New("node: proposing an input panicked")
+		if v := recover(); v != nil {
+			input, err = nil, fmt.Errorf("node: proposing an input panicked: %s\n%s", spell(v), stack())
 		}
 	}()
 	input, err = p.ProposeInput()
@@ -68,19 +141,36 @@ const unfitBytesMax = 256
 // Unfit asks p, which may be nil, about the input of the batch that sealed proposes, if
 // it proposes one, and returns why it is not to be accepted: core.Received.Unfit.
 func Unfit(p app.Proposer, sealed *wire.Sealed) (why string) {
+	why, _ = checkInput(p, sealed)
+	return why
+}
+
+// checkInput is Unfit, and returns where p panicked, if it did.
+func checkInput(p app.Proposer, sealed *wire.Sealed) (why string, where []byte) {
 	pp, is := sealed.Message().(*wire.PrePrepare)
 	if !is || pp.Batch == nil || p == nil {
-		return ""
+		return "", nil
 	}
 	defer func() {
-		if recover() != nil {
-			why = "checking it panicked"
+		if v := recover(); v != nil {
+			why, where = printable("checking it panicked: "+spell(v)), stack()
 		}
 	}()
 	if err := p.CheckInput(slices.Clone(pp.Batch.Input)); err != nil {
-		return printable(err.Error())
+		return printable(err.Error()), nil
 	}
-	return ""
+	return "", nil
+}
+
+// spell returns the beginning of what the application panicked with as text, which a method
+// of the application makes. That may panic, too; package fmt survives it once only.
+func spell(v any) (text string) {
+	defer func() {
+		if recover() != nil {
+			text = fmt.Sprintf("a %T, which panics when it is printed", v)
+		}
+	}()
+	return fmt.Sprintf("%.512s", fmt.Sprint(v))
 }
 
 // printable returns so much of a reason as may be told. It is never empty, whatever a liar

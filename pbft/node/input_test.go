@@ -1,6 +1,7 @@
 package node
 
 import (
+	"bufio"
 	"bytes"
 	"errors"
 	"fmt"
@@ -9,6 +10,8 @@ import (
 	"testing/synctest"
 	"time"
 	"unicode/utf8"
+
+	logging "github.com/ipfs/go-log/v2"
 
 	"github.com/quorate/quorate/app"
 	"github.com/quorate/quorate/pbft/core"
@@ -94,6 +97,9 @@ func TestAPrimaryWithoutGoodInputIsReplaced(t *testing.T) {
 					t.Error("the primary without input is still in office")
 				}
 				m.stopAll()
+				if !m.nodes[0].inputs.lacks && !m.nodes[1].inputs.refuses {
+					t.Error("neither the primary nor a backup was warned of it")
+				}
 			})
 		})
 	}
@@ -193,4 +199,102 @@ func TestOnlyProposalsAreChecked(t *testing.T) {
 	if why := Unfit(wordy, proposal); len(why) > 256 || !strings.HasPrefix(why, "aé") || !utf8.ValidString(why) {
 		t.Errorf("a long reason: got %d bytes, want the beginning: it waits with the proposal, and is logged", len(why))
 	}
+}
+
+// TestOneWarningForARowOfRefusedInputs has a primary propose unfit inputs in a row, and then
+// change between fit and unfit ones without end.
+func TestOneWarningForARowOfRefusedInputs(t *testing.T) {
+	n := judge(t, refuses)
+	lines := logged(t, func() {
+		for range 100 {
+			n.reportUnfit(core.Refused{Kind: wire.KindPrePrepare, Why: "its batch is empty"})
+			n.reportUnfit(refusedInput)
+		}
+	})
+	if len(lines) != 1 || !strings.Contains(lines[0], "nobody reads that") || !strings.Contains(lines[0], "primary=0 view=0") {
+		t.Errorf("got %q, want one line, with the reason", lines)
+	}
+	lines = logged(t, func() {
+		for range 100 {
+			n.reportUnfit(core.Accepted{})
+			n.reportUnfit(refusedInput)
+		}
+	})
+	if len(lines) < 2 || len(lines) > 2*warningsMax || !strings.Contains(lines[0], "again") {
+		t.Errorf("got %d lines, of which the first is %q, want few, and the first to end the warning", len(lines), lines[0])
+	}
+}
+
+// TestPanicsAboutInputsAreLogged holds that the log has what an application panicked with,
+// and where, a few times.
+func TestPanicsAboutInputsAreLogged(t *testing.T) {
+	n := judge(t, func([]byte) error { return breaks("no such sensor") })
+	batch := &wire.Batch{Time: 1, Requests: []*wire.Request{{Number: 1, Ops: [][]byte{{1}}}}}
+	proposal := wire.Reseal(&wire.PrePrepare{Vote: wire.Vote{Seq: 1, Digest: batch.Digest()}, Batch: batch})
+	lines := logged(t, func() {
+		for range 100 {
+			if why := n.unfit(proposal); why != "checking it panicked: no such sensor" {
+				t.Errorf("it is refused with %q, want what the check panicked with", why)
+			}
+		}
+	})
+	if len(lines) == 0 || len(lines) > warningsMax || !strings.Contains(lines[0], "no such sensor") || !strings.Contains(lines[0], "node.breaks") {
+		t.Errorf("got %d lines, the first is %q, want few, with value and stack", len(lines), lines[0])
+	}
+	_, err := Propose(&thermometer{propose: func() ([]byte, error) { return nil, breaks("no such meter") }})
+	lines = logged(t, func() {
+		for range 100 {
+			n.reportInput(err)
+			n.reportInput(nil)
+		}
+	})
+	if len(lines) == 0 || len(lines) > 2*warningsMax || !strings.Contains(lines[0], "no such meter") || !strings.Contains(lines[0], "node.breaks") {
+		t.Errorf("got %d lines, the first is %q, want few, with value and stack", len(lines), lines[0])
+	}
+}
+
+// warningsMax is how many warnings of one kind may come in a test: what a bucket has gained
+// since the first is worth one.
+const warningsMax = inputsBurst + 1
+
+func breaks(why string) error { panic(why) } //nolint:forbidigo // it is what the test is about
+
+var refusedInput = core.Refused{Kind: wire.KindPrePrepare, Why: "the application does not accept its input: nobody reads that"}
+
+// judge returns a node with an application that checks inputs so.
+func judge(t *testing.T, check func([]byte) error) *Node {
+	t.Helper()
+	m := thermometers(t, func(int) *thermometer { return &thermometer{reads("cold"), check} })
+	n, err := New(m.configs[1])
+	if err != nil {
+		t.Fatal(err)
+	}
+	return n
+}
+
+// logged returns what run logs, from level warn on, line by line.
+func logged(t *testing.T, run func()) []string {
+	t.Helper()
+	const name = "pbft/node"
+	level, err := logging.SubsystemLevelName(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := logging.SetLogLevel(name, "warn"); err != nil {
+		t.Fatal(err)
+	}
+	pipe := logging.NewPipeReader()
+	all := make(chan []string, 1)
+	go func() {
+		var lines []string
+		for s := bufio.NewScanner(pipe); s.Scan(); {
+			lines = append(lines, s.Text())
+		}
+		all <- lines
+	}()
+	run()
+	if err := errors.Join(pipe.Close(), logging.SetLogLevel(name, level)); err != nil {
+		t.Error(err)
+	}
+	return <-all
 }

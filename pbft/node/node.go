@@ -28,12 +28,12 @@ type Node struct {
 	log      *logging.ZapEventLogger
 	ran      atomic.Bool
 
-	engine    engine       // step's
-	rebasing  bool         // settle's: the journal is being rebased
-	inputless bool         // step's: the application had no input for the last batch
-	applier   *Applier     // apply's
-	proposer  app.Proposer // nil if the application takes no input
-	opener    *wire.Opener
+	engine   engine       // step's
+	rebasing bool         // settle's: the journal is being rebased
+	applier  *Applier     // apply's
+	proposer app.Proposer // nil if the application takes no input
+	inputs   inputs
+	opener   *wire.Opener
 
 	penalties *penalties
 	clients   *clients
@@ -115,6 +115,7 @@ func newNode(cfg Config, e engine, applier *Applier) *Node {
 		n.clock = time.Now
 	}
 	n.opener = wire.NewOpener(cfg.Domain, cfg.Keys, cfg.Limits, cfg.Verifier).WithSeen(newSeenCache(seenPlaces))
+	n.inputs.fill()
 	n.penalties = newPenalties(n.logPenalty)
 	n.proposer, _ = cfg.Machine.(app.Proposer)
 	n.flight = newFlight(runtime.GOMAXPROCS(0))

@@ -121,7 +121,7 @@ func (n *Node) fromVerifiedPeer(from wire.ReplicaID, sealed *wire.Sealed) core.E
 		n.diagnosing.pieces.offer(from, m)
 		return nil
 	}
-	return core.Received{From: from, Message: sealed, Unfit: Unfit(n.proposer, sealed)}
+	return core.Received{From: from, Message: sealed, Unfit: n.unfit(sealed)}
 }
 
 // fromVerifiedClient takes a Request, an Ask, an AskOutputs or a Query: fromClient lets
