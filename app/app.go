@@ -24,7 +24,7 @@ type StateMachine interface {
 // that the client marked read-only, in order, and queries between two batches; a write in it
 // is refused. Clients compare what replicas answer: a query that tells of Tx.Seq or Tx.Time
 // seldom has equal answers while others write, and then goes through the order. Tx.Input is
-// nil there.
+// nil in both.
 type Querier interface {
 	Query(tx *Tx, op []byte) []byte
 }

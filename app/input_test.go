@@ -59,6 +59,9 @@ type echoing struct{ input []byte }
 func (echoing) Execute(tx *app.Tx, _ []byte) []byte {
 	return fmt.Appendf(nil, "%d bytes, nil %t", len(tx.Input()), tx.Input() == nil)
 }
+
+func (e echoing) Query(tx *app.Tx, op []byte) []byte { return e.Execute(tx, op) }
+
 func (e echoing) ProposeInput() ([]byte, error) { return e.input, nil }
 
 func (echoing) CheckInput(input []byte) error {
@@ -99,6 +102,22 @@ func TestSoloTakesInputsAsReplicasDo(t *testing.T) {
 	solo.Input = []byte{1}
 	if _, err := solo.Execute(nil); err == nil {
 		t.Error("a state machine that proposes none took an input")
+	}
+}
+
+// TestReadsHaveNoInput asks what replicas ask in the order, and Solo, which proposes none for it.
+func TestReadsHaveNoInput(t *testing.T) {
+	tx := app.NewTx(app.NewMemory(), nil, app.Context{Input: []byte("agreed")}, true)
+	if got, failure, err := app.Run(echoing{}, tx, nil); failure != nil || err != nil || string(got) != "0 bytes, nil true" {
+		t.Errorf("got %q, %v, %v, want none", got, failure, err)
+	}
+	solo := app.NewSolo(echoing{make([]byte, app.InputBytesMax+1)}) // which is refused where it is asked for
+	solo.Input = []byte("set")
+	for range 2 {
+		if got, err := solo.Query(nil); err != nil || string(got) != "0 bytes, nil true" {
+			t.Errorf("got %q, %v, want none", got, err)
+		}
+		solo.Input = nil
 	}
 }
 

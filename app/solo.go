@@ -15,7 +15,7 @@ type Solo struct {
 	// Context is what the next operation sees. Execute raises Seq by one before
 	// every operation, and Time by a millisecond; a test may set any of it. Input is
 	// what the state machine itself proposes, if it is a Proposer and the test sets none;
-	// where it is none, there is no input.
+	// where it is none, there is no input, and a query has none either.
 	Context
 
 	machine StateMachine
@@ -51,9 +51,11 @@ func (s *Solo) run(op []byte, readOnly bool) ([]byte, error) {
 		}
 	}
 	ctx := s.Context
-	var err error
-	if ctx.Input, err = agreedInput(s.machine, ctx.Input); err != nil {
-		return nil, err
+	if !readOnly {
+		var err error
+		if ctx.Input, err = agreedInput(s.machine, ctx.Input); err != nil {
+			return nil, err
+		}
 	}
 	tx := NewTx(s.store, nil, ctx, readOnly)
 	result, failure, err := Run(s.machine, tx, op)

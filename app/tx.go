@@ -59,8 +59,12 @@ type Tx struct {
 // begin with prefix, which may not be changed as long as the Tx is used; the
 // operation sees them without it. It is for drivers: call Run and then, if that
 // succeeded, Commit. To drop a Tx is to roll it back. With readOnly, Run asks the
-// Querier, and every write ends the operation.
+// Querier, every write ends the operation, and there is no input: a read tells the same in
+// the order, where its batch has one, as outside of it.
 func NewTx(store Store, prefix []byte, ctx Context, readOnly bool) *Tx {
+	if readOnly {
+		ctx.Input = nil
+	}
 	return &Tx{store: store, prefix: prefix, ctx: ctx, readOnly: readOnly}
 }
 
@@ -81,7 +85,7 @@ func (tx *Tx) Time() time.Time { return time.Unix(0, tx.ctx.Time).UTC() }
 func (tx *Tx) Client() crypto.PublicKey { return tx.ctx.Client }
 
 // Input returns a copy of the agreed input of the operation's batch: nil unless the
-// state machine is a Proposer. Several operations see the same one, so who draws from
+// state machine is a Proposer, and for a read. Several operations see the same one, so who draws from
 // it must mix in what tells them apart.
 func (tx *Tx) Input() []byte { return slices.Clone(tx.ctx.Input) }
 
