@@ -148,6 +148,12 @@ func TestReadOnlyOperationCannotWrite(t *testing.T) {
 		"put":    func(tx *app.Tx) []byte { tx.Put("k", nil); return nil },
 		"delete": func(tx *app.Tx) []byte { tx.Delete("none"); return nil },
 		"emit":   func(tx *app.Tx) []byte { tx.Emit(nil); return nil },
+
+		"put a long value":  func(tx *app.Tx) []byte { tx.Put("k", make([]byte, app.ValueBytesMax+1)); return nil },
+		"put a long key":    func(tx *app.Tx) []byte { tx.Put(strings.Repeat("k", app.KeyBytesMax+1), nil); return nil },
+		"delete a long key": func(tx *app.Tx) []byte { tx.Delete(strings.Repeat("k", app.KeyBytesMax+1)); return nil },
+		"put a number":      func(tx *app.Tx) []byte { tx.PutUint64(strings.Repeat("k", app.KeyBytesMax+1), 1); return nil },
+		"emit much":         func(tx *app.Tx) []byte { tx.Emit(make([]byte, app.OutputBytesMax+1)); return nil },
 	} {
 		tx := app.NewTx(store, nil, app.Context{}, true)
 		_, failure, err := app.Run(f, tx, nil)

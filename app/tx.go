@@ -106,6 +106,7 @@ func (tx *Tx) Has(key string) bool {
 
 // Put sets key to value.
 func (tx *Tx) Put(key string, value []byte) {
+	tx.mustWrite()
 	if len(value) > ValueBytesMax {
 		tx.refuse("a value has %d bytes, at most %d are possible", len(value), ValueBytesMax)
 	}
@@ -139,6 +140,7 @@ func (tx *Tx) PutUint64(key string, n uint64) {
 // replica hands its own to its embedder too (pbft.Config.Output). Those of an
 // operation that is rolled back are not emitted.
 func (tx *Tx) Emit(payload []byte) {
+	tx.mustWrite()
 	if len(payload) > OutputBytesMax {
 		tx.refuse("an output has %d bytes, at most %d are possible", len(payload), OutputBytesMax)
 	}
@@ -201,6 +203,7 @@ func (tx *Tx) read(key string) ([]byte, bool) {
 
 // buffer keeps w until Commit.
 func (tx *Tx) buffer(w entry) {
+	tx.mustWrite()
 	if len(w.key) > KeyBytesMax {
 		tx.refuse("a key has %d bytes, at most %d are possible", len(w.key), KeyBytesMax)
 	}
@@ -228,7 +231,6 @@ func (tx *Tx) book(w entry) {
 
 // admit accounts for so many more writes and bytes, or ends the operation.
 func (tx *Tx) admit(writes, size int) {
-	tx.mustWrite()
 	if tx.count+writes > WritesMax {
 		tx.refuse("more than %d writes and outputs in one operation", WritesMax)
 	}
@@ -238,7 +240,8 @@ func (tx *Tx) admit(writes, size int) {
 	tx.count, tx.bytes = tx.count+writes, tx.bytes+size
 }
 
-// mustWrite ends the operation if it cannot write.
+// mustWrite ends the operation if it cannot write. It comes first: a read that writes too
+// much is told that it may not write at all.
 func (tx *Tx) mustWrite() {
 	tx.mustRun()
 	if tx.readOnly {
