@@ -15,7 +15,9 @@ import (
 // *OutcomeError, which carries the proof.
 var (
 	// ErrPanicked says that the operation panicked, or exceeded a bound of package app,
-	// and was rolled back whole. The error's words say which bound.
+	// and was rolled back whole. The error's words say which bound. With what it panicked,
+	// and where, the replicas' logs say from level warn on, which an embedder has to set:
+	// see the documentation of this package.
 	ErrPanicked = errors.New("the operation panicked and was rolled back")
 	// ErrSessionOld says that the client's key is used in a newer session. It is
 	// an outcome, and the reason of some refusals. What was sent before the newer
