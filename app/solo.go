@@ -65,6 +65,9 @@ func (s *Solo) run(op []byte, readOnly bool) ([]byte, error) {
 	if failure != nil {
 		return nil, fmt.Errorf("%w: %s\n%s", ErrRolledBack, failure.Text, failure.Detail)
 	}
+	if len(result) > ResultBytesMax {
+		return nil, fmt.Errorf("%w: the result has %d bytes, at most %d are possible", ErrRolledBack, len(result), ResultBytesMax)
+	}
 	if err := tx.Commit(); err != nil {
 		return nil, err
 	}

@@ -19,6 +19,9 @@ const (
 	ValueBytesMax = 256 << 10
 	// OutputBytesMax bounds an output: it is kept in a value of the state.
 	OutputBytesMax = ValueBytesMax - 8
+	// ResultBytesMax bounds a result: it is kept in a value of the state, with what belongs
+	// to it. A genesis may say less (limits.result_bytes).
+	ResultBytesMax = ValueBytesMax - 9
 	// WritesMax bounds how many keys one operation writes plus its outputs. What Keep
 	// writes itself is not counted, here and below.
 	WritesMax = 4096

@@ -726,7 +726,7 @@ func TestEveryResultFitsIntoTheState(t *testing.T) {
 		}
 		reply := applyBatch(t, a, c.batch(requestOf(1, 1, 1, strings.Repeat("x", size)))).Replies[0]
 		want := wire.OutcomeOK
-		if size > app.ValueBytesMax-9 {
+		if size > app.ResultBytesMax {
 			want = wire.OutcomeTooLarge
 		}
 		if reply.Outcome != want || (want == wire.OutcomeOK && len(reply.Result) != size) {
