@@ -14,7 +14,7 @@ var (
 	ErrMissing = errors.New("no journal")
 	// ErrExists says that there is one already.
 	ErrExists = errors.New("a journal exists already")
-	// ErrLocked says that another process has it open.
+	// ErrLocked says that another process, or this one, has it open.
 	ErrLocked = disk.ErrLocked
 	// ErrForeign says that it belongs to another replica, cluster or epoch.
 	ErrForeign = errors.New("journal of another replica")

@@ -102,7 +102,7 @@ func Exists(dir string, opts Options) (bool, error) {
 }
 
 // Create begins an empty journal in dir, which it creates as well. It returns
-// an ErrExists if there is one, and an ErrLocked if another process is there.
+// an ErrExists if there is one, and an ErrLocked if somebody has it open.
 func Create(dir string, id Identity, opts Options) (*Journal, error) {
 	opts, err := opts.complete()
 	if err != nil {
@@ -137,8 +137,8 @@ func (j *Journal) begin() error {
 func lockDir(dir string, id Identity, opts Options) (*Journal, error) {
 	lock, err := opts.FS.Lock(filepath.Join(dir, lockName))
 	if errors.Is(err, ErrLocked) {
-		return nil, fmt.Errorf("journal: %s is %w: two processes with one key would contradict each other; "+
-			"end the other one", dir, ErrLocked)
+		return nil, fmt.Errorf("journal: %s is %w: two replicas with one key would contradict each other; "+
+			"end the other one, or close it if it is in this process", dir, ErrLocked)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("journal: lock %s: %w", dir, err)

@@ -14,9 +14,9 @@ import (
 // SectorBytes is the largest unit that a disk writes whole or not at all.
 const SectorBytes = 512
 
-// ErrLocked says that another process, or another user of this one, holds the
-// lock.
-var ErrLocked = errors.New("locked by another process")
+// ErrLocked says that somebody holds the lock already: another process, or another user of
+// this one, such as a replica that was not closed.
+var ErrLocked = errors.New("locked already, by another process or by this one")
 
 // FS is a file system. Its methods may be called by many goroutines at once.
 // A missing file or directory is reported with an error that is fs.ErrNotExist.
