@@ -99,7 +99,7 @@ func Start(ctx context.Context, cfg Config, machine app.StateMachine) (*Replica,
 		return nil, err
 	}
 	if genesis.Purpose == PurposeTest {
-		logging.Logger("pbft").Warnf("cluster %s was made for tests: its replicas may be made to lie, so trust nothing to it",
+		logging.Logger("pbft/node").Warnf("cluster %s was made for tests: its replicas may be made to lie, so trust nothing to it",
 			genesis.Hash().Short())
 	}
 	net := genesis.networkConfig(id, key, cfg.Listen)
