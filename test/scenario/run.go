@@ -60,6 +60,8 @@ func (o Options) validate() error {
 		return errors.New("scenario: Options.Machine is set and Options.Operation is not: say what its clients do")
 	case o.Machine == nil && (o.Operation != nil || o.Query != nil):
 		return errors.New("scenario: Options.Operation or Query is set and Options.Machine is not: say what executes them")
+	case o.Machine != nil && o.Machine() == nil:
+		return errors.New("scenario: Options.Machine returns nil: let it return the application of one replica")
 	}
 	return nil
 }
@@ -84,6 +86,7 @@ func (s Scenario) simulate(o Options) Report {
 	s.Sim(p)
 	if o.Machine != nil && !p.store && p.Options.Machine == nil {
 		p.Options.Machine, p.Options.Operation, p.Options.Query = o.Machine, o.Operation, o.Query
+		p.Finally("the application executes operations", executes)
 	}
 	p.log = newRunLog(p.Options.Clients)
 	recorder := picture.Recorder{}
@@ -114,6 +117,15 @@ func (s Scenario) simulate(o Options) Report {
 		r.Picture = p.picture(r, res, &recorder)
 	}
 	return r
+}
+
+// executes returns an error where the application panicked in every operation: then it did
+// not take part, and the scenario shows nothing of it.
+func executes(s *Seen) error {
+	if n := s.Counters.Panicked; n > 0 && n == s.Counters.Operations {
+		return fmt.Errorf("all %d operations panicked, the first was %s", n, s.Panic)
+	}
+	return nil
 }
 
 // tell adds what was done and noticed.

@@ -212,6 +212,26 @@ func TestHalfAnApplicationIsNotPlayed(t *testing.T) {
 	}
 }
 
+// helpless is an application whose every operation panics.
+type helpless struct{}
+
+func (helpless) Execute(_ *app.Tx, op []byte) []byte { return op[1<<10:] }
+
+// TestApplicationThatOnlyPanicsFails: nothing is seen of it, however well the replicas agree.
+func TestApplicationThatOnlyPanicsFails(t *testing.T) {
+	op := func(*rand.Rand, int, int) []byte { return []byte("op") }
+	for _, name := range []string{"split-preprepare", "mute-primary"} {
+		r, err := Run(t.Context(), name, Options{Machine: func() app.StateMachine { return helpless{} }, Operation: op})
+		if text := strings.Join(r.Failures, "; "); err != nil || r.Passed || !strings.Contains(text, "slice bounds out of range") {
+			t.Errorf("%s: %v, passed %v, %s", name, err, r.Passed, text)
+		}
+	}
+	nothing := Options{Machine: func() app.StateMachine { return nil }, Operation: op}
+	if _, err := Run(t.Context(), "split-preprepare", nothing); err == nil || !strings.Contains(err.Error(), "returns nil") {
+		t.Errorf("got %v, want that there is no machine", err)
+	}
+}
+
 func TestStepThatIsNotReachedFails(t *testing.T) {
 	s := Scenario{Name: "test", Sim: func(p *Play) {
 		p.Steps(

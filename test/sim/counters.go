@@ -83,6 +83,10 @@ type Counters struct {
 	RefusedInputs, Inputless int
 	// Outputs counts what executed operations emitted, at each replica.
 	Outputs int
+	// Operations counts what the agreed order executed, each operation once, and Panicked
+	// those of them that were rolled back because the application panicked or exceeded a
+	// bound of package app: all replicas do so alike, and no oracle minds.
+	Operations, Panicked int
 }
 
 // unreachable is why a view is left whose primary no quorum reaches.
@@ -96,13 +100,14 @@ func (c *Counters) Add(other Counters) {
 	}
 }
 
-// Zero returns the names of the counters that are zero.
+// Zero returns the names of the counters that are zero, but not Panicked, which stays so
+// where the application is well.
 func (c Counters) Zero() []string {
 	var names []string
 	v := reflect.ValueOf(c)
 	for i := range v.NumField() {
-		if v.Field(i).IsZero() {
-			names = append(names, v.Type().Field(i).Name)
+		if name := v.Type().Field(i).Name; v.Field(i).IsZero() && name != "Panicked" {
+			names = append(names, name)
 		}
 	}
 	return names

@@ -18,7 +18,8 @@ import (
 // lose what a machine keeps in its own memory; other instances at work; reads
 // and rolled-back attempts in between; another view; the order of maps, and the
 // clock. What a machine does only on some days, or on some computers, no such
-// check finds.
+// check finds. A machine that has every operation rolled back by a panic is an
+// error, too: of it nothing is known.
 func CheckDeterminism(o Options) error {
 	o = o.withDefaults()
 	if err := o.validate(); err != nil {
@@ -33,6 +34,9 @@ func CheckDeterminism(o Options) error {
 			return err
 		}
 		want[i] = step
+	}
+	if failed := reference.failed; failed.count > 0 && failed.count == len(ops) {
+		return fmt.Errorf("sim: the machine panics in every operation, so nothing is checked; the first: %s", failed.first)
 	}
 	for _, c := range conditions() {
 		u := newUniverse(&o, c)
@@ -99,6 +103,7 @@ type universe struct {
 	store   *recorder
 	aside   *app.Memory // the other instance's state
 	now     app.Context
+	failed  failures
 	last    string // what the last operation did, in words
 }
 
@@ -173,6 +178,7 @@ func (u *universe) run(op []byte) (crypto.Digest, error) {
 	u.store.wrote = u.store.wrote[:0]
 	var outputs [][]byte
 	if failure != nil {
+		u.failed.add(op, failure)
 		result = []byte("rolled back: " + failure.Text)
 	} else {
 		if err := tx.Commit(); err != nil {

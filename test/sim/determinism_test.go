@@ -76,6 +76,23 @@ func TestCheckFindsWhatIsNotDeterministic(t *testing.T) {
 	}
 }
 
+// TestCheckFindsWhatOnlyPanics: it panics alike under every condition, and so nothing of it
+// is checked. One operation that does not is enough.
+func TestCheckFindsWhatOnlyPanics(t *testing.T) {
+	o := Options{Seed: 1, Machine: func() app.StateMachine {
+		return execute(func(_ *app.Tx, op []byte) []byte { return op[2:] })
+	}}
+	o.Operation = func(*rand.Rand, int, int) []byte { return []byte("x") }
+	if err := CheckDeterminism(o); err == nil || !strings.Contains(err.Error(), `operation "x"`) ||
+		!strings.Contains(err.Error(), "slice bounds out of range") {
+		t.Errorf("got %v, want the first panic", err)
+	}
+	o.Operation = func(_ *rand.Rand, _, i int) []byte { return make([]byte, 1+i/20) }
+	if err := CheckDeterminism(o); err != nil {
+		t.Error(err)
+	}
+}
+
 func TestOwnApplicationsAreDeterministic(t *testing.T) {
 	for name, o := range map[string]Options{
 		"kv":      {},

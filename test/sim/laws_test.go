@@ -29,6 +29,41 @@ func TestResultsThatDifferFromAFreshMachinesAreFound(t *testing.T) {
 	}
 }
 
+// TestPanicsAreCounted: replicas panic alike, which breaks no law, so whoever runs an
+// application must be told.
+func TestPanicsAreCounted(t *testing.T) {
+	o := Options{Seed: 1, Operations: 9, Machine: func() app.StateMachine {
+		return execute(func(_ *app.Tx, op []byte) []byte { return op[2:] })
+	}}
+	for name, c := range map[string]struct {
+		lengths  func(i int) int
+		panicked int
+	}{
+		"never":     {func(int) int { return 2 }, 0},
+		"sometimes": {func(i int) int { return i % 3 }, 6},
+		"always":    {func(int) int { return 1 }, 9},
+	} {
+		o.Operation = func(_ *rand.Rand, _, i int) []byte { return make([]byte, c.lengths(i)) }
+		res := Run(o)
+		if res.Violation != nil || res.Counters.Operations != 9 || res.Counters.Panicked != c.panicked {
+			t.Errorf("%s: %v, %d operations, %d panicked, want %d of 9",
+				name, res.Violation, res.Counters.Operations, res.Counters.Panicked, c.panicked)
+		}
+		if c.panicked > 0 != strings.Contains(res.Panic, "slice bounds out of range") {
+			t.Errorf("%s: got the panic %q", name, res.Panic)
+		}
+	}
+}
+
+func TestMachineThatIsNilIsRefused(t *testing.T) {
+	o := Options{Machine: func() app.StateMachine { return nil }, Operation: func(*rand.Rand, int, int) []byte { return nil }}
+	for _, err := range []error{Run(o).Violation, CheckDeterminism(o)} {
+		if err == nil || !strings.Contains(err.Error(), "returns nil") {
+			t.Errorf("got %v, want that there is no machine", err)
+		}
+	}
+}
+
 func TestLateAnswersAreFound(t *testing.T) {
 	o := Options{Seed: 1, Operations: 5, AnswerMax: 1}
 	if got := Run(o).Violation; got == nil || !strings.Contains(got.Error(), "O6 liveness: client 0 waited") {

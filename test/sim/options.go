@@ -312,6 +312,9 @@ func (o Options) validate() error {
 	if o.Operation == nil {
 		return errors.New("sim: Options.Machine is set and Options.Operation is not: say what its clients do")
 	}
+	if o.Machine() == nil {
+		return errors.New("sim: Options.Machine returns nil: let it return the application of one replica")
+	}
 	for id := range o.Byzantine {
 		if int(id) >= o.Replicas {
 			return fmt.Errorf("sim: replica %d of Byzantine is not one of %d", id, o.Replicas)

@@ -22,6 +22,8 @@ type reference struct {
 	outputs []driver.Output
 	unsaved unsaved
 	bounded int // operations that were rolled back because too many results wait
+	ran     int // operations
+	failed  failures
 	past    []past
 }
 
@@ -30,6 +32,19 @@ type outcome struct {
 	seq    wire.Seq
 	what   wire.Outcome
 	result []byte // or why it was rolled back
+}
+
+// failures are the operations that were rolled back because the application panicked, or
+// exceeded a bound.
+type failures struct {
+	count int
+	first string // in words, with what is for a log only
+}
+
+func (f *failures) add(op []byte, failure *app.Failure) {
+	if f.count++; f.count == 1 {
+		f.first = fmt.Sprintf("operation %.80q: %s: %s", op, failure.Text, failure.Detail)
+	}
 }
 
 func newReference(o *Options) reference {
@@ -53,6 +68,7 @@ func (r *reference) execute(ex *core.Execution) error {
 		if err != nil {
 			return err
 		}
+		r.ran++
 		r.results[operationOf(order)] = got
 		r.unsaved.add(operationOf(order), len(got.result))
 	}
@@ -81,6 +97,7 @@ func (r *reference) run(ex *core.Execution, order core.Order) (outcome, error) {
 	case failure != nil && failure.Kind == app.FailureReadOnly:
 		return rolledBack(wire.OutcomeReadOnly, failure.Text)
 	case failure != nil:
+		r.failed.add(order.Request.Ops[order.Index], failure)
 		return rolledBack(wire.OutcomePanicked, failure.Text)
 	case len(result) > r.unsaved.longest:
 		return rolledBack(wire.OutcomeTooLarge,

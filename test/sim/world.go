@@ -95,6 +95,9 @@ type Result struct {
 	// Accused counts, for each replica, how often a correct one had proof that it
 	// lied.
 	Accused []int
+	// Panic is the first of the operations of Counters.Panicked, what it panicked with, and
+	// where. It is empty if there is none.
+	Panic string
 	// Marks are the ways that the protocol took, if Options.Marks is set.
 	Marks Marks
 }
@@ -297,6 +300,8 @@ func (w *world) result() Result {
 		Trace: w.track.digest(), Counters: w.counters, Oracles: w.verdicts.list(), Notes: w.notes, Accused: w.accused, Marks: w.marks,
 	}
 	res.Counters.Checkpoints, res.Counters.RolledBack = len(w.oracle.states), w.oracle.reference.bounded
+	res.Counters.Operations, res.Counters.Panicked = w.oracle.reference.ran, w.oracle.reference.failed.count
+	res.Panic = w.oracle.reference.failed.first
 	for _, n := range w.nodes {
 		if n.replica != nil {
 			res.Views = max(res.Views, n.replica.View())
