@@ -232,6 +232,16 @@ func TestApplicationThatOnlyPanicsFails(t *testing.T) {
 	}
 }
 
+func TestOperationThatIsTooLongIsNamed(t *testing.T) {
+	r, err := Run(t.Context(), "power-cut", Options{
+		Machine:   func() app.StateMachine { return tally{new(int)} },
+		Operation: func(*rand.Rand, int, int) []byte { return make([]byte, 1<<20) },
+	})
+	if text := strings.Join(r.Failures, "; "); err != nil || r.Passed || !strings.Contains(text, "has 1048576 bytes") {
+		t.Errorf("%v, passed %v, %s", err, r.Passed, text)
+	}
+}
+
 func TestStepThatIsNotReachedFails(t *testing.T) {
 	s := Scenario{Name: "test", Sim: func(p *Play) {
 		p.Steps(

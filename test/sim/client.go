@@ -172,13 +172,38 @@ func (c *client) ask(count int, read bool) {
 func (c *client) question(draw func(rng *rand.Rand, client, i int) []byte) *question {
 	c.issued++
 	op := draw(c.rng, c.id, c.issued)
+	if most := c.w.opener.Limits().OpBytesMax; len(op) > most {
+		c.w.misuse("operation %d of client %d has %d bytes, at most %d are possible", c.issued, c.id, len(op), most)
+		op = nil
+	}
 	return &question{
 		op: op, floor: c.w.oracle.answered, asked: c.w.now, place: c.w.oracle.history.called(c.w.now, c.id, op),
 	}
 }
 
-// order has questions answered in the order, by one request.
+// order has questions answered in the order, by one request if their bytes allow it.
 func (c *client) order(questions []*question, read bool) {
+	for _, part := range c.w.parts(questions) {
+		c.request(part, read)
+	}
+}
+
+// parts cuts questions where the bytes of one request or query end, as clients do.
+func (w *world) parts(questions []*question) [][]*question {
+	var parts [][]*question
+	from, bytes := 0, 0
+	for i, q := range questions {
+		if i > from && bytes+len(q.op) > w.opener.Limits().OpBytesMax {
+			parts = append(parts, questions[from:i])
+			from, bytes = i, 0
+		}
+		bytes += len(q.op)
+	}
+	return append(parts, questions[from:])
+}
+
+// request asks for questions by one request.
+func (c *client) request(questions []*question, read bool) {
 	m := &wire.Request{Client: c.key, Session: c.session, Number: c.next, Acked: c.acked, ReadOnly: read}
 	r := &request{first: c.next, left: len(questions)}
 	for _, q := range questions {

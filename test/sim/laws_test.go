@@ -55,6 +55,38 @@ func TestPanicsAreCounted(t *testing.T) {
 	}
 }
 
+// brief answers long operations shortly.
+type brief struct{}
+
+func (brief) Execute(_ *app.Tx, op []byte) []byte { return op[:1] }
+func (brief) Query(_ *app.Tx, op []byte) []byte   { return op[:1] }
+
+// TestLongOperationsAreAskedApart: clients count bytes, so that no request or query is longer
+// than replicas take. What is too long by itself is no fault of anybody but the options.
+func TestLongOperationsAreAskedApart(t *testing.T) {
+	long := 150_000
+	op := func(*rand.Rand, int, int) []byte { return make([]byte, long) }
+	o := Options{
+		Clients: 2, Operations: 12, Outstanding: 6, OpsMax: 6, FastReads: 0.5, Reencode: true, Operation: op, Query: op,
+		Machine: func() app.StateMachine { return brief{} },
+	}
+	for o.Seed = range 5 {
+		if res := Run(o); res.Violation != nil || res.Counters.FastReads == 0 {
+			t.Fatalf("seed %d: %v, %d fast reads", o.Seed, res.Violation, res.Counters.FastReads)
+		}
+	}
+	long = 256<<10 + 1
+	res := Run(o)
+	if res.Violation == nil || !strings.Contains(res.Violation.Error(), "has 262145 bytes, at most 262144 are possible") {
+		t.Errorf("got %v, want that the operation is too long", res.Violation)
+	}
+	for _, v := range res.Oracles {
+		if v.Err != nil {
+			t.Errorf("a law is broken: %v", v.Err)
+		}
+	}
+}
+
 func TestMachineThatIsNilIsRefused(t *testing.T) {
 	o := Options{Machine: func() app.StateMachine { return nil }, Operation: func(*rand.Rand, int, int) []byte { return nil }}
 	for _, err := range []error{Run(o).Violation, CheckDeterminism(o)} {

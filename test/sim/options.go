@@ -41,7 +41,8 @@ type Options struct {
 	// not asked to validate: a faulty primary can have anything executed.
 	Machine func() app.StateMachine
 	// Operation returns the i-th operation of a client, counted from 1. It may
-	// depend on nothing but its arguments. It must be set if Machine is.
+	// depend on nothing but its arguments. It must be set if Machine is. One that
+	// is longer than 256 KiB, which no replica takes, is an error of the Options.
 	Operation func(rng *rand.Rand, client, i int) []byte
 	// Query is as Operation, for read-only requests; a Machine without it gets none.
 	Query func(rng *rand.Rand, client, i int) []byte

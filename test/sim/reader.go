@@ -22,14 +22,24 @@ type inquiry struct {
 // One waits for so long before it falls back, at least and at most.
 const inquiryMin, inquiryMax = 4 * tick, 60 * tick
 
-// query asks all replicas, outside of the order.
+// query asks all replicas, outside of the order, by one query if the bytes allow it.
 func (c *client) query(count int) {
+	questions := make([]*question, count)
+	for i := range questions {
+		questions[i] = c.question(c.drawRead)
+	}
+	for _, part := range c.w.parts(questions) {
+		c.inquire(part)
+	}
+}
+
+// inquire asks one query.
+func (c *client) inquire(questions []*question) {
 	c.nonce++
 	m := &wire.Query{Client: c.key, Nonce: c.nonce}
-	r := &inquiry{left: count}
-	for range count {
-		q := c.question(c.drawRead)
-		m.Ops, r.ops = append(m.Ops, q.op), append(r.ops, q)
+	r := &inquiry{ops: questions, left: len(questions)}
+	for _, q := range questions {
+		m.Ops = append(m.Ops, q.op)
 	}
 	r.query = c.w.sealQuery(c.signer, m)
 	c.inquiries = append(c.inquiries, r)

@@ -88,6 +88,14 @@ func (w *world) breach(l law, format string, args ...any) {
 	w.moment(Moment{What: Violated, Node: -1, Text: err.Error()})
 }
 
+// misuse ends the run because of what its Options brought about, which breaks no law.
+func (w *world) misuse(format string, args ...any) {
+	if w.violation == nil {
+		w.violation = fmt.Errorf("sim: "+format, args...)
+		w.tell("MISUSE %v", w.violation)
+	}
+}
+
 // fail records an error of the driver.
 func (w *world) fail(err error) { w.breach(lawDriver, "%w", err) }
 
