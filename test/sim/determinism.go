@@ -9,6 +9,7 @@ import (
 
 	"github.com/quorate/quorate/app"
 	"github.com/quorate/quorate/crypto"
+	driver "github.com/quorate/quorate/pbft/node"
 )
 
 // CheckDeterminism executes the Operations of o's Clients, drawn from its Seed,
@@ -17,7 +18,8 @@ import (
 // time. The conditions are those that replicas do not share: restarts, which
 // lose what a machine keeps in its own memory; other instances at work; reads
 // and rolled-back attempts in between; another view; the order of maps, and the
-// clock. What a machine does only on some days, or on some computers, no such
+// clock. Each operation has the client that drew it, and, of a machine that is an
+// app.Proposer, an input that it proposed itself. What a machine does only on some days, or on some computers, no such
 // check finds. A machine that has every operation rolled back by a panic is an
 // error, too: of it nothing is known.
 func CheckDeterminism(o Options) error {
@@ -27,13 +29,9 @@ func CheckDeterminism(o Options) error {
 	}
 	ops := drawOperations(&o)
 	reference := newUniverse(&o, condition{name: "the first time"})
-	want := make([]crypto.Digest, len(ops))
-	for i := range ops {
-		step, err := reference.execute(ops, i)
-		if err != nil {
-			return err
-		}
-		want[i] = step
+	want, err := reference.executeFirst(ops)
+	if err != nil {
+		return err
 	}
 	if failed := reference.failed; failed.count > 0 && failed.count == len(ops) {
 		return fmt.Errorf("sim: the machine panics in every operation, so nothing is checked; the first: %s", failed.first)
@@ -45,24 +43,74 @@ func CheckDeterminism(o Options) error {
 			if err != nil {
 				return err
 			}
-			if got != want[i] {
-				return u.differs(&o, ops, i)
+			if got != want[i].digest {
+				return fmt.Errorf("the machine is not deterministic: operation %d, %.80q, %s: %s\n\tthe first time: %s",
+					i+1, ops[i].op, c.name, u.last, want[i].words)
 			}
 		}
 	}
 	return nil
 }
 
+// drawn is an operation, with what is agreed on with it.
+type drawn struct {
+	op     []byte
+	client crypto.PublicKey // who asks for it
+	input  []byte           // what the reference proposed, where machines propose
+}
+
+// did is what one operation did.
+type did struct {
+	digest crypto.Digest
+	words  string
+}
+
+// executeFirst is the reference's turn: it also proposes, as a primary would, the inputs
+// that all others are given.
+func (u *universe) executeFirst(ops []drawn) ([]did, error) {
+	proposer, proposes := u.machine.(app.Proposer)
+	all := make([]did, len(ops))
+	for i := range ops {
+		if proposes {
+			var err error
+			if ops[i].input, err = propose(proposer); err != nil {
+				return nil, fmt.Errorf("sim: operation %d has no input: %w", i+1, err)
+			}
+		}
+		digest, err := u.execute(ops, i)
+		if err != nil {
+			return nil, err
+		}
+		all[i] = did{digest, fmt.Sprintf("%.1000s", u.last)}
+	}
+	return all, nil
+}
+
+// proposalsMax bounds how often a machine is asked for one input: it may have none now and
+// then.
+const proposalsMax = 100
+
+func propose(p app.Proposer) (input []byte, err error) {
+	for range proposalsMax {
+		if input, err = driver.Propose(p); err == nil {
+			break
+		}
+	}
+	return input, err
+}
+
 // drawOperations draws what the clients do, as a run would, in turns.
-func drawOperations(o *Options) [][]byte {
-	var ops [][]byte
+func drawOperations(o *Options) []drawn {
+	var ops []drawn
+	keys := make([]crypto.PublicKey, o.Clients)
 	rngs := make([]*rand.Rand, o.Clients)
 	for i := range rngs {
 		rngs[i] = rand.New(rand.NewPCG(o.Seed, uint64(100+i))) //nolint:gosec // small; and it need not be secret
+		keys[i] = numberedKey(clientKeys + i).Public()
 	}
 	for i := range o.Operations {
 		for client := range o.Clients {
-			ops = append(ops, o.Operation(rngs[client], client, i+1))
+			ops = append(ops, drawn{op: o.Operation(rngs[client], client, i+1), client: keys[client]})
 		}
 	}
 	return ops
@@ -117,7 +165,7 @@ func newUniverse(o *Options, c condition) *universe {
 }
 
 // execute executes the i-th operation and returns a digest of what it did.
-func (u *universe) execute(ops [][]byte, i int) (crypto.Digest, error) {
+func (u *universe) execute(ops []drawn, i int) (crypto.Digest, error) {
 	u.now.Seq++
 	u.now.Time += 1e6
 	if err := u.disturb(ops, i); err != nil {
@@ -127,7 +175,7 @@ func (u *universe) execute(ops [][]byte, i int) (crypto.Digest, error) {
 }
 
 // disturb does what the condition says, before an operation.
-func (u *universe) disturb(ops [][]byte, i int) error {
+func (u *universe) disturb(ops []drawn, i int) error {
 	if u.c.restarts && u.rng.IntN(3) == 0 {
 		u.machine = u.o.Machine()
 	}
@@ -147,38 +195,45 @@ func (u *universe) disturb(ops [][]byte, i int) error {
 		}
 	}
 	if u.c.reads && u.o.Query != nil {
-		return u.inVain(u.o.Query(u.rng, 0, i+1), true)
+		return u.inVain(drawn{op: u.o.Query(u.rng, 0, i+1), client: ops[i].client}, true) // queries have no input
 	}
 	return nil
 }
 
 // other executes op on the other instance, on a state of its own.
-func (u *universe) other(op []byte) error {
-	tx := app.NewTx(u.aside, nil, u.now, false)
-	_, failure, err := app.Run(u.crowd, tx, op)
+func (u *universe) other(d drawn) error {
+	tx := app.NewTx(u.aside, nil, u.contextOf(d), false)
+	_, failure, err := app.Run(u.crowd, tx, d.op)
 	if err != nil || failure != nil {
 		return err
 	}
 	return tx.Commit()
 }
 
-// inVain executes op, or asks it, and rolls it back.
-func (u *universe) inVain(op []byte, readOnly bool) error {
-	_, _, err := app.Run(u.machine, app.NewTx(u.store, nil, u.now, readOnly), op)
+// contextOf returns what d may know.
+func (u *universe) contextOf(d drawn) app.Context {
+	ctx := u.now
+	ctx.Client, ctx.Input = d.client, d.input
+	return ctx
+}
+
+// inVain executes d, or asks it, and rolls it back.
+func (u *universe) inVain(d drawn, readOnly bool) error {
+	_, _, err := app.Run(u.machine, app.NewTx(u.store, nil, u.contextOf(d), readOnly), d.op)
 	return err
 }
 
-// run executes op, for good.
-func (u *universe) run(op []byte) (crypto.Digest, error) {
-	tx := app.NewTx(u.store, nil, u.now, false)
-	result, failure, err := app.Run(u.machine, tx, op)
+// run executes d, for good.
+func (u *universe) run(d drawn) (crypto.Digest, error) {
+	tx := app.NewTx(u.store, nil, u.contextOf(d), false)
+	result, failure, err := app.Run(u.machine, tx, d.op)
 	if err != nil {
 		return crypto.Digest{}, err
 	}
 	u.store.wrote = u.store.wrote[:0]
 	var outputs [][]byte
 	if failure != nil {
-		u.failed.add(op, failure)
+		u.failed.add(d.op, failure)
 		result = []byte("rolled back: " + failure.Text)
 	} else {
 		if err := tx.Commit(); err != nil {
@@ -200,18 +255,6 @@ func digestOfParts(parts [][]byte) crypto.Digest {
 		all = append(append(all, count(len(p))...), p...)
 	}
 	return crypto.Sum(all)
-}
-
-// differs says what operation i did here, and what it did the first time.
-func (u *universe) differs(o *Options, ops [][]byte, i int) error {
-	first := newUniverse(o, condition{})
-	for j := range i + 1 {
-		if _, err := first.execute(ops, j); err != nil {
-			return err
-		}
-	}
-	return fmt.Errorf("the machine is not deterministic: operation %d, %.80q, %s: %s\n\tthe first time: %s",
-		i+1, ops[i], u.c.name, u.last, first.last)
 }
 
 // recorder is a store that notes what is written.

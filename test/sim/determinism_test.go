@@ -1,6 +1,8 @@
 package sim
 
 import (
+	"encoding/binary"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"strings"
@@ -10,6 +12,7 @@ import (
 	"github.com/quorate/quorate/app"
 	"github.com/quorate/quorate/app/bank"
 	"github.com/quorate/quorate/app/counter"
+	"github.com/quorate/quorate/crypto"
 )
 
 // execute is a function as a state machine.
@@ -93,9 +96,67 @@ func TestCheckFindsWhatOnlyPanics(t *testing.T) {
 	}
 }
 
+// dice is an application that needs inputs and clients, as those of a run are. It has no
+// input every third time.
+type dice struct {
+	execute
+
+	rolls *uint64
+}
+
+func (d dice) ProposeInput() ([]byte, error) {
+	if *d.rolls++; *d.rolls%3 == 0 {
+		return nil, errUnread
+	}
+	return binary.BigEndian.AppendUint64(nil, *d.rolls), nil
+}
+
+func (dice) CheckInput([]byte) error { return nil }
+
+// TestCheckGivesInputsAndClients: an application that cannot do without them executes, is
+// given the same ones under every condition, and so is found where it is not deterministic.
+func TestCheckGivesInputsAndClients(t *testing.T) {
+	rolls, noise := uint64(0), uint64(0)
+	clients, inputs := map[crypto.PublicKey]bool{}, map[uint64]bool{}
+	note := func(tx *app.Tx, _ []byte) []byte {
+		clients[tx.Client()], inputs[binary.BigEndian.Uint64(tx.Input())] = true, true
+		return append(tx.Input(), fmt.Append(nil, tx.Client())...)
+	}
+	o := Options{Seed: 1, Clients: 3, Operations: 10, Operation: func(*rand.Rand, int, int) []byte { return []byte("op") }}
+	o.Machine = func() app.StateMachine { return dice{note, &rolls} }
+	if err := CheckDeterminism(o); err != nil {
+		t.Error(err)
+	}
+	if clients[crypto.PublicKey{}] || len(clients) != 3 || len(inputs) != 30 {
+		t.Errorf("got %d clients and %d inputs, want 3 and 30, one for each operation", len(clients), len(inputs))
+	}
+	o.Machine = func() app.StateMachine {
+		return dice{func(tx *app.Tx, op []byte) []byte {
+			noise++
+			return fmt.Append(note(tx, op), noise)
+		}, &rolls}
+	}
+	if err := CheckDeterminism(o); err == nil || !strings.Contains(err.Error(), "once more") {
+		t.Errorf("got %v, want what is not deterministic", err)
+	}
+}
+
+func TestCheckNeedsAnInput(t *testing.T) {
+	o := Options{Machine: func() app.StateMachine { return inputless{} }, Operation: func(*rand.Rand, int, int) []byte { return nil }}
+	if err := CheckDeterminism(o); !errors.Is(err, errUnread) {
+		t.Errorf("got %v, want that there is no input", err)
+	}
+}
+
+// inputless never has an input.
+type inputless struct{ dice }
+
+func (inputless) ProposeInput() ([]byte, error) { return nil, errUnread }
+
 func TestOwnApplicationsAreDeterministic(t *testing.T) {
 	for name, o := range map[string]Options{
 		"kv":      {},
+		"sensor":  {Inputs: true},
 		"counter": {Machine: func() app.StateMachine { return counter.Machine{} }},
 		"bank":    {Machine: func() app.StateMachine { return bank.Machine{} }},
 	} {

@@ -184,16 +184,19 @@ func (w *world) populateFaulty() {
 
 // signer returns the n-th key's signer: of the stub scheme, or the real one.
 func (w *world) signer(n int) crypto.Signer {
-	var seed [crypto.SeedSize]byte
-	binary.BigEndian.PutUint64(seed[:], uint64(n)+1) //nolint:gosec // not negative
-	key, err := crypto.NewPrivateKey(seed[:])
-	if err != nil {
-		w.fail(fmt.Errorf("sim: %w", err))
-	}
+	key := numberedKey(n)
 	if w.o.RealSignatures {
 		return key
 	}
 	return w.scheme.Signer(key)
+}
+
+// numberedKey returns the n-th key.
+func numberedKey(n int) crypto.PrivateKey {
+	var seed [crypto.SeedSize]byte
+	binary.BigEndian.PutUint64(seed[:], uint64(n)+1) //nolint:gosec // not negative
+	key, _ := crypto.NewPrivateKey(seed[:])          // which refuses seeds of other lengths only
+	return key
 }
 
 // after schedules do.
