@@ -54,7 +54,7 @@ func onShelf(o Options) Options {
 		return fmt.Appendf(nil, "%c%d/%d %s", 'a'+rng.IntN(5), client, i, strings.Repeat("x", 60_000))
 	}
 	o.Query = func(rng *rand.Rand, _, _ int) []byte { return []byte{'a' + byte(rng.IntN(5))} }
-	o.BatchBytes, o.OpsMax, o.RealStorage = 1<<20, 1, true // the model of a state has one small piece
+	o.BatchBytes, o.OpsMax, o.RealStorage = 1<<20, 1, true
 	return o
 }
 

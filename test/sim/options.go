@@ -171,7 +171,8 @@ type Options struct {
 
 	// RealSignatures uses ed25519 instead of the stub scheme; Reencode sends
 	// every message through its encoding; RealStorage uses the real journal and
-	// the real state store instead of fast models of them.
+	// the real state store instead of fast models of them. The model of the state sends
+	// one of more than 512 KiB in several pieces, but writes the whole at each checkpoint.
 	RealSignatures, Reencode, RealStorage bool
 	// SegmentBytes is the length of the segments of the real journal.
 	SegmentBytes int

@@ -31,6 +31,7 @@ type snapshot struct {
 	seq     wire.Seq
 	root    crypto.Digest
 	content *app.Memory
+	pieces  map[crypto.Digest][]byte // by their digests, if there are several
 }
 
 // writing is a snapshot that is not durable yet.
@@ -39,13 +40,14 @@ type writing struct {
 	done func(crypto.Digest, error)
 }
 
-// modelState is a fast model of a state, whose snapshots are one piece each.
-// What is not in a durable snapshot is lost in a crash.
+// modelState is a fast model of a state, whose snapshots are one piece each, as long
+// as that can hold them. What is not in a durable snapshot is lost in a crash.
 type modelState struct {
 	*app.Memory
 	durable []snapshot // ascending
 	pending []writing
 	target  snapshot
+	parts   *incoming // of the target, if it has several pieces
 	got     bool
 }
 
@@ -56,7 +58,8 @@ func newModelState() *modelState {
 }
 
 func (s *modelState) freeze(seq wire.Seq) snapshot {
-	return snapshot{seq, modelRoot(s.Memory), s.Clone()}
+	root, pieces := cutModel(s.Memory)
+	return snapshot{seq, root, s.Clone(), pieces}
 }
 
 // flatten returns the whole content of a state.
@@ -70,18 +73,6 @@ func flatten(s app.Store) []byte {
 		return true
 	})
 	return data
-}
-
-// modelRoot is a keyed hash of the content, as good as the stub signatures.
-func modelRoot(content *app.Memory) (root crypto.Digest) {
-	var h hasher
-	_ = content.Scan(nil, nil, func(key, value []byte) bool { // what is in memory does not fail
-		h.write(key)
-		h.write(value)
-		return true
-	})
-	h.sum(root[:])
-	return root
 }
 
 // Checkpoint freezes the content; persist makes it durable later.
@@ -106,7 +97,7 @@ func (s *modelState) crash(rng *rand.Rand, covered wire.Seq) (lost bool, err err
 		s.pending = s.pending[1:]
 	}
 	lost = len(s.pending) > 0
-	s.pending, s.got, s.target = nil, false, snapshot{}
+	s.pending, s.got, s.target, s.parts = nil, false, snapshot{}, nil
 	s.Memory = s.durable[len(s.durable)-1].content.Clone()
 	return lost, nil
 }
@@ -128,9 +119,12 @@ func (s *modelState) Collect(seq wire.Seq) {
 	}
 }
 
-// Piece returns a whole snapshot by its root.
+// Piece returns a whole snapshot by its root, or a part of a long one.
 func (s *modelState) Piece(digest crypto.Digest) ([]byte, bool) {
 	for _, d := range s.durable {
+		if piece, ok := d.pieces[digest]; ok {
+			return piece, true
+		}
 		if d.root == digest {
 			return flatten(d.content), true
 		}
@@ -140,30 +134,66 @@ func (s *modelState) Piece(digest crypto.Digest) ([]byte, bool) {
 
 // BeginTransfer sets the target.
 func (s *modelState) BeginTransfer(seq wire.Seq, root crypto.Digest) error {
-	s.target, s.got = snapshot{seq: seq, root: root}, false
+	s.target, s.parts, s.got = snapshot{seq: seq, root: root}, nil, false
 	return nil
 }
 
-// Wanted returns the one piece, until it is there.
-func (s *modelState) Wanted(int) []crypto.Digest {
-	if s.got {
+// Wanted returns the one piece, until it is there, or what lacks of several.
+func (s *modelState) Wanted(n int) []crypto.Digest {
+	switch {
+	case s.got:
 		return nil
+	case s.parts != nil:
+		return s.parts.missing(n)
+	default:
+		return []crypto.Digest{s.target.root}
 	}
-	return []crypto.Digest{s.target.root}
 }
 
-// AddPiece takes the target's content.
+// AddPiece takes the target's content, or a part of it.
 func (s *modelState) AddPiece(data []byte) (bool, error) {
+	switch {
+	case s.got:
+		return false, nil
+	case hasMark(data, listMark):
+		if s.parts != nil || markedDigest(data) != s.target.root {
+			return false, nil
+		}
+		s.parts = newIncoming(data)
+		return true, nil
+	case s.parts != nil:
+		return s.addPart(data)
+	}
 	content, ok, err := unflatten(data)
-	if err != nil || !ok || s.got || modelRoot(content) != s.target.root {
+	if err != nil || !ok || modelRoot(content) != s.target.root {
 		return false, err
 	}
 	s.target.content, s.got = content, true
 	return true, nil
 }
 
-// PieceDigest returns the root of the content that data is.
+// addPart takes a part, and with the last one the content.
+func (s *modelState) addPart(data []byte) (bool, error) {
+	if !hasMark(data, partMark) || !s.parts.add(data) {
+		return false, nil
+	}
+	content, complete, err := s.parts.content()
+	if err != nil || !complete {
+		return err == nil, err
+	}
+	root, pieces := cutModel(content)
+	if root != s.target.root {
+		return false, errors.New("sim: the parts of a state do not make it")
+	}
+	s.target.content, s.target.pieces, s.got = content, pieces, true
+	return true, nil
+}
+
+// PieceDigest returns the root of the content that data is, or the digest of a part.
 func (*modelState) PieceDigest(data []byte) crypto.Digest {
+	if hasMark(data, listMark) || hasMark(data, partMark) {
+		return markedDigest(data)
+	}
 	content, ok, err := unflatten(data)
 	if err != nil || !ok {
 		return crypto.Digest{}
@@ -198,7 +228,7 @@ func field(b []byte) (head, tail []byte, ok bool) {
 }
 
 // GiveUpTransfer forgets what was got.
-func (s *modelState) GiveUpTransfer() { s.got = false }
+func (s *modelState) GiveUpTransfer() { s.parts, s.got = nil, false }
 
 // FinishTransfer makes the target the content, durably.
 func (s *modelState) FinishTransfer() error {
