@@ -6,6 +6,7 @@ import (
 	"math/rand/v2"
 	"runtime"
 	"slices"
+	"time"
 
 	"github.com/quorate/quorate/app"
 	"github.com/quorate/quorate/crypto"
@@ -18,11 +19,31 @@ import (
 // time. The conditions are those that replicas do not share: restarts, which
 // lose what a machine keeps in its own memory; other instances at work; reads
 // and rolled-back attempts in between; another view; the order of maps, and the
-// clock. Each operation has the client that drew it, and, of a machine that is an
-// app.Proposer, an input that it proposed itself. What a machine does only on some days, or on some computers, no such
-// check finds. A machine that has every operation rolled back by a panic is an
-// error, too: of it nothing is known.
+// clock: the last time begins in a later second than the first one ended in, and
+// waits for it, up to a second. Each operation has the client that drew it, and,
+// of a machine that is an app.Proposer, an input that it proposed itself. What a
+// machine does only on some days, or on some computers, no such check finds. A
+// machine that has every operation rolled back by a panic is an error, too: of it
+// nothing is known.
 func CheckDeterminism(o Options) error {
+	return checkDeterminism(o, func(before time.Time) { <-time.After(untilNextSecond(before, time.Now())) })
+}
+
+// slew is how much a wall clock that is being set right may lose in a second.
+const slew = time.Millisecond
+
+// untilNextSecond returns how long the wall clock needs, from now on, to show a later second
+// than that of a time before. It waits no longer where the clock was put back.
+func untilNextSecond(before, now time.Time) time.Duration {
+	if now.Unix() > before.Unix() {
+		return 0
+	}
+	return min(time.Second, before.Truncate(time.Second).Add(time.Second).Sub(now)) + slew
+}
+
+// checkDeterminism is CheckDeterminism with what waits for a later second than that of a
+// time.
+func checkDeterminism(o Options, outwait func(time.Time)) error {
 	o = o.withDefaults()
 	if err := o.validate(); err != nil {
 		return err
@@ -33,10 +54,14 @@ func CheckDeterminism(o Options) error {
 	if err != nil {
 		return err
 	}
+	ended := time.Now()
 	if failed := reference.failed; failed.count > 0 && failed.count == len(ops) {
 		return fmt.Errorf("sim: the machine panics in every operation, so nothing is checked; the first: %s", failed.first)
 	}
 	for _, c := range conditions() {
+		if c.later {
+			outwait(ended)
+		}
 		u := newUniverse(&o, c)
 		for i := range ops {
 			got, err := u.execute(ops, i)
@@ -124,6 +149,7 @@ type condition struct {
 	attempts bool // some operations are executed, and rolled back, before they are executed
 	reads    bool // queries come in between
 	collects bool // the garbage collector runs, on one processor
+	later    bool // the wall clock shows a later second than the first time
 	view     uint64
 }
 
@@ -138,6 +164,7 @@ func conditions() []condition {
 		{name: "in another view", view: 7},
 		{name: "under a busy collector", collects: true},
 		{name: "with everything at once", restarts: true, crowd: true, attempts: true, reads: true, view: 9},
+		{name: "in a later second", later: true}, // last, when most of it has passed
 	}
 }
 

@@ -20,6 +20,9 @@ type execute func(tx *app.Tx, op []byte) []byte
 
 func (e execute) Execute(tx *app.Tx, op []byte) []byte { return e(tx, op) }
 
+// noWait is for checks of what does not depend on seconds.
+func noWait(time.Time) {}
+
 // forgetful counts in its own memory too, which no replica shares.
 type forgetful struct{ n uint64 }
 
@@ -70,9 +73,9 @@ func TestCheckFindsWhatIsNotDeterministic(t *testing.T) {
 		}, "another view"},
 		"results of an earlier operation": {func() app.StateMachine { return &hoarder{} }, "restarts"},
 	} {
-		err := CheckDeterminism(Options{
+		err := checkDeterminism(Options{
 			Seed: 1, Machine: c.machine, Operation: func(*rand.Rand, int, int) []byte { return []byte("op") },
-		})
+		}, noWait)
 		if err == nil || !strings.Contains(err.Error(), c.want) || !strings.Contains(err.Error(), "the first time") {
 			t.Errorf("%s: got %v, want %q", name, err, c.want)
 		}
@@ -86,12 +89,12 @@ func TestCheckFindsWhatOnlyPanics(t *testing.T) {
 		return execute(func(_ *app.Tx, op []byte) []byte { return op[2:] })
 	}}
 	o.Operation = func(*rand.Rand, int, int) []byte { return []byte("x") }
-	if err := CheckDeterminism(o); err == nil || !strings.Contains(err.Error(), `operation "x"`) ||
+	if err := checkDeterminism(o, noWait); err == nil || !strings.Contains(err.Error(), `operation "x"`) ||
 		!strings.Contains(err.Error(), "slice bounds out of range") {
 		t.Errorf("got %v, want the first panic", err)
 	}
 	o.Operation = func(_ *rand.Rand, _, i int) []byte { return make([]byte, 1+i/20) }
-	if err := CheckDeterminism(o); err != nil {
+	if err := checkDeterminism(o, noWait); err != nil {
 		t.Error(err)
 	}
 }
@@ -124,7 +127,7 @@ func TestCheckGivesInputsAndClients(t *testing.T) {
 	}
 	o := Options{Seed: 1, Clients: 3, Operations: 10, Operation: func(*rand.Rand, int, int) []byte { return []byte("op") }}
 	o.Machine = func() app.StateMachine { return dice{note, &rolls} }
-	if err := CheckDeterminism(o); err != nil {
+	if err := checkDeterminism(o, noWait); err != nil {
 		t.Error(err)
 	}
 	if clients[crypto.PublicKey{}] || len(clients) != 3 || len(inputs) != 30 {
@@ -136,14 +139,48 @@ func TestCheckGivesInputsAndClients(t *testing.T) {
 			return fmt.Append(note(tx, op), noise)
 		}, &rolls}
 	}
-	if err := CheckDeterminism(o); err == nil || !strings.Contains(err.Error(), "once more") {
+	if err := checkDeterminism(o, noWait); err == nil || !strings.Contains(err.Error(), "once more") {
 		t.Errorf("got %v, want what is not deterministic", err)
+	}
+}
+
+// TestCheckFindsClocksOfSeconds: a check takes less than a second, in which such a clock
+// stands still, so one condition begins in a later one.
+func TestCheckFindsClocksOfSeconds(t *testing.T) {
+	clock, waited := int64(1), 0
+	o := Options{Machine: func() app.StateMachine {
+		return execute(func(*app.Tx, []byte) []byte { return fmt.Append(nil, clock) })
+	}, Operation: func(*rand.Rand, int, int) []byte { return []byte("op") }}
+	err := checkDeterminism(o, func(ended time.Time) {
+		clock, waited = clock+1, waited+1
+		if since := time.Since(ended); since < 0 || since > time.Minute {
+			t.Errorf("the first time ended %s ago", since)
+		}
+	})
+	if err == nil || !strings.Contains(err.Error(), "in a later second: result \"2\"") ||
+		!strings.Contains(err.Error(), "the first time: result \"1\"") || waited != 1 {
+		t.Errorf("got %v after %d waits", err, waited)
+	}
+}
+
+func TestNextSecondComesInTime(t *testing.T) {
+	at := func(d time.Duration) time.Time { return time.Unix(1_700_000_000, 0).Add(d) }
+	for _, c := range []struct{ before, now, want time.Duration }{
+		{300 * time.Millisecond, 400 * time.Millisecond, 600*time.Millisecond + slew},
+		{999 * time.Millisecond, time.Second, 0},
+		{0, 0, time.Second + slew},
+		{0, 5 * time.Second, 0},
+		{time.Hour, 0, time.Second + slew},
+	} {
+		if got := untilNextSecond(at(c.before), at(c.now)); got != c.want {
+			t.Errorf("from %s, at %s: got %s, want %s", c.before, c.now, got, c.want)
+		}
 	}
 }
 
 func TestCheckNeedsAnInput(t *testing.T) {
 	o := Options{Machine: func() app.StateMachine { return inputless{} }, Operation: func(*rand.Rand, int, int) []byte { return nil }}
-	if err := CheckDeterminism(o); !errors.Is(err, errUnread) {
+	if err := checkDeterminism(o, noWait); !errors.Is(err, errUnread) {
 		t.Errorf("got %v, want that there is no input", err)
 	}
 }
@@ -168,7 +205,7 @@ func TestOwnApplicationsAreDeterministic(t *testing.T) {
 		}
 		for seed := range uint64(5) {
 			o.Seed, o.Operations, o.Clients = seed, 100, 2
-			if err := CheckDeterminism(o); err != nil {
+			if err := checkDeterminism(o, noWait); err != nil {
 				t.Errorf("%s: %v", name, err)
 			}
 		}

@@ -77,7 +77,7 @@ func TestApplicationsInMemoryHoldEveryProperty(t *testing.T) {
 
 func TestApplicationsInMemoryAreDeterministic(t *testing.T) {
 	t.Parallel()
-	if err := CheckDeterminism(onShelf(Options{Seed: 1, Clients: 3, Operations: 30})); err != nil {
+	if err := checkDeterminism(onShelf(Options{Seed: 1, Clients: 3, Operations: 30}), noWait); err != nil {
 		t.Error(err)
 	}
 }
