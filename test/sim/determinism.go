@@ -1,6 +1,7 @@
 package sim
 
 import (
+	"bytes"
 	"encoding/binary"
 	"fmt"
 	"math/rand/v2"
@@ -25,6 +26,11 @@ import (
 // machine does only on some days, or on some computers, no such check finds. A
 // machine that has every operation rolled back by a panic is an error, too: of it
 // nothing is known.
+//
+// Of a machine that app.Keep made it also takes snapshots, and restores them, which
+// short operations have replicas do seldom: it tells whether one cannot be restored,
+// whether what is restored gives another one, or goes on otherwise, and whether those
+// who executed the same give different ones.
 func CheckDeterminism(o Options) error {
 	return checkDeterminism(o, func(before time.Time) { <-time.After(untilNextSecond(before, time.Now())) })
 }
@@ -58,23 +64,53 @@ func checkDeterminism(o Options, outwait func(time.Time)) error {
 	if failed := reference.failed; failed.count > 0 && failed.count == len(ops) {
 		return fmt.Errorf("sim: the machine panics in every operation, so nothing is checked; the first: %s", failed.first)
 	}
+	snapshot, kept, err := reference.snapshot()
+	if err != nil {
+		return err
+	}
 	for _, c := range conditions() {
+		if c.snapshots && !kept {
+			continue
+		}
 		if c.later {
 			outwait(ended)
 		}
-		u := newUniverse(&o, c)
-		for i := range ops {
-			got, err := u.execute(ops, i)
-			if err != nil {
-				return err
-			}
-			if got != want[i].digest {
-				return fmt.Errorf("the machine is not deterministic: operation %d, %.80q, %s: %s\n\tthe first time: %s",
-					i+1, ops[i].op, c.name, u.last, want[i].words)
-			}
+		if err := newUniverse(&o, c).repeat(ops, want, snapshot); err != nil {
+			return err
 		}
 	}
 	return nil
+}
+
+// repeat executes all operations and tells the first that does something else, or that the
+// snapshot after them is another one.
+func (u *universe) repeat(ops []drawn, want []did, snapshot []byte) error {
+	for i := range ops {
+		got, err := u.execute(ops, i)
+		if err != nil {
+			return err
+		}
+		if got != want[i].digest {
+			return fmt.Errorf("the machine is not deterministic: operation %d, %.80q, %s: %s\n\tthe first time: %s",
+				i+1, ops[i].op, u.c.name, u.last, want[i].words)
+		}
+	}
+	got, _, err := u.snapshot()
+	if err == nil && !bytes.Equal(got, snapshot) {
+		err = fmt.Errorf("the machine is not deterministic: after the same %d operations, %s, its snapshot is %.200q\n\tthe first time: %.200q",
+			len(ops), u.c.name, got, snapshot)
+	}
+	return err
+}
+
+// snapshot takes the snapshot of what app.Keep made, and goes on with what is restored from
+// it. Of other machines kept is false.
+func (u *universe) snapshot() (snapshot []byte, kept bool, err error) {
+	snapshot, kept, err = app.Reload(u.machine, u.store)
+	if err != nil {
+		err = fmt.Errorf("sim: after %d operations, %s: %w", u.now.Seq, u.c.name, err)
+	}
+	return snapshot, kept, err
 }
 
 // drawn is an operation, with what is agreed on with it.
@@ -143,14 +179,15 @@ func drawOperations(o *Options) []drawn {
 
 // condition is what differs from one execution to another.
 type condition struct {
-	name     string
-	restarts bool // the machine is made anew before some operations
-	crowd    bool // another instance executes something else before every operation
-	attempts bool // some operations are executed, and rolled back, before they are executed
-	reads    bool // queries come in between
-	collects bool // the garbage collector runs, on one processor
-	later    bool // the wall clock shows a later second than the first time
-	view     uint64
+	name      string
+	restarts  bool // the machine is made anew before some operations
+	crowd     bool // another instance executes something else before every operation
+	attempts  bool // some operations are executed, and rolled back, before they are executed
+	reads     bool // queries come in between
+	collects  bool // the garbage collector runs, on one processor
+	snapshots bool // some operations come after the machine was restored from a snapshot
+	later     bool // the wall clock shows a later second than the first time
+	view      uint64
 }
 
 func conditions() []condition {
@@ -163,6 +200,7 @@ func conditions() []condition {
 		{name: "with reads in between", reads: true},
 		{name: "in another view", view: 7},
 		{name: "under a busy collector", collects: true},
+		{name: "after restoring snapshots", snapshots: true},
 		{name: "with everything at once", restarts: true, crowd: true, attempts: true, reads: true, view: 9},
 		{name: "in a later second", later: true}, // last, when most of it has passed
 	}
@@ -203,8 +241,8 @@ func (u *universe) execute(ops []drawn, i int) (crypto.Digest, error) {
 
 // disturb does what the condition says, before an operation.
 func (u *universe) disturb(ops []drawn, i int) error {
-	if u.c.restarts && u.rng.IntN(3) == 0 {
-		u.machine = u.o.Machine()
+	if err := u.startAnew(); err != nil {
+		return err
 	}
 	if u.c.collects && i%16 == 0 {
 		before := runtime.GOMAXPROCS(1)
@@ -225,6 +263,17 @@ func (u *universe) disturb(ops []drawn, i int) error {
 		return u.inVain(drawn{op: u.o.Query(u.rng, 0, i+1), client: ops[i].client}, true) // queries have no input
 	}
 	return nil
+}
+
+// startAnew makes the machine anew, or restores it from a snapshot, now and then.
+func (u *universe) startAnew() (err error) {
+	if u.c.restarts && u.rng.IntN(3) == 0 {
+		u.machine = u.o.Machine()
+	}
+	if u.c.snapshots && u.rng.IntN(3) == 0 {
+		_, _, err = u.snapshot()
+	}
+	return err
 }
 
 // other executes op on the other instance, on a state of its own.

@@ -75,6 +75,62 @@ func TestApplicationsInMemoryHoldEveryProperty(t *testing.T) {
 	}
 }
 
+// misfiled is a shelf whose snapshots are not what they should be.
+type misfiled struct {
+	*shelf
+
+	snapshot func(s *shelf) []byte
+	restore  func(s *shelf, b []byte) error
+}
+
+func (m misfiled) Snapshot() []byte       { return m.snapshot(m.shelf) }
+func (m misfiled) Restore(b []byte) error { return m.restore(m.shelf, b) }
+
+// TestCheckTakesSnapshots: with short operations neither a run nor a restart ever takes one.
+func TestCheckTakesSnapshots(t *testing.T) {
+	t.Parallel()
+	made := 0
+	for name, c := range map[string]struct {
+		snapshot func(s *shelf) []byte
+		restore  func(s *shelf, b []byte) error
+		want     string
+	}{
+		"well":         {(*shelf).Snapshot, (*shelf).Restore, ""},
+		"not restored": {(*shelf).Snapshot, func(*shelf, []byte) error { return errUnread }, "cannot be restored"},
+		"restored as another": {(*shelf).Snapshot, func(s *shelf, b []byte) error {
+			err := s.Restore(b)
+			s.count++
+			return err
+		}, "gives another one"},
+		"half of the state": { // which no snapshot shows, but what comes after it
+			func(s *shelf) []byte { return (&shelf{places: s.places}).Snapshot() },
+			func(s *shelf, b []byte) error { return s.Restore(b) }, "after restoring snapshots",
+		},
+		"of its own": { // as addresses and times are
+			func(s *shelf) []byte {
+				if s.places["o"] == "" {
+					made++
+					s.places["o"] = fmt.Sprint("own ", made)
+				}
+				return s.Snapshot()
+			},
+			(*shelf).Restore, "its snapshot is",
+		},
+	} {
+		o := onShelf(Options{Seed: 1, Clients: 2, Operations: 20})
+		o.Machine = func() app.StateMachine {
+			return app.Keep(func() app.Snapshotter { return misfiled{&shelf{places: map[string]string{}}, c.snapshot, c.restore} })
+		}
+		o.Operation = func(rng *rand.Rand, client, i int) []byte {
+			return fmt.Appendf(nil, "%c%d/%d", 'a'+rng.IntN(5), client, i)
+		}
+		err := checkDeterminism(o, noWait)
+		if (err == nil) != (c.want == "") || err != nil && !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%s: got %v, want %q", name, err, c.want)
+		}
+	}
+}
+
 func TestApplicationsInMemoryAreDeterministic(t *testing.T) {
 	t.Parallel()
 	if err := checkDeterminism(onShelf(Options{Seed: 1, Clients: 3, Operations: 30}), noWait); err != nil {
