@@ -129,7 +129,11 @@ func (a *Archive) renewProofs(frames [][]byte) error {
 		return err
 	}
 	renewed := &segment{file: file}
-	if err := errors.Join(renewed.write(b), file.Sync(), os.Rename(path+newSuffix, path)); err != nil {
+	err = errors.Join(renewed.write(b), file.Sync())
+	if err == nil { // or what is whole in the damaged one would be read no more
+		err = os.Rename(path+newSuffix, path)
+	}
+	if err != nil {
 		return errors.Join(err, file.Close())
 	}
 	damaged := a.proofs
