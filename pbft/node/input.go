@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"slices"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/quorate/quorate/app"
@@ -33,11 +32,12 @@ func (s *stepper) offer() {
 	}
 }
 
-// inputsPerSecond and inputsBurst bound each of the warnings about inputs: a primary that
-// lies has replicas refuse what they check, and panic, as often as it likes.
+// warningsPerSecond and warningsBurst bound each of the warnings about the application: a
+// primary or a client that lies has replicas refuse what they check, and panic, as often as
+// it likes.
 const (
-	inputsPerSecond = 1.0 / 30
-	inputsBurst     = 4
+	warningsPerSecond = 1.0 / 30
+	warningsBurst     = 4
 )
 
 // inputs is what the log says of inputs.
@@ -47,15 +47,12 @@ type inputs struct {
 	lacks, refuses         bool
 	view                   wire.View
 	lacksRate, refusesRate bucket
-	panics                 struct { // of checks, by verifiers
-		sync.Mutex
-		rate bucket
-	}
+	panics                 panics // of checks
 }
 
 func (r *inputs) fill() {
-	r.lacksRate = newBucket(inputsPerSecond, inputsBurst)
-	r.refusesRate, r.panics.rate = r.lacksRate, r.lacksRate
+	r.lacksRate = newBucket(warningsPerSecond, warningsBurst)
+	r.refusesRate, r.panics = r.lacksRate, newPanics()
 }
 
 // reportInput logs that the application has no input, the first time in a row.
@@ -102,13 +99,7 @@ func (n *Node) refusesInput(why string) {
 // unfit is Unfit of the own application, and logs where that panics.
 func (n *Node) unfit(sealed *wire.Sealed) string {
 	why, where := checkInput(n.proposer, sealed)
-	if where == nil {
-		return why
-	}
-	p := &n.inputs.panics
-	p.Lock()
-	defer p.Unlock()
-	if p.rate.take(time.Now(), 1) {
+	if where != nil && n.inputs.panics.mayTell() {
 		n.log.Warnf("the application panicked while it checked the input of a batch, which refuses it: correct it "+
 			"why=%q stack=%q", why, where)
 	}
@@ -160,17 +151,6 @@ func checkInput(p app.Proposer, sealed *wire.Sealed) (why string, where []byte) 
 		return printable(err.Error()), nil
 	}
 	return "", nil
-}
-
-// spell returns the beginning of what the application panicked with as text, which a method
-// of the application makes. That may panic, too; package fmt survives it once only.
-func spell(v any) (text string) {
-	defer func() {
-		if recover() != nil {
-			text = fmt.Sprintf("a %T, which panics when it is printed", v)
-		}
-	}()
-	return fmt.Sprintf("%.512s", fmt.Sprint(v))
 }
 
 // printable returns so much of a reason as may be told. It is never empty, whatever a liar

@@ -253,9 +253,26 @@ func TestPanicsAboutInputsAreLogged(t *testing.T) {
 	}
 }
 
+// TestPanicsOfValidatorsAreLogged holds the same of one that validates operations, whatever a
+// client chooses.
+func TestPanicsOfValidatorsAreLogged(t *testing.T) {
+	n := judge(t, accepts)
+	n.cfg.Machine = &quitter{validate: func([]byte) error { return breaks("no such account") }}
+	lines := logged(t, func() {
+		for range 100 {
+			if why := n.invalid([][]byte{{1}}); why != "operation 0: validation panicked: no such account" {
+				t.Errorf("it is refused with %q, want what the validator panicked with", why)
+			}
+		}
+	})
+	if len(lines) == 0 || len(lines) > warningsMax || !strings.Contains(lines[0], "no such account") || !strings.Contains(lines[0], "node.breaks") {
+		t.Errorf("got %d lines, the first is %q, want few, with value and stack", len(lines), lines[0])
+	}
+}
+
 // warningsMax is how many warnings of one kind may come in a test: what a bucket has gained
 // since the first is worth one.
-const warningsMax = inputsBurst + 1
+const warningsMax = warningsBurst + 1
 
 func breaks(why string) error { panic(why) } //nolint:forbidigo // it is what the test is about
 

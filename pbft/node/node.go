@@ -28,12 +28,13 @@ type Node struct {
 	log      *logging.ZapEventLogger
 	ran      atomic.Bool
 
-	engine   engine       // step's
-	rebasing bool         // settle's: the journal is being rebased
-	applier  *Applier     // apply's
-	proposer app.Proposer // nil if the application takes no input
-	inputs   inputs
-	opener   *wire.Opener
+	engine        engine       // step's
+	rebasing      bool         // settle's: the journal is being rebased
+	applier       *Applier     // apply's
+	proposer      app.Proposer // nil if the application takes no input
+	inputs        inputs
+	invalidPanics panics // of app.Validator
+	opener        *wire.Opener
 
 	penalties *penalties
 	clients   *clients
@@ -105,7 +106,7 @@ func newNode(cfg Config, e engine, applier *Applier) *Node {
 		verified: make(chan []core.Event, verifiedMax), own: newOwn(),
 		turns: make(chan *turn, turnsMax), free: make(chan *turn, turnsMax),
 		work: newWork(), pieces: newPieces(), responses: newResponses(),
-		failed: make(chan error, 1), dumps: make(chan dumping, 1),
+		failed: make(chan error, 1), dumps: make(chan dumping, 1), invalidPanics: newPanics(),
 	}
 	if n.tick == 0 {
 		n.tick = TickDefault

@@ -181,28 +181,29 @@ func (n *Node) invalid(ops [][]byte) string {
 		return ""
 	}
 	for i, op := range ops {
-		if why := validate(v, op); why != "" {
+		why, where := validate(v, op)
+		if where != nil && n.invalidPanics.mayTell() {
+			n.log.Warnf("the application panicked while it validated an operation, which is refused: correct it "+
+				"why=%q stack=%q", why, where)
+		}
+		if why != "" {
 			return fmt.Sprintf("operation %d: %s", i, why)
 		}
 	}
 	return ""
 }
 
-// validate asks v about op, and returns why it is invalid. An operation that makes v
-// panic is invalid, and so is one whose error does: it must not stop the replica.
-func validate(v app.Validator, op []byte) (why string) {
-	defer func() {
-		if recover() != nil {
-			why = "validation panicked"
-		}
-	}()
+// validate asks v about op, and returns why it is invalid, and where v panicked, if it did.
+// An operation that makes v panic is invalid, and so is one whose error does: it must not
+// stop the replica.
+func validate(v app.Validator, op []byte) (why string, where []byte) {
 	defer func() {
 		if p := recover(); p != nil {
-			why = fmt.Sprintf("validation panicked: %v", p) // or panics again
+			why, where = "validation panicked: "+spell(p), stack()
 		}
 	}()
 	if err := v.Validate(op); err != nil {
-		return cmp.Or(err.Error(), "invalid")
+		return cmp.Or(err.Error(), "invalid"), nil
 	}
-	return ""
+	return "", nil
 }
