@@ -48,3 +48,28 @@ func TestTheDocumentIsTrue(t *testing.T) {
 		}
 	}
 }
+
+// TestOperationsNameEveryFault holds the table of words in docs/OPERATIONS.md to the log: each
+// kind of fault is under the word that begins its line.
+func TestOperationsNameEveryFault(t *testing.T) {
+	page, err := os.ReadFile(filepath.Join("..", "docs", "OPERATIONS.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	word, rows := "", map[string]string{}
+	for line := range strings.Lines(string(page)) {
+		cells := strings.Split(line, "|")
+		if len(cells) < 3 {
+			continue
+		}
+		if first := strings.TrimSpace(cells[1]); first != "" {
+			word = first
+		}
+		rows[word] += cells[2]
+	}
+	for f := FaultGenesis; f <= FaultRubbish; f++ {
+		if !strings.Contains(rows[f.word()], "`"+f.String()+"`") {
+			t.Errorf("docs/OPERATIONS.md does not have `%s` under %s", f, f.word())
+		}
+	}
+}

@@ -127,12 +127,13 @@ func (l *ledger) addGenesis(who wire.ReplicaID, f Fault, detail string, theirs c
 }
 
 // word is how the line begins: what may happen to the honest is not called
-// misbehaviour.
+// misbehaviour. A cable that is pulled, or a process that is stopped, leaves half a frame,
+// or a stream without a hello.
 func (f Fault) word() string {
 	switch f {
 	case FaultGenesis, FaultEpoch, FaultVersion:
 		return "MISMATCH"
-	case FaultReplaced, FaultNotReading, FaultCrowd:
+	case FaultHello, FaultFrameSlow, FaultNotReading, FaultReplaced, FaultCrowd:
 		return "TROUBLE"
 	default:
 		return "MISBEHAVIOUR"
