@@ -1,0 +1,54 @@
+package main
+
+import (
+	"fmt"
+	"os"
+	"reflect"
+	"strings"
+	"testing"
+)
+
+// TestDocumentNamesEveryFieldAndExitCode holds docs/OPERATIONS.md to what programs read: the
+// fields that status and evidence print, and the exit codes.
+func TestDocumentNamesEveryFieldAndExitCode(t *testing.T) {
+	text, err := os.ReadFile("../../docs/OPERATIONS.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, page, ok := strings.Cut(string(text), "\n## For programs\n")
+	if !ok {
+		t.Fatal("docs/OPERATIONS.md has nothing for programs")
+	}
+	for _, name := range append(fieldsOf(reflect.TypeFor[statusInfo]()), fieldsOf(reflect.TypeFor[evidenceInfo]())...) {
+		if !strings.Contains(page, "`"+name+"`") {
+			t.Errorf("docs/OPERATIONS.md does not name the field `%s`", name)
+		}
+	}
+	_, codes, ok := strings.Cut(newRoot(&console{}).Long, "Exit codes:\n")
+	if !ok {
+		t.Fatal("the help has no exit codes")
+	}
+	for line := range strings.Lines(codes) {
+		code, means, _ := strings.Cut(strings.TrimSpace(line), "  ")
+		if row := fmt.Sprintf("| %s | %s |", code, means); !strings.Contains(page, row) {
+			t.Errorf("docs/OPERATIONS.md does not have %q", row)
+		}
+	}
+}
+
+// fieldsOf returns the names in JSON of the fields of a type, and of those in them.
+func fieldsOf(typ reflect.Type) (names []string) {
+	switch typ.Kind() {
+	case reflect.Pointer, reflect.Slice:
+		return fieldsOf(typ.Elem())
+	case reflect.Struct:
+	default:
+		return nil
+	}
+	for field := range typ.Fields() {
+		if name, _, _ := strings.Cut(field.Tag.Get("json"), ","); name != "" {
+			names = append(append(names, name), fieldsOf(field.Type)...)
+		}
+	}
+	return names
+}
