@@ -2,6 +2,7 @@ package mutants
 
 import (
 	"flag"
+	"fmt"
 	"go/parser"
 	"go/token"
 	"os"
@@ -50,6 +51,20 @@ func TestMutantsFollowTheCode(t *testing.T) {
 		}
 		if !strings.HasSuffix(m.Law, ".") {
 			t.Errorf("mutant %s: %q is no sentence", m.Name, m.Law)
+		}
+	}
+}
+
+// TestDocumentsCountTheMutants reads what the documents say of their number.
+func TestDocumentsCountTheMutants(t *testing.T) {
+	n := len(load(t))
+	for file, want := range map[string]string{
+		"docs/TESTING.md": fmt.Sprintf("`test/mutants/testdata` holds %d bugs", n),
+		"CHANGELOG.md":    fmt.Sprintf("\n- %d seeded bugs that it must find", n),
+	} {
+		text, err := os.ReadFile(filepath.Join(root, file))
+		if err != nil || !strings.Contains(string(text), want) {
+			t.Errorf("%s does not say %q: %v", file, want, err)
 		}
 	}
 }

@@ -48,6 +48,7 @@ func TestDocumentsCountTheAttacks(t *testing.T) {
 	for file, want := range map[string]string{
 		"../../README.md":       fmt.Sprintf("\n%d attacks have names", len(All())),
 		"../../docs/TESTING.md": fmt.Sprintf("Of the %d rows %d are real", len(All()), played),
+		"../../CHANGELOG.md":    fmt.Sprintf("`quorate scenario`: %d attacks by name", len(All())),
 	} {
 		text, err := os.ReadFile(file)
 		if err != nil || !strings.Contains(string(text), want) {
