@@ -101,7 +101,8 @@ func TestReportsOfAnotherKindAreRefused(t *testing.T) {
 	}
 }
 
-// TestEveryFieldIsDocumented holds docs/PERFORMANCE.md to the fields of a report.
+// TestEveryFieldIsDocumented holds docs/PERFORMANCE.md to the fields of reports, of
+// comparisons, and of how cost grows.
 func TestEveryFieldIsDocumented(t *testing.T) {
 	doc, err := os.ReadFile("../../docs/PERFORMANCE.md")
 	if err != nil {
@@ -132,6 +133,8 @@ func TestEveryFieldIsDocumented(t *testing.T) {
 		}
 	}
 	check(reflect.TypeFor[Report]())
+	check(reflect.TypeFor[Comparison]())
+	check(reflect.TypeFor[Growth]())
 }
 
 // TestPagesLoadNothingAndHoldTheReport reads the page as a browser would.
