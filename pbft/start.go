@@ -29,7 +29,7 @@ const (
 )
 
 // verifierKeys is how many expanded public keys a replica keeps: the replicas'
-// and those of the busiest clients, at about 1 KiB each.
+// and those of the busiest clients, at about 3 KiB each (crypto.NewVerifier).
 const verifierKeys = 4096
 
 // ErrNotMember says that a replica's key is not in the genesis.

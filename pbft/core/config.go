@@ -47,7 +47,8 @@ type Config struct {
 	// Inputs says that the application proposes an input for every batch (Offered), and
 	// checks those of others (Received.Unfit). Without it no batch has one.
 	Inputs bool
-	// ClientsMax bounds the client table. A client beyond it is refused.
+	// ClientsMax bounds the client table. A full one forgets the client with the lowest
+	// session for one with a higher session, and refuses others.
 	ClientsMax int
 	// QueueRequestsMax and QueueBytesMax bound what one client may have waiting: twice
 	// its window of operations, for it fills the window anew as soon as f+1 replicas

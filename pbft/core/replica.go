@@ -15,8 +15,8 @@ import (
 //
 //	(I1) view never decreases; in one view, active becomes true at most once.
 //	(I2) low ≤ every slot's number; slots at or below low are archived.
-//	(I3) everything sent is in a record first: Persist precedes Send. It is
-//	     durable first, or reserved.
+//	(I3) every vote, view change and new view that is sent is in a record first:
+//	     Persist precedes Send. It is durable first, or reserved.
 //	(I4) in one view, one digest is accepted per number, and prepared at most once.
 //	(I5) executed numbers are consecutive, each with a commit certificate.
 type Replica struct {
