@@ -129,6 +129,10 @@ type Output = node.Output
 // BadFrames counts the frames that a replica dropped for what they are.
 type BadFrames = node.BadFrames
 
+// Busy are the shares of time, 0 to 1, that the three stages of a replica work which do
+// one thing after the other. One near 1 is what limits it.
+type Busy = node.Busy
+
 // configText is the layout of a configuration file.
 type configText struct {
 	Genesis        string       `toml:"genesis"`

@@ -73,6 +73,27 @@ func countsAfter(l *Local, operations int64) (sum Counts) {
 }
 
 // TestSignaturesAreCountedByWhatTheyAreOf also takes bytes that are no message.
+// TestReplicasTellHowBusyTheyAre submits until every stage of every replica has worked in a
+// whole window of time.
+func TestReplicasTellHowBusyTheyAre(t *testing.T) {
+	l := startLocal(t, LocalConfig{Replicas: 4, Memory: true, RequestTimeout: RequestTimeoutMax, Dir: t.TempDir()}, echo{})
+	client, err := l.Client(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer closeClient(t, client)
+	for _, r := range l.Replicas() {
+		for busy := r.BusyShares(); busy.Step == 0 || busy.Settle == 0 || busy.Apply == 0; busy = r.BusyShares() {
+			if _, err := client.Submit(t.Context(), []byte("x")); err != nil {
+				t.Fatal(err)
+			}
+			if max(busy.Step, busy.Settle, busy.Apply) > 1 {
+				t.Fatalf("got %+v, want shares of time", busy)
+			}
+		}
+	}
+}
+
 func TestSignaturesAreCountedByWhatTheyAreOf(t *testing.T) {
 	var c signatureCounters
 	d := crypto.Domain{Epoch: 1}

@@ -336,6 +336,10 @@ func (r *Replica) Faults() []network.FaultCount { return r.transport.Faults() }
 // message of the protocol or have a bad signature.
 func (r *Replica) BadFrames() BadFrames { return r.node.BadFrames() }
 
+// BusyShares returns how busy the replica was in the last second or so: the one figure that
+// tells whether it is healthy. Any goroutine may call it.
+func (r *Replica) BusyShares() Busy { return r.node.BusyShares() }
+
 // Done is closed when the replica has ended, by Close or because something of
 // its own failed; Err then tells which.
 func (r *Replica) Done() <-chan struct{} { return r.ended }
