@@ -201,7 +201,7 @@ func TestTheExampleOfADivisionIsWhatStatusPrints(t *testing.T) {
 			r.Division = wire.Division{Seq: 256, Own: states[own], States: []wire.OtherState{{
 				State: states[1-own], Replicas: others, Keys: []wire.DifferingKey{
 					key(wire.PartApplication, []byte("mood"), l.mood, o.mood), key(wire.PartResults, result, l.result, o.result),
-					key(wire.PartOrder, []byte("outputs"), 104, 104),
+					key(wire.PartOrder, []byte("outputs"), 120, 120),
 				},
 			}}}
 		}
