@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"io"
 	"os"
 	"path/filepath"
@@ -102,6 +103,36 @@ func otherName(g *pbft.Genesis) *pbft.Genesis {
 	other := *g
 	other.Name = "other"
 	return &other
+}
+
+// TestEmbeddersStartWhatInitMade starts a replica as the README does.
+func TestEmbeddersStartWhatInitMade(t *testing.T) {
+	dir, secret := filepath.Join(t.TempDir(), "cluster"), filepath.Join(t.TempDir(), "secret.txt")
+	if err := os.WriteFile(secret, []byte("correct horse\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if code, _, errs := command(t, "init", dir, "--passphrase-file", secret); code != exitDone {
+		t.Fatalf("init: exit code %d:\n%s", code, errs)
+	}
+	cfg, err := pbft.LoadConfig(filepath.Join(dir, "r0", "node.toml"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	cfg.Passphrase, cfg.Listen = []byte("correct horse"), []string{"127.0.0.1:0"}
+	replica, err := pbft.Start(t.Context(), cfg, kv.Machine{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	client, err := pbft.Dial(t.Context(), pbft.DialConfig{GenesisPath: filepath.Join(dir, "genesis.toml")})
+	if err != nil {
+		t.Fatal(errors.Join(err, replica.Close()))
+	}
+	if replica.ID() != 0 {
+		t.Errorf("it is replica %d, want 0", replica.ID())
+	}
+	if err := errors.Join(client.Close(), replica.Close()); err != nil {
+		t.Error(err)
+	}
 }
 
 // TestNodeStartsOnceFreshAndNeverWithoutItsData runs one replica of four.
