@@ -10,7 +10,7 @@ import (
 	"github.com/quorate/quorate/test/sim"
 )
 
-// My state machine, four replicas, one equivocating, a thousand seeds.
+// My state machine, four replicas, one that lies, a thousand seeds.
 func Example() {
 	for seed := range uint64(1000) {
 		o := sim.Options{Seed: seed, Operations: 10, Crashes: 1, Loss: 0.05, Turbulence: 3e8}
