@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"reflect"
+	"regexp"
 	"strings"
 	"testing"
 )
@@ -51,4 +52,29 @@ func fieldsOf(typ reflect.Type) (names []string) {
 		}
 	}
 	return names
+}
+
+// TestReadmeShowsWhatAScenarioPrints plays the one in the README. Numbers may be others, for
+// they change with the simulator; the lines may not.
+func TestReadmeShowsWhatAScenarioPrints(t *testing.T) {
+	text, err := os.ReadFile("../../README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, rest, _ := strings.Cut(string(text), "Of the output:\n\n```\n")
+	shown, _, ok := strings.Cut(rest, "```\n")
+	if !ok {
+		t.Fatal("README.md shows no output of a scenario")
+	}
+	code, out, errs := command(t, "scenario", "run", "wrong-choice-newview")
+	if code != exitDone {
+		t.Fatalf("exit code %d: %s", code, errs)
+	}
+	digits := regexp.MustCompile(`[0-9]+`)
+	printed := digits.ReplaceAllString(out, "#")
+	for line := range strings.Lines(digits.ReplaceAllString(shown, "#")) {
+		if !strings.Contains(printed, line) {
+			t.Errorf("README.md has %q, which is not printed:\n%s", line, out)
+		}
+	}
 }

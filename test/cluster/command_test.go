@@ -207,6 +207,9 @@ func TestDemoProvesAndStaysForTheCommands(t *testing.T) {
 	for _, e := range events {
 		texts[e.Event] = append(texts[e.Event], e.Text)
 	}
+	if told, want := storyOf(events), storyOfTheReadme(t); !slices.Equal(told, want) {
+		t.Errorf("it told %q, and README.md shows %q", told, want)
+	}
 	if kills := texts["SIGKILL"]; len(kills) != 2 {
 		t.Errorf("the kills are %q, want the primary's and that of all", kills)
 	}
@@ -215,6 +218,30 @@ func TestDemoProvesAndStaysForTheCommands(t *testing.T) {
 			t.Errorf("the proofs are %q, want one with %q", proofs, want)
 		}
 	}
+}
+
+// storyOf returns what the demo told up to its proof: the words before each text, without numbers.
+func storyOf(events []demoEvent) (words []string) {
+	for _, e := range events {
+		words = append(words, strings.TrimRight(e.Event, " 0123456789"))
+		if e.Event == "PROOF" {
+			break
+		}
+	}
+	return words
+}
+
+// storyOfTheReadme returns the same of what README.md shows.
+func storyOfTheReadme(t *testing.T) (words []string) {
+	t.Helper()
+	text, err := os.ReadFile("../../README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, m := range regexp.MustCompile(`(?m)^ +[0-9]+\.[0-9]s  (.{10}) `).FindAllStringSubmatch(string(text), -1) {
+		words = append(words, strings.TrimRight(m[1], " 0123456789"))
+	}
+	return words
 }
 
 func TestInterruptedDemoCleansUp(t *testing.T) {
