@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/quorate/quorate/crypto"
@@ -134,4 +135,16 @@ func FuzzDecodeFile(f *testing.F) {
 			t.Fatalf("encoded again it differs: %v", err)
 		}
 	})
+}
+
+// TestOnlyVotesThatLeaveEarlyAreExcusedFromTheDisk holds the words to the protocol (step 9): a
+// pre-prepare and a prepare may be sent before they are on disk, and nothing else that convicts.
+func TestOnlyVotesThatLeaveEarlyAreExcusedFromTheDisk(t *testing.T) {
+	for kind := wire.EvidencePrePrepares; kind <= wire.EvidenceChoices; kind++ {
+		v := forensics.Conviction{Proof: kind}
+		early := kind == wire.EvidencePrePrepares || kind == wire.EvidencePrepares
+		if why := v.Why(); strings.Contains(why, "or its number") != early {
+			t.Errorf("%s: got %q", kind, why)
+		}
+	}
 }

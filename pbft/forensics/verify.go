@@ -87,6 +87,8 @@ func (v *Conviction) Said() string {
 // Why tells in words why no correct replica does that.
 func (v *Conviction) Why() string {
 	switch v.Proof {
+	case wire.EvidencePrePrepares, wire.EvidencePrepares:
+		return "the first, or its number, is on disk before it is sent, and after a restart nothing else is signed there"
 	case wire.EvidenceCheckpoints:
 		return "the state after a number is one; a replica whose memory or disk failed does this as well"
 	case wire.EvidenceHidden:
