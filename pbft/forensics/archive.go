@@ -16,7 +16,7 @@ import (
 // Bounds of an archive.
 const (
 	// ArchiveBytesDefault bounds the segments of the past unless Options say
-	// otherwise: almost a million batches of a cluster of four.
+	// otherwise: about a million batches of a cluster of four.
 	ArchiveBytesDefault = 256 << 20
 	// ArchiveBytesMin is the least that may be set.
 	ArchiveBytesMin = 1 << 20
