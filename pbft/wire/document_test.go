@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -72,6 +73,29 @@ func TestTheDocumentIsTrue(t *testing.T) {
 	for _, s := range want {
 		if !strings.Contains(string(page), s) {
 			t.Errorf("docs/WIRE.md does not say %q", s)
+		}
+	}
+}
+
+// TestTheProtocolNamesEveryMessage holds the table of messages in docs/PROTOCOL.md to the kinds,
+// but for the one that the journal alone has.
+func TestTheProtocolNamesEveryMessage(t *testing.T) {
+	page, err := os.ReadFile(filepath.Join("..", "..", "docs", "PROTOCOL.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, rest, _ := strings.Cut(string(page), "\n## Messages\n")
+	table, _, ok := strings.Cut(rest, "\n## ")
+	if !ok {
+		t.Fatal("docs/PROTOCOL.md has no table of messages")
+	}
+	for _, k := range kinds() {
+		name := ""
+		for word := range strings.SplitSeq(k.String(), "-") {
+			name += strings.ToUpper(word[:1]) + word[1:]
+		}
+		if k != wire.KindPrepared && !regexp.MustCompile(`[|,] `+name+`[, ]`).MatchString(table) {
+			t.Errorf("docs/PROTOCOL.md does not name %s", name)
 		}
 	}
 }
