@@ -15,6 +15,9 @@ var (
 	heading  = regexp.MustCompile(`(?m)^#+ (.*)$`)
 	link     = regexp.MustCompile(`\]\(([^)#\s]*)(?:#([^)\s]*))?\)`)
 	goFile   = regexp.MustCompile(`\b[a-z]+\.go\b`)
+
+	requirement = regexp.MustCompile(`(?m)^\t(\S+) v\S+$`) // a direct one: it ends with its version
+	moduleRow   = regexp.MustCompile(`(?m)^\| (\S+\.\S+) \|`)
 )
 
 // documents returns the texts for people, by their paths.
@@ -129,5 +132,27 @@ func TestArchitectureNamesEveryFileOfTheCore(t *testing.T) {
 		if !there[name] {
 			t.Errorf("docs/ARCHITECTURE.md names %s of the core, which does not exist", name)
 		}
+	}
+}
+
+// TestDependenciesAreDocumented holds docs/dependencies.md to what go.mod requires directly.
+func TestDependenciesAreDocumented(t *testing.T) {
+	mod, err := os.ReadFile(filepath.Join(root, "go.mod"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	required := map[string]bool{}
+	for _, m := range requirement.FindAllStringSubmatch(string(mod), -1) {
+		required[m[1]] = true
+	}
+	text := documents(t)[filepath.Join(root, "docs", "dependencies.md")]
+	for _, m := range moduleRow.FindAllStringSubmatch(text, -1) {
+		if !required[m[1]] {
+			t.Errorf("docs/dependencies.md has %s, which go.mod does not require", m[1])
+		}
+		delete(required, m[1])
+	}
+	for path := range required {
+		t.Errorf("docs/dependencies.md does not have %s", path)
 	}
 }
