@@ -17,7 +17,8 @@ type candidate struct {
 // maybeNewView opens the view as its primary, once it holds q valid view
 // changes from distinct senders for exactly this view, and the batches that they
 // hand over. Whoever hands over a certificate and hides its batch, which the
-// others may have forgotten, is so left out.
+// others may have forgotten, is so left out. It is looked at again with every tick, for
+// what lacks may come with a commit certificate too, or be settled by a checkpoint.
 func (r *Replica) maybeNewView(fx *Effects) {
 	c := &r.change
 	if r.active || r.primary() != r.id || r.rejoin != nil ||

@@ -22,6 +22,7 @@ func (r *Replica) onTick(ev Tick, fx *Effects) {
 	}
 	r.maybeCatchUp(fx)
 	r.refetch(fx)
+	r.maybeNewView(fx)
 	if r.tick%uint64(r.cfg.CatchUpTicks) == 0 { //nolint:gosec // Validate: positive
 		r.askViewChanges(fx)
 	}
