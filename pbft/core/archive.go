@@ -5,10 +5,11 @@ import (
 	"github.com/quorate/quorate/pbft/wire"
 )
 
-// Bytes of a commit certificate in the archive: with batches of one small request
-// and many replicas the signatures are most of it.
+// Bytes of a commit certificate in the archive, and of its place in numbers: with batches
+// of one small request and many replicas the signatures are most of it.
 const (
-	committedFixedBytes = 8 + 8 + crypto.DigestSize
+	placeBytes          = crypto.DigestSize + 8
+	committedFixedBytes = placeBytes + 8 + 8 + crypto.DigestSize
 	signedBytes         = 4 + len(crypto.Signature{})
 )
 
@@ -17,6 +18,9 @@ const (
 type archive struct {
 	entries []*wire.Committed // ascending, without gaps
 	bytes   int
+	// numbers says where a batch is, the highest number if there are several: whoever asks
+	// for batches that nobody has shall not have all entries looked at for each.
+	numbers map[crypto.Digest]wire.Seq
 }
 
 // add archives a collected slot, if it committed here.
@@ -35,11 +39,23 @@ func (a *archive) add(s *slot, bytesMax int) {
 	}
 	a.entries = append(a.entries, &wire.Committed{Cert: *s.committed, Batch: batch})
 	a.bytes += committedBytes(a.entries[len(a.entries)-1])
-	for a.bytes > bytesMax && len(a.entries) > 1 {
-		a.bytes -= committedBytes(a.entries[0])
-		a.entries[0] = nil
-		a.entries = a.entries[1:]
+	if a.numbers == nil {
+		a.numbers = map[crypto.Digest]wire.Seq{}
 	}
+	a.numbers[s.committed.Digest] = s.seq
+	for a.bytes > bytesMax && len(a.entries) > 1 {
+		a.dropFirst()
+	}
+}
+
+func (a *archive) dropFirst() {
+	first := a.entries[0]
+	a.bytes -= committedBytes(first)
+	if a.numbers[first.Cert.Digest] == first.Cert.Seq {
+		delete(a.numbers, first.Cert.Digest)
+	}
+	a.entries[0] = nil
+	a.entries = a.entries[1:]
 }
 
 func committedBytes(c *wire.Committed) int {
@@ -61,10 +77,8 @@ func (a *archive) at(seq wire.Seq) *wire.Committed {
 
 // body returns an archived batch by digest, or nil.
 func (a *archive) body(digest crypto.Digest) *wire.Batch {
-	for _, e := range a.entries {
-		if e.Cert.Digest == digest {
-			return e.Batch
-		}
+	if seq, here := a.numbers[digest]; here {
+		return a.at(seq).Batch
 	}
 	return nil
 }

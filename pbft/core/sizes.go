@@ -102,7 +102,7 @@ func (c Config) Bounds(limits wire.Limits) Sizes {
 	n, window, interval := c.Quorum.Replicas(), int(c.Window), int(c.Interval) //nolint:gosec // small numbers
 	most := func(entries int, kind wire.Kind) Size { return Size{entries, entries * limits.KindBytesMax(kind)} }
 	slots := slotWindowsMax * window
-	archived := limits.KindBytesMax(wire.KindCommitted)
+	archived := placeBytes + limits.KindBytesMax(wire.KindCommitted)
 	return Sizes{
 		Slots:       Size{slots, bodiesMax * most(slots, wire.KindBatchBody).Bytes},
 		Placed:      Size{Entries: window * limits.BatchRequestsMax},
