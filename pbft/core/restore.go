@@ -28,9 +28,7 @@ func (r *Replica) restore(rec Record) {
 	case PreparedRecord:
 		r.restorePrepared(rec.Cert)
 	case CommittedRecord:
-		if rec.Cert.Seq > r.low {
-			r.slot(rec.Cert.Seq).committed = &rec.Cert
-		}
+		r.restoreCommitted(&rec.Cert)
 	case ViewChangeRecord:
 		r.restoreViewChange(rec.ViewChange)
 	case NewViewRecord:
@@ -137,6 +135,19 @@ func (r *Replica) restorePrepared(cert wire.PreparedCert) {
 	s := r.slot(cert.Seq)
 	s.prepared = &cert
 	s.promised = cert.View == r.view && r.active
+}
+
+// restoreCommitted repeats commit. What it names was held then: in a journal that began anew
+// the batches of a number have another order, and others may have been forgotten.
+func (r *Replica) restoreCommitted(cert *wire.CommitCert) {
+	if cert.Seq <= r.low {
+		return
+	}
+	s := r.slot(cert.Seq)
+	s.committed = cert
+	if batch := s.recall(cert.Digest); batch != nil {
+		s.restore(cert.Digest, batch)
+	}
 }
 
 // settleRestored makes what was restored fit together. A snapshot that was fetched may

@@ -199,3 +199,34 @@ func TestRestoredReplicasHoldTheSameBatches(t *testing.T) {
 		}
 	}
 }
+
+// TestRestoredReplicasHoldWhatCommitted has the journal begin anew while the replica votes for
+// the batch that it has had for longest, which the base names last, and then hear of one more:
+// it forgets another one than the restored replica, and that one commits.
+func TestRestoredReplicasHoldWhatCommitted(t *testing.T) {
+	live := backup(t)
+	var records []Record
+	for i, batch := range []int{1, 2, 3, 4, 1, 5} {
+		var fx Effects
+		live.view, live.active = []wire.View{2, 3, 4, 6, 7, 8}[i], true
+		s := live.slot(1)
+		s.forgetView()
+		fx.persist(ViewRecord{live.view, true})
+		s.proposal = &wire.PrePrepare{Vote: proposed(live.view, batch), Batch: numberedBatch(batch)}
+		live.accept(s, &fx)
+		if records = append(records, fx.Persist...); i == 4 {
+			records = live.Base()
+		}
+	}
+	var fx Effects
+	cert := wire.CommitCert{View: 10, Seq: 1, Digest: numberedBatch(2).Digest(), Commits: make([]wire.Signed, 3)}
+	live.onCommitted(2, &wire.Committed{Cert: cert, Batch: numberedBatch(2)}, &fx)
+	if persists[BatchRecord](&fx) || live.executed != 1 {
+		t.Fatalf("it persists %v, and executed %d: want the certificate of a batch that it holds", fx.Persist, live.executed)
+	}
+	restored := backup(t, append(records, fx.Persist...)...)
+	restored.Step(Start{1}, &fx)
+	if restored.executed != 1 {
+		t.Errorf("it executes nothing, and holds the batches of %v, want that of 2", kept(restored))
+	}
+}
