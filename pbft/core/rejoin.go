@@ -65,7 +65,8 @@ func (r *Replica) aheadSeq() wire.Seq {
 	return r.ahead.Seq
 }
 
-// maybeRejoined ends the silence, or says what it still waits for.
+// maybeRejoined ends the silence, or says what it still waits for. Its votes for what is
+// open were kept back: now they go to everyone, for the own vote counts when it comes back.
 func (r *Replica) maybeRejoined(fx *Effects) {
 	j := r.rejoin
 	switch {
@@ -81,4 +82,5 @@ func (r *Replica) maybeRejoined(fx *Effects) {
 	r.rejoin = nil
 	fx.persist(RejoinRecord{Until: j.until, View: j.floor, Over: true})
 	fx.observe(Rejoined{r.low, r.view})
+	r.resumeVotes(fx)
 }

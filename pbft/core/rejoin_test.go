@@ -1,6 +1,7 @@
 package core
 
 import (
+	"slices"
 	"testing"
 
 	"github.com/quorate/quorate/pbft/wire"
@@ -32,5 +33,39 @@ func TestWhoRejoinsSaysForWhichViewItWaits(t *testing.T) {
 	}
 	if said, ok := k.rejoins[1].(Rejoined); !ok || said.View < 1 || k.runners[3].r.Rejoining() {
 		t.Errorf("in view %d it says %v, want that it votes again", k.view(), k.rejoins[1])
+	}
+}
+
+// TestWhoRejoinsVotesForWhatIsOpen has another replica fail when one that rejoined ends its
+// silence, before its votes for what is open then have come: from now on every quorum needs
+// the one that rejoined, and nobody is to blame.
+func TestWhoRejoinsVotesForWhatIsOpen(t *testing.T) {
+	k := newTrack(t, nil)
+	back := k.runners[3].r
+	back.rejoin = &rejoining{closed: true, until: k.cfg.Interval}
+	const slow = 4
+	k.delay = func(from, to wire.ReplicaID, _ wire.Message) int {
+		switch {
+		case from != 2 && to != 2:
+			return 1
+		case back.rejoin == nil:
+			return -1
+		default:
+			return slow
+		}
+	}
+	k.ask(8, 1)
+	for back.rejoin != nil {
+		k.run(1)
+	}
+	open := back.slots.at(back.executed + 1)
+	if open == nil || !open.voted {
+		t.Fatal("nothing is open for which it has voted")
+	}
+	for tick, parcels := range k.due {
+		k.due[tick] = slices.DeleteFunc(parcels, func(p parcel) bool { return p.from == 2 && p.to != 2 })
+	}
+	if n := k.run(2 * k.cfg.RequestTicks); n == 0 || k.leaves > 0 {
+		t.Errorf("%d answered; views left: %q", n, k.left)
 	}
 }

@@ -217,10 +217,9 @@ func (r *Replica) resumeChange(fx *Effects) {
 	}
 }
 
-// resumeVotes sends the votes of the current view again.
+// resumeVotes sends the votes of the current view again, to everyone.
 func (r *Replica) resumeVotes(fx *Effects) {
 	for _, s := range r.slots {
-		s.since = r.tick
 		if s.proposal == nil || !s.voted {
 			continue
 		}
