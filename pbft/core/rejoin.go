@@ -68,19 +68,26 @@ func (r *Replica) aheadSeq() wire.Seq {
 // maybeRejoined ends the silence, or says what it still waits for. Its votes for what is
 // open were kept back: now they go to everyone, for the own vote counts when it comes back.
 func (r *Replica) maybeRejoined(fx *Effects) {
+	if r.endSilence(fx) {
+		r.resumeVotes(fx)
+	}
+}
+
+// endSilence is maybeRejoined without votes, and tells whether the silence has ended now.
+func (r *Replica) endSilence(fx *Effects) bool {
 	j := r.rejoin
 	switch {
 	case j == nil || !j.closed || r.low < j.until || !r.active:
-		return
+		return false
 	case r.view < j.floor:
 		if j.told < j.floor {
 			j.told = j.floor
 			fx.observe(AwaitsView{j.floor})
 		}
-		return
+		return false
 	}
 	r.rejoin = nil
 	fx.persist(RejoinRecord{Until: j.until, View: j.floor, Over: true})
 	fx.observe(Rejoined{r.low, r.view})
-	r.resumeVotes(fx)
+	return true
 }

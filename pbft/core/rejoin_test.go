@@ -4,6 +4,7 @@ import (
 	"slices"
 	"testing"
 
+	"github.com/quorate/quorate/crypto"
 	"github.com/quorate/quorate/pbft/wire"
 )
 
@@ -67,5 +68,29 @@ func TestWhoRejoinsVotesForWhatIsOpen(t *testing.T) {
 	}
 	if n := k.run(2 * k.cfg.RequestTicks); n == 0 || k.leaves > 0 {
 		t.Errorf("%d answered; views left: %q", n, k.left)
+	}
+}
+
+// TestSilenceEndsAfterTornRecords has the records end between the stable checkpoint that ends
+// the silence and the record that says so: nothing need become stable any more.
+func TestSilenceEndsAfterTornRecords(t *testing.T) {
+	cert := wire.CheckpointCert{Seq: 128, State: crypto.Sum([]byte("right")), Signers: make([]wire.Signed, 3)}
+	for until, silent := range map[wire.Seq]bool{128: false, 129: true} {
+		q, err := NewQuorum(4)
+		if err != nil {
+			t.Fatal(err)
+		}
+		r, err := New(DefaultConfig(3, q), Restored{
+			Snapshot: Snapshot{Seq: cert.Seq, State: cert.State},
+			Records:  []Record{RejoinRecord{Until: until}, StableRecord{cert}},
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		var fx Effects
+		r.Step(Start{1}, &fx)
+		if r.Rejoining() != silent || persists[RejoinRecord](&fx) == silent {
+			t.Errorf("silent until %d, at 128: rejoining %v, persists %v", until, r.Rejoining(), fx.Persist)
+		}
 	}
 }

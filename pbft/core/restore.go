@@ -183,6 +183,7 @@ func (r *Replica) onStart(ev Start, fx *Effects) {
 	if r.rejoin != nil && !r.rejoin.closed {
 		fx.persist(RejoinRecord{Open: true, View: r.rejoin.floor})
 	}
+	r.endSilence(fx) // or the records end between the checkpoint that did, and the word that it has
 	for _, seq := range slices.Sorted(maps.Keys(r.snapshots)) {
 		if r.mayPromise(seq) {
 			r.promises[seq] = r.snapshots[seq]
