@@ -268,8 +268,8 @@ func (r *Replica) overlooks() bool {
 func (r *Replica) askBatches(fx *Effects) {
 	c := &r.catchUp
 	c.movedAt = r.tick
-	if r.ahead != nil && r.ahead.Seq > r.executed &&
-		(c.tries >= transferTriesMax*len(r.peers) || r.ahead.Seq > r.executed+aheadWindowsMax*r.cfg.Window) {
+	tried := c.tries >= transferTriesMax*len(r.peers) || r.executed < r.low // below, no batch is taken
+	if r.ahead != nil && r.ahead.Seq > r.executed && (tried || r.ahead.Seq > r.executed+aheadWindowsMax*r.cfg.Window) {
 		r.fetch(r.ahead, fx)
 		return
 	}

@@ -249,3 +249,26 @@ func (s *swarm) compare(t *rapid.T, m *member, one, two *Replica) {
 		sameEffects(t, fmt.Sprintf("R%d, event %d: %T (records, base)", m.id, i, ev), &a, &b)
 	}
 }
+
+// TestLostSnapshotIsFetchedAtOnce restores a replica whose state is lost, within two windows,
+// and not its journal: batches that are below its stable checkpoint are of no use to it.
+func TestLostSnapshotIsFetchedAtOnce(t *testing.T) {
+	q, err := NewQuorum(31)
+	if err != nil {
+		t.Fatal(err)
+	}
+	cfg := DefaultConfig(3, q)
+	cert := wire.CheckpointCert{Seq: 2 * cfg.Interval, State: crypto.Sum([]byte("lost"))}
+	r, err := New(cfg, Restored{Records: []Record{StableRecord{cert}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var fx Effects
+	r.Step(Start{1}, &fx)
+	for range cfg.CatchUpTicks {
+		r.Step(Tick{1}, &fx)
+	}
+	if len(fx.Fetch) != 1 || fx.Fetch[0].Cert.Seq != cert.Seq {
+		t.Errorf("after %d ticks it fetches %v, want the state of %d", cfg.CatchUpTicks, fx.Fetch, cert.Seq)
+	}
+}
