@@ -33,6 +33,8 @@ type peer struct {
 	answered    answered
 	offered     offered
 	disputed    wire.Seq // the next number whose certificate it gets while its state is another one
+	// searched is the highest view of a view change of it for which the archive was searched.
+	searched wire.View
 	// mute says that it did not answer when it was asked for batches last.
 	mute bool
 }

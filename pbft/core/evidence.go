@@ -195,26 +195,35 @@ func (r *Replica) hiddenInSlots(vc *wire.ViewChange) *wire.Commit {
 				return &wire.Commit{Vote: commit}
 			}
 		}
-		if commit := s.committed.CommitOf(vc.Sender); commit != nil && vc.Hides(&commit.Vote) {
+		if commit := hidden(s.committed, vc); commit != nil {
 			return commit
 		}
 	}
 	return nil
 }
 
-// hiddenInArchive is hiddenInSlots for what was collected. The archive is long,
-// and a view change costs its sender nothing: it is searched so often and no more,
-// and not for one who is convicted of this already.
+// hidden returns the commit of vc's sender in a certificate, which may be nil, if vc hides it.
+func hidden(cert *wire.CommitCert, vc *wire.ViewChange) *wire.Commit {
+	if cert == nil || !vc.Hides(&wire.Vote{View: cert.View, Seq: cert.Seq, Digest: cert.Digest, Sender: vc.Sender}) {
+		return nil
+	}
+	return cert.CommitOf(vc.Sender)
+}
+
+// hiddenInArchive is hiddenInSlots for what was collected. The archive is long, and a view
+// change costs its sender nothing, and less who repeats another one's: of each sender it is
+// searched once for a view, in ascending order, and only so often; and not for one who is
+// convicted of this already.
 func (r *Replica) hiddenInArchive(vc *wire.ViewChange) *wire.Commit {
-	if len(r.archive.entries) == 0 || vc.Stable.Seq >= r.low || r.proofs.has(wire.EvidenceHidden, vc.Sender) ||
+	p := &r.peers[vc.Sender]
+	if len(r.archive.entries) == 0 || vc.Stable.Seq >= r.low || vc.View <= p.searched ||
+		r.proofs.has(wire.EvidenceHidden, vc.Sender) ||
 		!r.mayAnswer(vc.Sender, func(a *answered) *int { return &a.searched }) {
 		return nil
 	}
+	p.searched = vc.View
 	for _, entry := range r.archive.entries {
-		if entry.Cert.Seq <= vc.Stable.Seq {
-			continue
-		}
-		if commit := entry.Cert.CommitOf(vc.Sender); commit != nil && vc.Hides(&commit.Vote) {
+		if commit := hidden(&entry.Cert, vc); commit != nil {
 			return commit
 		}
 	}
