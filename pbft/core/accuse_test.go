@@ -68,6 +68,38 @@ func TestOneHiddenCommitConvicts(t *testing.T) {
 	}
 }
 
+// TestAConvictedLiarCostsNothing repeats a commit that a long view change hides: its proof is
+// made no more than a few times.
+func TestAConvictedLiarCostsNothing(t *testing.T) {
+	r := accuser(t, 0)
+	change := changeOf3(r, 9)
+	vc := change.Message.Message().(*wire.ViewChange) //nolint:errcheck,forcetypeassert // made so
+	for seq := wire.Seq(2); seq <= r.cfg.Window; seq++ {
+		vc.Prepared = append(vc.Prepared, wire.PreparedCert{Seq: seq, Prepares: make([]wire.Signed, 2)})
+	}
+	r.Step(Received{From: 3, Message: wire.Reseal(vc)}, &Effects{})
+	hides := wire.Vote{Seq: 1, Digest: crypto.Digest{1}, Sender: 3, Signature: crypto.Signature{3}}
+	again := Received{From: 3, Message: wire.Reseal(&wire.Commit{Vote: hides})}
+	var fx Effects
+	for range 2 * answersPerStatus {
+		r.Step(again, &fx)
+	}
+	if reported, spread := told(&fx); reported != answersPerStatus || spread != answersPerStatus {
+		t.Errorf("%d reports and %d proofs, want %d of each", reported, spread, answersPerStatus)
+	}
+	if n := testing.AllocsPerRun(20, func() { r.Step(again, &Effects{}) }); n > 2 {
+		t.Errorf("to hear it again takes %.0f allocations, want two: the effects, and the commit", n)
+	}
+	for range r.cfg.StatusTicks {
+		r.Step(Tick{}, &fx)
+	}
+	fx.Reset()
+	r.Step(again, &fx)
+	if reported, _ := told(&fx); reported != 1 {
+		t.Errorf("%d reports, want one: the interval is over", reported)
+	}
+}
+
 // TestTheArchiveIsSearchedOnlySoOften holds that view changes, of which a liar
 // signs as many as it likes, make a replica look through its archive a few times
 // in a status interval and no more, and later again.

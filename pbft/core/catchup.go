@@ -165,12 +165,17 @@ func (r *Replica) returnViewChange(st *wire.Status, fx *Effects) {
 // mayAnswer limits how often a peer is answered.
 func (r *Replica) mayAnswer(to wire.ReplicaID, which func(*answered) *int) bool {
 	a := &r.peers[to].answered
-	if r.tick-a.since >= uint64(r.cfg.StatusTicks) { //nolint:gosec // Validate: positive
+	if r.outworn(a) {
 		*a = answered{since: r.tick}
 	}
 	n := which(a)
 	*n++
 	return *n <= answersPerStatus
+}
+
+// outworn tells whether a counts the answers of a status interval that is over.
+func (r *Replica) outworn(a *answered) bool {
+	return r.tick-a.since >= uint64(r.cfg.StatusTicks) //nolint:gosec // Validate: positive
 }
 
 // known returns how far at least one correct replica has executed: what f+1

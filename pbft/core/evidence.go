@@ -75,9 +75,14 @@ func (p *proofs) base() []Record {
 
 // convict reports, and spreads, two signed messages of one replica that no
 // correct replica signs both of. Who repeats a lie makes this replica repeat the
-// proof only so often.
+// proof only so often, and make it no more often: one of its messages may be as short as
+// a commit, and the other as long as a view change.
 func (r *Replica) convict(proof wire.EvidenceKind, first, second wire.Message, fx *Effects) {
 	culprit, _ := wire.SenderOf(second)
+	told := &r.peers[culprit].answered
+	if r.proofs.has(proof, culprit) && told.proofs[proof] >= answersPerStatus && !r.outworn(told) {
+		return
+	}
 	evidence, err := wire.NewEvidence(proof, culprit, first, second)
 	if err != nil {
 		return // not signed yet, or the same statement twice: no proof
