@@ -104,14 +104,15 @@ func (r *Replica) accuse(e *wire.Evidence, fx *Effects) {
 	r.tellProof(e, fx)
 }
 
-// tellProof reports and spreads a proof, so often and no more.
+// tellProof reports and spreads a proof, so often and no more; also who rejoins, for a proof
+// is no vote.
 func (r *Replica) tellProof(e *wire.Evidence, fx *Effects) {
 	if !r.mayAnswer(e.Culprit, func(a *answered) *int { return &a.proofs[e.Proof] }) {
 		return
 	}
 	view, seq := e.Place(r.q.Replicas())
 	fx.observe(Misbehaved{view, seq, e})
-	r.say(e, fx)
+	fx.Send = append(fx.Send, Send{To: Everyone, Message: e})
 }
 
 // keepProof makes a proof durable, if it is the first of its kind.

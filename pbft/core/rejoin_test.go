@@ -94,3 +94,36 @@ func TestSilenceEndsAfterTornRecords(t *testing.T) {
 		}
 	}
 }
+
+// TestLyingPrimaryKeepsNobodyFromRejoining has a primary show to a replica that rejoins alone
+// that it asks for another view, or that it lies: whom nobody else hears of, it must not leave
+// the view alone, or it would wait for another view for as long as that primary leads this one.
+func TestLyingPrimaryKeepsNobodyFromRejoining(t *testing.T) {
+	for name, lie := range map[string]func(s *slot) wire.Message{
+		"it asks for another view": func(*slot) wire.Message {
+			return &wire.ViewChange{View: 9, Sender: 0, Signature: crypto.Signature{1}}
+		},
+		"it proposes another batch": func(s *slot) wire.Message {
+			vote := wire.Vote{Seq: s.seq, Digest: numberedBatch(1).Digest(), Signature: crypto.Signature{1}}
+			return &wire.PrePrepare{Vote: vote, Batch: numberedBatch(1)}
+		},
+	} {
+		k := newTrack(t, nil)
+		r := k.runners[3].r
+		r.rejoin = &rejoining{closed: true, until: 4 * k.cfg.Interval}
+		k.ask(8, 1)
+		open := r.slots.at(1)
+		for ; open == nil || open.proposal == nil; open = r.slots.at(r.executed + 1) {
+			k.run(1)
+		}
+		k.step(3, Received{From: 0, Message: wire.Reseal(lie(open))})
+		k.run(8 * k.cfg.RequestTicks)
+		if low := k.runners[1].r.low; low <= 4*k.cfg.Interval {
+			t.Fatalf("%s: only %d is stable", name, low)
+		}
+		if r.rejoin != nil {
+			t.Errorf("%s: it is silent at %d, active %v in view %d, and the others in view %d",
+				name, r.low, r.active, r.view, k.runners[1].r.view)
+		}
+	}
+}

@@ -70,9 +70,10 @@ func (c *changing) progressed() { c.backoff = max(0, c.backoff-1) }
 // prepared (PBFT §4.4). After a view that worked the timeouts are doubled once, if
 // they were not. They double again only if the old view did not work although it had
 // about as long as they are: one that was left at once, for a lie or a slow primary,
-// says nothing about them.
+// says nothing about them. Who rejoins stays until it may enter another view: it cannot say
+// that it left this one, and whoever had it leave alone would keep it silent.
 func (r *Replica) leave(view wire.View, why string, fx *Effects) {
-	if view <= r.view {
+	if view <= r.view || r.active && r.rejoin != nil {
 		return
 	}
 	c := &r.change
