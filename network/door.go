@@ -268,7 +268,7 @@ func (d *door) connected(_ network.Network, conn network.Conn) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.mu.clocks[conn] = d.after(2*d.limits.handshake, func() {
-		d.disconnected(nil, conn)
+		d.stopClock(conn)
 		for _, s := range conn.GetStreams() {
 			if s.Protocol() == clientProtocol {
 				return
@@ -278,9 +278,18 @@ func (d *door) connected(_ network.Network, conn network.Conn) {
 	})
 }
 
-// disconnected stops the clock, which would hold on to the connection. The swarm calls
-// it when it has told of the connection.
-func (d *door) disconnected(_ network.Network, conn network.Conn) {
+// disconnected forgets a connection, and the key of a client, which the swarm would keep
+// for ever: anyone can come with a new key each time. The swarm calls it when it has told
+// of the connection.
+func (d *door) disconnected(n network.Network, conn network.Conn) {
+	d.stopClock(conn)
+	if _, member := d.roster.byPeer[conn.RemotePeer()]; !member {
+		n.Peerstore().RemovePeer(conn.RemotePeer())
+	}
+}
+
+// stopClock stops the clock of a client, which would hold on to the connection.
+func (d *door) stopClock(conn network.Conn) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if clock := d.mu.clocks[conn]; clock != nil {

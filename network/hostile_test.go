@@ -39,6 +39,7 @@ func TestHostileConnections(t *testing.T) {
 		{"MemberThatNeverReadsHarmsOnlyItself", haste{write: time.Second}, neverReads},
 		{"ClientsAreBounded", haste{}, manyClients},
 		{"SilentClientIsSentAway", haste{}, silentClient},
+		{"ClientsThatAreGoneAreForgotten", haste{}, passingClients},
 	} {
 		t.Run(row.name, func(t *testing.T) {
 			s := besiege(t, row.haste)
@@ -269,6 +270,21 @@ func silentClient(t *testing.T, s *siege) {
 		t.Fatal(err)
 	}
 	await(t, "the victim closes the connection", conn.IsClosed)
+}
+
+// passingClients are clients with a new key each, as every run of a command has one.
+func passingClients(t *testing.T, s *siege) {
+	t.Helper()
+	keys := s.transport.host.Peerstore().PeersWithKeys
+	known := len(keys())
+	for range 2 * s.clients {
+		a := s.stranger(t)
+		_ = a.admitted(t, s, outsider, wire.ClassClients)
+		if err := a.Close(); err != nil {
+			t.Fatal(err)
+		}
+		await(t, "the client's key is forgotten", func() bool { return len(keys()) <= known })
+	}
 }
 
 // TestMembersConnectThroughAFloodOfHalfOpenConnections opens ten thousand
