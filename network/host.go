@@ -21,7 +21,6 @@ import (
 	"github.com/libp2p/go-libp2p/p2p/muxer/yamux"
 	"github.com/libp2p/go-libp2p/p2p/net/swarm"
 	"github.com/libp2p/go-libp2p/p2p/net/upgrader"
-	libtls "github.com/libp2p/go-libp2p/p2p/security/tls"
 	"github.com/libp2p/go-libp2p/p2p/transport/tcp"
 	"github.com/libp2p/go-libp2p/x/rate"
 	ma "github.com/multiformats/go-multiaddr"
@@ -104,7 +103,7 @@ func addTransport(sw *swarm.Swarm, resources network.ResourceManager, p parts) e
 	config.KeepAliveInterval = p.timeouts.Frame // a peer that is cut off is noticed so
 	config.ConnectionWriteTimeout = p.timeouts.Write
 	muxers := []upgrader.StreamMuxer{{ID: yamux.ID, Muxer: (*yamux.Transport)(&config)}}
-	tls, err := libtls.New(libtls.ID, p.key, muxers)
+	tls, err := newSecurity(p.key)
 	if err != nil {
 		return fmt.Errorf("tls: %w", err)
 	}
