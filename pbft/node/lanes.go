@@ -22,12 +22,16 @@ const (
 	// clientsBytesMax bounds what all client connections together have waiting.
 	// Beyond it frames of clients are dropped; clients send again.
 	clientsBytesMax = 64 << 20
-	// batchFramesMax and batchBytesMax bound what one worker verifies at once:
-	// larger batches of signatures gain little, and delay the first of them.
+	// batchFramesMax and batchBytesMax bound what one worker verifies at once, but for
+	// one frame of any size: larger batches of signatures gain little, and delay the
+	// first of them. In so many bytes there may be some thousand signatures.
 	batchFramesMax = 128
-	batchBytesMax  = 4 << 20
-	// shareFramesMax is what a lane may take of a batch while others wait.
+	batchBytesMax  = 512 << 10
+	// shareFramesMax and shareBytesMax are what a lane may take of a batch while others
+	// wait, and one frame of any size: votes come out with the batch in which they are, and
+	// shall not wait for all that somebody sends.
 	shareFramesMax = 32
+	shareBytesMax  = 64 << 10
 	// suspectFramesMax is what a suspect may: its frames may be bad, and dear.
 	suspectFramesMax = 8
 )
@@ -201,12 +205,12 @@ func (q *lanes) fill(b *frames, list []*lane) []*lane {
 			left = append(left, l)
 			continue
 		}
-		share := batchFramesMax
+		share := laneShare{batchFramesMax, batchBytesMax}
 		switch {
 		case alone:
-			share = suspectFramesMax
+			share.frames = suspectFramesMax
 		case len(list) > 1:
-			share = shareFramesMax
+			share = laneShare{shareFramesMax, shareBytesMax}
 		}
 		q.move(b, l, share)
 		if alone {
@@ -218,10 +222,13 @@ func (q *lanes) fill(b *frames, list []*lane) []*lane {
 	return left
 }
 
-// move takes up to share frames of l into b. It needs the lock.
-func (q *lanes) move(b *frames, l *lane, share int) {
-	took := 0
-	for took < len(l.frames) && took < share && !b.full() {
+// laneShare is how much of a lane is taken; the last frame may pass its bytes.
+type laneShare struct{ frames, bytes int }
+
+// move takes a share of l into b. It needs the lock.
+func (q *lanes) move(b *frames, l *lane, share laneShare) {
+	took, until := 0, b.bytes+share.bytes
+	for took < len(l.frames) && took < share.frames && b.bytes < until && !b.full() {
 		frame := l.frames[took]
 		b.frames, b.from = append(b.frames, frame), append(b.from, l.from)
 		b.bytes += len(frame)

@@ -135,3 +135,56 @@ func TestDearFramesThatAreBadAreSoonReadNoMore(t *testing.T) {
 		}
 	})
 }
+
+// gullible takes every signature for good.
+type gullible struct{}
+
+func (gullible) Verify(checks []crypto.Check, ok []bool) bool {
+	for i := range checks {
+		ok[i] = true
+	}
+	return true
+}
+
+// TestVotesWaitForFewSignaturesOfOthers has a peer send batches on two of its streams, which
+// nobody asked for and in which all is signed, as many as are read, and one peer vote.
+func TestVotesWaitForFewSignaturesOfOthers(t *testing.T) {
+	const liar, honest = 1, 2
+	m := newMembers(t, 4)
+	m.configs[0].Verifier = gullible{}
+	n, verifier := newCounting(t, m)
+	client, number := m.keys[0].Public(), wire.Number(0)
+	full := func() *wire.Batch { // of requests that were never seen
+		b := &wire.Batch{Time: 1}
+		for range m.configs[0].Limits.BatchRequestsMax {
+			number++
+			b.Requests = append(b.Requests, &wire.Request{Client: client, Number: number, Ops: [][]byte{{1}}})
+		}
+		return b
+	}
+	flood := func(frame func() []byte) {
+		for bytes := 0; bytes < laneBytesMax; {
+			f := frame()
+			n.fromPeer(t.Context(), liar, f)
+			bytes += len(f)
+		}
+	}
+	flood(func() []byte { return wire.Encode(&wire.BatchBody{Batch: full()}) })
+	flood(func() []byte {
+		b := full()
+		return wire.Encode(&wire.Committed{Cert: wire.CommitCert{Seq: 1, Digest: b.Digest()}, Batch: b})
+	})
+	vote := &wire.Commit{Vote: wire.Vote{Seq: 1, Sender: honest}}
+	n.fromPeer(t.Context(), honest, wire.Seal(m.keys[honest], testDomain(), vote).Frame())
+	var batch frames
+	for came := false; !came && n.lanes.take(&batch); n.lanes.release(&batch) {
+		for _, ev := range n.open(&batch, new(wire.Memory)) {
+			r, is := ev.(core.Received)
+			came = came || is && r.From == honest
+		}
+	}
+	most := 2*m.configs[0].Limits.BatchRequestsMax + 1
+	if verifier.checks > most {
+		t.Errorf("%d signatures were verified before the vote was passed on, want %d at most", verifier.checks, most)
+	}
+}
