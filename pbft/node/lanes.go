@@ -2,6 +2,7 @@ package node
 
 import (
 	"context"
+	"slices"
 	"sync"
 
 	"github.com/quorate/quorate/pbft/wire"
@@ -19,8 +20,9 @@ const (
 	// waiting: as much as its window of operations needs.
 	clientFramesMax = 256
 	clientBytesMax  = 1 << 20
-	// clientsBytesMax bounds what all client connections together have waiting.
-	// Beyond it frames of clients are dropped; clients send again.
+	// clientsBytesMax bounds what all client connections together have waiting. Where more
+	// comes, each has an equal share of it, and what exceeds that is dropped; clients send
+	// again.
 	clientsBytesMax = 64 << 20
 	// batchFramesMax and batchBytesMax bound what one worker verifies at once, but for
 	// one frame of any size: larger batches of signatures gain little, and delay the
@@ -86,6 +88,7 @@ type lanes struct {
 		peers       []*lane // with frames and not held, the longest waiting first
 		clients     []*lane
 		clientBytes int
+		clientLanes int  // how many there are
 		clientsNext bool // whose turn it is
 	}
 }
@@ -97,13 +100,17 @@ func newLanes(workers int, suspect func(source) bool) *lanes {
 }
 
 // put queues a frame, and waits while its lane is full. It returns false if the
-// frame was dropped: ctx is done, or all clients together have too much.
+// frame was dropped: ctx is done, or all clients together have too much, and this one
+// its share of it.
 func (q *lanes) put(ctx context.Context, key laneKey, frame []byte) bool {
 	q.mu.Lock()
 	l := q.mu.lanes[key]
 	if l == nil {
 		l = &lane{from: key.from, class: key.class, room: make(chan struct{}, 1)}
 		q.mu.lanes[key] = l
+		if key.from.client {
+			q.mu.clientLanes++
+		}
 	}
 	for l.full() {
 		l.waiting++
@@ -135,7 +142,7 @@ func (q *lanes) put(ctx context.Context, key laneKey, frame []byte) bool {
 // add appends frame to l. It needs the lock.
 func (q *lanes) add(l *lane, frame []byte) bool {
 	if l.from.client {
-		if q.mu.clientBytes+len(frame) > clientsBytesMax {
+		if !q.makeRoom(l, len(frame)) {
 			return false
 		}
 		q.mu.clientBytes += len(frame)
@@ -146,6 +153,49 @@ func (q *lanes) add(l *lane, frame []byte) bool {
 		q.list(l)
 	}
 	return true
+}
+
+// makeRoom has clients that have more than their share of the room for all give way to a
+// frame of l, unless l would have more than that, too. It needs the lock.
+func (q *lanes) makeRoom(l *lane, bytes int) bool {
+	if q.mu.clientBytes+bytes <= clientsBytesMax {
+		return true
+	}
+	share := clientsBytesMax / q.mu.clientLanes
+	if l.bytes+bytes > share {
+		return false
+	}
+	for q.mu.clientBytes+bytes > clientsBytesMax {
+		for other := q.longest(); other.bytes > share && q.mu.clientBytes+bytes > clientsBytesMax; {
+			q.cut(other)
+		}
+	}
+	return true // for now each has its share at most, or there is room
+}
+
+// longest returns the lane of a client with the most bytes. It needs the lock.
+func (q *lanes) longest() (most *lane) {
+	for _, l := range q.mu.lanes {
+		if l.from.client && (most == nil || l.bytes > most.bytes) {
+			most = l
+		}
+	}
+	return most
+}
+
+// cut drops the newest frame of a client's lane. It needs the lock.
+func (q *lanes) cut(l *lane) {
+	last := len(l.frames) - 1
+	bytes := len(l.frames[last])
+	l.frames[last] = nil
+	l.frames, l.bytes, q.mu.clientBytes = l.frames[:last], l.bytes-bytes, q.mu.clientBytes-bytes
+	if last == 0 && !l.held {
+		q.mu.clients = slices.DeleteFunc(q.mu.clients, func(other *lane) bool { return other == l })
+	}
+	if l.waiting > 0 {
+		token(l.room)
+	}
+	q.drop(l)
 }
 
 // list queues l for the workers. It needs the lock.
@@ -160,8 +210,12 @@ func (q *lanes) list(l *lane) {
 // drop forgets an idle lane, so that those of clients that left cost nothing.
 // It needs the lock.
 func (q *lanes) drop(l *lane) {
-	if len(l.frames) == 0 && !l.held && l.waiting == 0 {
-		delete(q.mu.lanes, laneKey{l.from, l.class})
+	if len(l.frames) > 0 || l.held || l.waiting > 0 {
+		return
+	}
+	delete(q.mu.lanes, laneKey{l.from, l.class})
+	if l.from.client {
+		q.mu.clientLanes--
 	}
 }
 

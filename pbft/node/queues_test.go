@@ -3,6 +3,7 @@ package node
 import (
 	"context"
 	"encoding/binary"
+	"math/rand/v2"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -90,6 +91,98 @@ func TestClientsTogetherAreBounded(t *testing.T) {
 	if len(q.mu.lanes) != 0 || q.mu.clientBytes != 0 {
 		t.Errorf("%d lanes with %d bytes are left, want none", len(q.mu.lanes), q.mu.clientBytes)
 	}
+}
+
+// fillClients puts frames of many connections until no more are let in.
+func fillClients(t *testing.T, q *lanes, conns, bytes int) {
+	t.Helper()
+	for full := 0; full < conns; {
+		full = 0
+		for conn := range uint64(conns) { //nolint:gosec // small
+			l := q.mu.lanes[laneKey{source{true, conn}, wire.ClassClients}]
+			if l != nil && l.full() || !q.put(t.Context(), laneKey{source{true, conn}, wire.ClassClients}, make([]byte, bytes)) {
+				full++
+			}
+		}
+	}
+}
+
+// TestClientsThatFloodKeepNobodyOut has many connections send as much as they may, and one
+// more send a little.
+func TestClientsThatFloodKeepNobodyOut(t *testing.T) {
+	for _, bytes := range []int{1 << 10, 5000, 300 << 10, clientBytesMax} {
+		for _, conns := range []int{clientsBytesMax/clientBytesMax + 1, 255} {
+			q := newLanes(1, nobody)
+			fillClients(t, q, conns, bytes)
+			key := laneKey{source{true, 1000}, wire.ClassClients}
+			const frames = 100
+			for i := range frames {
+				if !q.put(t.Context(), key, make([]byte, 200)) {
+					t.Fatalf("frame %d of a client that sends little was dropped for %d that flood with %d bytes", i, conns, bytes)
+				}
+			}
+			if q.mu.clientBytes > clientsBytesMax {
+				t.Errorf("%d bytes wait, want %d at most", q.mu.clientBytes, clientsBytesMax)
+			}
+			if got := len(q.mu.lanes[key].frames); got != frames {
+				t.Errorf("%d of its frames wait, want %d", got, frames)
+			}
+		}
+	}
+}
+
+// TestClientsLanesAddUp has clients flood, readers wait and workers take, in any order.
+func TestClientsLanesAddUp(t *testing.T) {
+	room := make([]byte, clientBytesMax) // of all frames: nobody reads them
+	rapid.Check(t, func(t *rapid.T) {
+		q := newLanes(1, nobody)
+		ctx, cancel := context.WithCancel(context.Background())
+		cancel() // who would wait goes away
+		var held []*frames
+		random := rand.New(rand.NewPCG(rapid.Uint64().Draw(t, "seed"), 0)) //nolint:gosec // as good as any
+		sizes := []int{100, 200 << 10, 400 << 10, clientBytesMax}
+		for range 1000 {
+			switch random.IntN(20) {
+			case 0:
+				b := &frames{}
+				if q.take(b) {
+					held = append(held, b)
+				}
+			case 1:
+				if len(held) > 0 {
+					q.release(held[0])
+					held = held[1:]
+				}
+			default:
+				conn := random.Uint64N(200)
+				q.put(ctx, laneKey{source{true, conn}, wire.ClassClients}, room[:sizes[random.IntN(len(sizes))]])
+			}
+			bytes := 0
+			for _, l := range q.mu.lanes {
+				bytes += l.bytes
+			}
+			if bytes != q.mu.clientBytes || bytes > clientsBytesMax || len(q.mu.lanes) != q.mu.clientLanes {
+				t.Fatalf("%d bytes in %d lanes, counted as %d in %d, want the same and %d bytes at most",
+					bytes, len(q.mu.lanes), q.mu.clientBytes, q.mu.clientLanes, clientsBytesMax)
+			}
+			for _, l := range q.mu.clients {
+				if len(l.frames) == 0 || l.held {
+					t.Fatalf("a lane with %d frames, held %t, waits for a worker", len(l.frames), l.held)
+				}
+			}
+		}
+		var b frames
+		for _, h := range held {
+			q.release(h)
+		}
+		for q.take(&b) {
+			q.release(&b)
+		}
+		if len(q.mu.lanes)+q.mu.clientBytes+q.mu.clientLanes != 0 {
+			t.Fatalf("%d lanes, counted as %d, with %d bytes are left, want none",
+				len(q.mu.lanes), q.mu.clientLanes, q.mu.clientBytes)
+		}
+	})
 }
 
 func TestSuspectsShareNoBatch(t *testing.T) {
