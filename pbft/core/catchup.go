@@ -48,6 +48,7 @@ type answered struct {
 	disputes                           int                           // of a state
 	searched                           int                           // the archive, for what its view changes hide
 	certs                              int                           // own certificates that contradict what it says
+	opened                             int                           // questions to everyone about its new views
 	proofs                             [wire.EvidenceChoices + 1]int // of its lies, told to everyone
 }
 

@@ -118,7 +118,11 @@ func (r *Replica) onNewView(sealed *wire.Sealed, nv *wire.NewView, fx *Effects) 
 			r.completeCandidates(h.sealed, h.message)
 		}
 	}
-	r.askViewChanges(fx)
+	// Later views of one sender take the place of earlier ones, so it could have everybody
+	// asked without end. What is not asked for now is asked for with what still lacks.
+	if r.mayAnswer(nv.Sender, func(a *answered) *int { return &a.opened }) {
+		r.askViewChanges(fx)
+	}
 	r.maybeEnter(fx)
 }
 
