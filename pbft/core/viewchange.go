@@ -135,11 +135,12 @@ func (r *Replica) onViewChange(sealed *wire.Sealed, vc *wire.ViewChange, fx *Eff
 		r.rejoin.hearView(vc.View, fx)
 	}
 	held := r.change.votes[vc.Sender]
+	news := held == nil || held.message.View < vc.View
 	switch {
-	case held != nil && held.message.View == vc.View && held.sealed.Digest() != sealed.Digest():
-		r.convict(wire.EvidenceViewChanges, held.message, vc, fx)
-	case held == nil || held.message.View < vc.View:
+	case news:
 		r.change.votes[vc.Sender] = &heldChange{sealed, vc}
+	case held.message.View == vc.View && held.sealed.Digest() != sealed.Digest():
+		r.convict(wire.EvidenceViewChanges, held.message, vc, fx)
 	}
 	r.compareStable(vc.Sender, &vc.Stable, fx)
 	if vc.Stable.Seq > r.low {
@@ -150,7 +151,7 @@ func (r *Replica) onViewChange(sealed *wire.Sealed, vc *wire.ViewChange, fx *Eff
 	r.follow(fx)
 	r.maybeNewView(fx)
 	r.maybeEnter(fx)
-	if vc.View == r.view && !r.active {
+	if news && vc.View == r.view && !r.active { // anybody can repeat old ones without end
 		r.askBodies(fx)
 	}
 }
