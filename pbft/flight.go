@@ -156,8 +156,8 @@ func (c Config) FlightPath() string { return filepath.Join(c.Dir, FlightDir) }
 
 // WriteFlight writes, as text, what the replica did lately: what each stage of it waited
 // for and how long it took, what came, and how far batches were. It does so by itself, to
-// a file in Config.FlightPath, when it leaves its view, finds states or certificates that
-// differ, or stops by itself. Any goroutine may call it.
+// a file in Config.FlightPath, when it suspects the primary, leaves its view, finds states
+// or certificates that differ, or stops by itself. Any goroutine may call it.
 func (r *Replica) WriteFlight(w io.Writer) error { return r.node.WriteFlight(w) }
 
 // DumpFlight is WriteFlight to a file in Config.FlightPath, of which it returns the path.

@@ -66,7 +66,7 @@ signed is a faulty one. With --rejoin it starts without, and stays silent until
 it can hurt nobody by what it forgot. One replica at a time may do so.
 
 SIGUSR1 has it write what it did lately to a file in its directory, flight/, as
-it does by itself when it leaves its view or stops.`,
+it does by itself when it suspects the primary, leaves its view or stops.`,
 		Example: `  quorate node --dir cluster/r0
   quorate node --dir r2 --genesis /etc/quorate/genesis.toml --app bank --passphrase-file secret.txt`,
 		Args: cobra.NoArgs,

@@ -29,6 +29,7 @@ type peer struct {
 	linked   uint64   // one more than the tick at which it came up last, or 0
 	// lostPrimary says that it says that it lost the primary of view.
 	lostPrimary bool
+	suspects    bool   // it says that it suspects the primary of view
 	heard       uint64 // one more than the tick of its last status, 0 before the first
 	answered    answered
 	offered     offered
@@ -70,7 +71,7 @@ type catchingUp struct {
 // sendStatus tells where this replica stands.
 func (r *Replica) sendStatus(to wire.ReplicaID, fx *Effects) {
 	st := &wire.Status{
-		View: r.view, Active: r.active, LostPrimary: r.lostPrimary(),
+		View: r.view, Active: r.active, LostPrimary: r.lostPrimary(), Suspects: r.change.suspects != "",
 		Stable: r.low, Executed: r.executed, Sender: r.id,
 	}
 	if !r.active {
@@ -113,12 +114,13 @@ func (r *Replica) onStatus(st *wire.Status, fx *Effects) {
 	p := &r.peers[st.Sender]
 	p.executed, p.heard = st.Executed, r.tick+1
 	p.hearAbstaining(st)
-	p.lostPrimary = st.LostPrimary
+	p.lostPrimary, p.suspects = st.LostPrimary, st.Suspects
 	r.hearStatus(st, fx)
 	if st.Sender == r.primary() && st.View == r.view && st.Active && r.active {
 		r.change.heard = r.tick
 	}
 	r.maybeAbandon(fx)
+	r.maybeDistrust(fx)
 	if !r.mayAnswer(st.Sender, func(a *answered) *int { return &a.status }) {
 		return
 	}

@@ -17,6 +17,8 @@ func Describe(o Observation) string {
 		return fmt.Sprintf("prepared v%d n%d %s", o.View, o.Seq, o.Digest.Short())
 	case BecameCommitted:
 		return fmt.Sprintf("committed v%d n%d %s", o.View, o.Seq, o.Digest.Short())
+	case Suspected:
+		return fmt.Sprintf("suspects the primary of view %d: %s", o.View, o.Why)
 	case LeftView:
 		return fmt.Sprintf("asks for view %d: %s", o.View, o.Why)
 	case EnteredView:

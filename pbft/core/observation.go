@@ -69,6 +69,14 @@ type BecameCommitted struct {
 	Digest crypto.Digest
 }
 
+// Suspected says that the replica suspects the primary of View, and why; and how far it had
+// executed then, and f+1 others. It votes on, until f+1 replicas suspect that primary.
+type Suspected struct {
+	View             wire.View
+	Why              string
+	Executed, Others wire.Seq
+}
+
 // LeftView says that the replica left its view and asks for View, and why; and how far it
 // had executed then, and f+1 others: where they had executed more, it may be this replica
 // that is slow, and not the primary.
@@ -161,6 +169,7 @@ func (Accepted) isObservation()        {}
 func (Abstained) isObservation()       {}
 func (BecamePrepared) isObservation()  {}
 func (BecameCommitted) isObservation() {}
+func (Suspected) isObservation()       {}
 func (LeftView) isObservation()        {}
 func (EnteredView) isObservation()     {}
 func (BecameStable) isObservation()    {}

@@ -15,7 +15,8 @@ import (
 //   - Work is overdue while some client has waited longer than the allowance. A
 //     primary may leave work overdue for less than half of the time: each tick
 //     with overdue work adds one to its debt, each tick without takes one off,
-//     and with a debt of debtTimeouts request timeouts it is slow.
+//     and with a debt of debtTimeouts request timeouts it is slow, until it is down to half
+//     of that.
 //   - A client that has waited longer than the allowance must be served before more
 //     than 2·w+2 batches hold requests of any one client, where w is how many may be
 //     open, the lesser of InFlight and Window: whether those run or not, for batches
@@ -60,6 +61,8 @@ type pace struct {
 	strict    int    // the debt if the allowance were half
 	calm      int    // ticks of work since strict was high
 	worked    bool   // an operation executed since the last tick
+	passed    bool   // a client was passed over when it was judged last
+	owes      bool   // the debt was too much, and is not down to half of that
 	full      uint64 // the tick of the last full batch
 
 	doublings int              // of the allowance
@@ -80,7 +83,7 @@ type turn struct {
 
 // enter forgets what was of the old view only.
 func (p *pace) enter() {
-	p.debt, p.strict, p.calm, p.full, p.turns = 0, 0, 0, 0, nil
+	p.debt, p.strict, p.calm, p.full, p.turns, p.passed, p.owes = 0, 0, 0, 0, nil, false, false
 }
 
 // allowance returns how many ticks a client may wait in a view that keeps up, and
@@ -92,9 +95,9 @@ func (r *Replica) allowance() (ticks uint64, less bool) {
 	return ticks, ticks < uint64(timeout)                //nolint:gosec // Validate: positive
 }
 
-// judge suspects a primary that lets known clients wait. Who calls it knows that
-// this replica is able to judge.
-func (r *Replica) judge(fx *Effects) {
+// judge returns why a primary is to be suspected that lets known clients wait, or nothing.
+// Who calls it knows that this replica is able to judge.
+func (r *Replica) judge(fx *Effects) string {
 	p := &r.pace
 	worked := p.worked
 	p.worked = false
@@ -105,37 +108,44 @@ func (r *Replica) judge(fx *Effects) {
 		if worked || r.tick%idleForgets == 0 {
 			p.debt, p.strict = max(0, p.debt-1), max(0, p.strict-1)
 		}
-		return
+		return r.indebted(allowed, less)
 	}
 	if known := r.known(); known > r.executed { // others have executed what waits here
 		if known > r.executed+wire.Seq(r.open()) { //nolint:gosec // small
 			p.turns = nil // what comes all at once now has been open before
 		}
-		return
+		return ""
 	}
 	most := debtTimeouts * r.cfg.RequestTicks
 	long := min(allowed, uint64(r.cfg.RequestTicks)) //nolint:gosec // Validate: positive
 	ordering := r.executed >= r.carried()            // or what executes is not this primary's order
-	if r.watchTurns(line.client, ordering && r.tick-since > long) {
-		p.debt = most
-		r.leave(r.view+1, fmt.Sprintf("the primary passes over a client that waits longer than %d ticks", long), fx)
-		return
+	if p.passed = r.watchTurns(line.client, ordering && r.tick-since > long); p.passed {
+		return fmt.Sprintf("the primary passes over a client that waits longer than %d ticks", long)
 	}
 	r.remind(line, fx)
 	if r.executed >= r.high() {
-		return // nobody can order it before the next checkpoint
+		return "" // nobody can order it before the next checkpoint
 	}
 	waited := r.tick - max(since, p.full)
 	p.strict = drift(p.strict, waited > allowed/2, most)
 	if less { // the rule about time rests otherwise, until the allowance halves
 		p.debt = drift(p.debt, waited > allowed, most)
 	}
-	if less && p.debt == most {
-		why := fmt.Sprintf("the primary is slow: clients wait longer than %d ticks most of the time", allowed)
-		r.leave(r.view+1, why, fx)
-		return
+	if why := r.indebted(allowed, less); why != "" {
+		return why
 	}
 	r.ease(most)
+	return ""
+}
+
+// indebted says that the primary is slow, if its debt was too much, and is not down to half
+// of that.
+func (r *Replica) indebted(allowed uint64, less bool) string {
+	p, most := &r.pace, debtTimeouts*r.cfg.RequestTicks
+	if p.owes = less && (p.debt == most || p.owes && p.debt >= most/2); !p.owes {
+		return ""
+	}
+	return fmt.Sprintf("the primary is slow: clients wait longer than %d ticks most of the time", allowed)
 }
 
 // watchTurns counts the turns of clients from when the client that has waited
@@ -194,7 +204,7 @@ func (r *Replica) ease(most int) {
 // as cannot all be faulty.
 func (r *Replica) noteSlow() {
 	p := &r.pace
-	if !r.active || p.debt < debtTimeouts*r.cfg.RequestTicks/2 {
+	if !r.active || !p.passed && p.debt < debtTimeouts*r.cfg.RequestTicks/2 {
 		return
 	}
 	if !slices.Contains(p.slow, r.primary()) {

@@ -21,9 +21,9 @@ type track struct {
 	due      map[int][]parcel
 	askers   []*asker
 	executed map[wire.ClientID]map[wire.Number]int // by so many replicas
-	left     []string                              // why views were left by a rule of pace
-	leaves   int
-	rejoins  []Observation // what replicas say of rejoining
+	left     []string                              // why primaries were suspected, and views left
+	leaves   int                                   // so often
+	rejoins  []Observation                         // what replicas say of rejoining
 
 	// delay returns when a message arrives; negative means never.
 	delay func(from, to wire.ReplicaID, m wire.Message) int
@@ -222,6 +222,10 @@ func (k *track) step(id wire.ReplicaID, ev Event) {
 }
 
 func (k *track) observe(o Observation) {
+	if s, ok := o.(Suspected); ok { // who is right to suspect nobody may not do so alone either
+		k.leaves++
+		k.left = append(k.left, "suspected: "+s.Why)
+	}
 	if left, ok := o.(LeftView); ok {
 		k.leaves++
 		k.left = append(k.left, left.Why)

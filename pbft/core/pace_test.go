@@ -376,11 +376,11 @@ func TestSoundPrimariesAreKept(t *testing.T) {
 	}
 }
 
-// foundSlow counts how often a replica left a view by a rule of pace.
+// foundSlow counts how often a replica suspected a primary by a rule of pace.
 func (k *track) foundSlow() int {
 	n := 0
 	for _, why := range k.left {
-		if strings.Contains(why, "longer than") {
+		if strings.HasPrefix(why, "suspected") && strings.Contains(why, "longer than") {
 			n++
 		}
 	}

@@ -17,9 +17,6 @@ func (r *Replica) onTick(ev Tick, fx *Effects) {
 	if !r.inCompany() {
 		r.change.alone = r.tick
 	}
-	if r.tick%uint64(r.cfg.StatusTicks) == 0 { //nolint:gosec // Validate: positive
-		r.sendStatus(Everyone, fx)
-	}
 	r.maybeCatchUp(fx)
 	r.refetch(fx)
 	r.maybeNewView(fx)
@@ -30,8 +27,11 @@ func (r *Replica) onTick(ev Tick, fx *Effects) {
 	if r.change.hurry.due {
 		r.announceLoss(fx)
 	}
-	r.watch(fx)
+	news := r.watch(fx)
 	r.maybeAbandon(fx)
+	if news || r.tick%uint64(r.cfg.StatusTicks) == 0 { //nolint:gosec // Validate: positive
+		r.sendStatus(Everyone, fx)
+	}
 }
 
 // patience returns base, doubled for every view in a row that did not work,
@@ -42,45 +42,59 @@ func (r *Replica) patience(base int) uint64 {
 
 // watch suspects a primary: in its view, when a client has waited too long,
 // whatever was executed for others meanwhile, or when an idle one is
-// silent, or when it holds back; between views, when no new view comes. While the
-// window is full no primary can order anything: who waits then waits for a stable
+// silent, or when it holds back. Between views it asks for the next one when no new view
+// comes. While the window is full no primary can order anything: who waits then waits for a stable
 // checkpoint, and slow disks would depose every primary. That time does not count; but
-// what was before does, or a full window now and then would hide a censor for ever.
-func (r *Replica) watch(fx *Effects) {
+// what was before does, or a full window now and then would hide a censor for ever. It
+// returns whether others are to be told of a suspicion that began or ended.
+func (r *Replica) watch(fx *Effects) (news bool) {
 	if r.rejoin != nil {
-		return
+		return false
 	}
 	c := &r.change
 	if !r.active {
 		if c.quorum != 0 && r.tick-c.quorum >= r.patience(r.cfg.RequestTicks) {
 			r.leave(r.view+1, "no new view came", fx)
 		}
-		return
+		return false
 	}
 	r.calm()
+	able := r.able()
+	if able && r.deserted() {
+		r.leave(r.view+1, "so many abstain that no quorum votes", fx)
+		return false
+	}
+	why := ""
+	if able {
+		why = r.grievance(fx)
+	}
+	return r.suspect(why, fx)
+}
+
+// able tells whether this replica can judge the primary.
+func (r *Replica) able() bool {
 	if r.primary() == r.id || r.transfer != nil || r.catchUp.active && !r.overlooks() {
 		r.pace.turns = nil
-		return // it cannot judge: it leads, or is itself behind
+		return false // it leads, or is itself behind
 	}
 	if s := r.slots.at(r.executed + 1); s != nil && s.committed != nil {
-		return // what is next has its certificate: it waits for this replica's own snapshots
+		return false // what is next has its certificate: it waits for this replica's own snapshots
 	}
-	if c.alone == r.tick {
-		return // alone it could not change the view, and would only cease to vote in this one
-	}
-	if r.deserted() {
-		r.leave(r.view+1, "so many abstain that no quorum votes", fx)
-		return
-	}
+	return r.change.alone != r.tick // who hears no quorum is cut off itself
+}
+
+// grievance returns why the primary is to be suspected, if it is.
+func (r *Replica) grievance(fx *Effects) string {
+	c := &r.change
 	since, what, waits := r.oldest()
 	since = max(since, c.began())
 	switch {
 	case waits && r.tick-since-c.paused(since) >= r.patience(r.cfg.RequestTicks):
-		r.leave(r.view+1, what, fx)
+		return what
 	case !waits && r.silent():
-		r.leave(r.view+1, "the primary is silent", fx)
+		return "the primary is silent"
 	default:
-		r.judge(fx)
+		return r.judge(fx)
 	}
 }
 

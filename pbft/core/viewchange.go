@@ -28,7 +28,9 @@ type changing struct {
 	worked  bool   // something executed since the view was entered
 	jitter  uint64
 	hurry   hurry
-	pauses  []pause // when the window was full: all of it executed, and nothing to order
+	// suspects is why this replica suspects the primary of the view that it is in, if it does.
+	suspects string
+	pauses   []pause // when the window was full: all of it executed, and nothing to order
 }
 
 // heldChange is a view change that the replica holds.
@@ -106,7 +108,7 @@ func (r *Replica) goTo(view wire.View, active bool) {
 	c.bodiesMissing, c.chosen = 0, 0
 	c.since, c.heard, c.patient = r.tick, r.tick, r.tick
 	c.quorum, c.worked = 0, false
-	c.hurry.told, c.hurry.due = 0, false
+	c.hurry.told, c.hurry.due, c.suspects = 0, false, ""
 	r.reserved, r.unsure = 0, 0
 	c.jitter = r.rng.below(uint64(max(1, r.cfg.RequestTicks/8))) //nolint:gosec // Validate: positive
 	for _, s := range r.slots {
@@ -149,6 +151,7 @@ func (r *Replica) onViewChange(sealed *wire.Sealed, vc *wire.ViewChange, fx *Eff
 	r.countAsking()
 	r.join(fx)
 	r.follow(fx)
+	r.maybeDistrust(fx)
 	r.maybeNewView(fx)
 	r.maybeEnter(fx)
 	if news && vc.View == r.view && !r.active { // anybody can repeat old ones without end

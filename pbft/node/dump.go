@@ -34,6 +34,8 @@ type dumping struct{ word, why string }
 // dumpOf tells whether an observation asks for a dump.
 func dumpOf(o core.Observation) dumping {
 	switch o := o.(type) { //nolint:gochecksumtype // the others do not
+	case core.Suspected:
+		return dumping{"suspicion", describe(o)}
 	case core.LeftView:
 		return dumping{"left-view", describe(o)}
 	case core.Diverged:

@@ -295,9 +295,9 @@ func holds(t *testing.T, text string, lines ...string) {
 	}
 }
 
-// TestLeftViewIsDumped lets the disks of two replicas stand still, so that nothing is
-// ordered, and they leave the view: the dump says so, and which stage stands still.
-func TestLeftViewIsDumped(t *testing.T) {
+// TestSuspicionIsDumped lets the disks of two replicas stand still, so that nothing is
+// ordered, and they suspect the primary: the dump says so, and which stage stands still.
+func TestSuspicionIsDumped(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		m := newMembers(t, 4)
 		var d dumps
@@ -320,16 +320,16 @@ func TestLeftViewIsDumped(t *testing.T) {
 		}
 		m.await("a dump", func() bool { words, _ := d.taken(); return len(words) > 0 })
 		words, text := d.taken()
-		if words[0] != "left-view" {
-			t.Errorf("the dump is for %q, want left-view", words)
+		if words[0] != "suspicion" {
+			t.Errorf("the dump is for %q, want suspicion", words)
 		}
-		holds(t, text, "flight recorder, replica 2", "why left-view: asks for view 1: a request waited too long; executed 1, others 1",
+		holds(t, text, "flight recorder, replica 2", "why suspicion: suspects the primary of view 0: a request waited too long; executed 1, others 1",
 			"at this moment", "settle flush 995.000 -995.000", "the longest of the last 3s", "flush=995.000 not over",
 			"order no batch executed 1000.000 -1000.000 meanwhile accepted=1 prepared=1 committed=0 not over",
 			"order prepared to committed 995.000 -995.000 seq=2 not over",
 			"what happened, the oldest first", "-1000.000 apply batch view=0 seq=1",
 			"event start", "event linked peer=", "event received kind=commit peer=", "core accepted view=0 seq=1 digest=",
-			"core prepared view=0 seq=1 digest=", "core committed view=0 seq=1 digest=", "-995.000 core accepted view=0 seq=2 digest=", "core observed asks for view 1: a request")
+			"core prepared view=0 seq=1 digest=", "core committed view=0 seq=1 digest=", "-995.000 core accepted view=0 seq=2 digest=", "core observed suspects the primary of view 0: a request")
 		goOn()
 		c.number--
 		c.call([]int{0, 1, 2, 3}, 4, "op")

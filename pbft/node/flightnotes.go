@@ -245,7 +245,7 @@ func (f *flight) observe(at time.Duration, o core.Observation) {
 	case core.BecameCommitted:
 		e.what, e.view, e.seq, e.counts = sawCommitted, o.View, o.Seq, [countsMax]uint32{0, short(o.Digest)}
 		f.milestones.add(e)
-	case core.Misbehaved, core.LeftView, core.EnteredView, core.BecameStable, core.Diverged, core.Divided, core.FellBehind,
+	case core.Misbehaved, core.Suspected, core.LeftView, core.EnteredView, core.BecameStable, core.Diverged, core.Divided, core.FellBehind,
 		core.CaughtUp, core.AwaitsView, core.Rejoined, core.Contradicted:
 		e.what = sawRare
 		f.rare.note(e, describe(o))
@@ -254,8 +254,12 @@ func (f *flight) observe(at time.Duration, o core.Observation) {
 
 // describe says a rare observation in the words of the core.
 func describe(o core.Observation) string {
+	const further = "%s; executed %d, others %d"
+	if s, ok := o.(core.Suspected); ok {
+		return fmt.Sprintf(further, core.Describe(o), s.Executed, s.Others)
+	}
 	if left, ok := o.(core.LeftView); ok {
-		return fmt.Sprintf("%s; executed %d, others %d", core.Describe(o), left.Executed, left.Others)
+		return fmt.Sprintf(further, core.Describe(o), left.Executed, left.Others)
 	}
 	if m, ok := o.(core.Misbehaved); ok && m.Evidence == nil {
 		return ""

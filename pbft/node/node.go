@@ -34,6 +34,7 @@ type Node struct {
 	proposer      app.Proposer // nil if the application takes no input
 	inputs        inputs
 	invalidPanics panics // of app.Validator
+	suspicions    bucket // watch's: of warnings
 	opener        *wire.Opener
 
 	penalties *penalties
@@ -107,6 +108,7 @@ func newNode(cfg Config, e engine, applier *Applier) *Node {
 		turns: make(chan *turn, turnsMax), free: make(chan *turn, turnsMax),
 		work: newWork(), pieces: newPieces(), responses: newResponses(),
 		failed: make(chan error, 1), dumps: make(chan dumping, 1), invalidPanics: newPanics(),
+		suspicions: newBucket(warningsPerSecond, warningsBurst),
 	}
 	if n.tick == 0 {
 		n.tick = TickDefault

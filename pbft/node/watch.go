@@ -8,6 +8,7 @@ package node
 import (
 	"context"
 	"sync"
+	"time"
 
 	"github.com/quorate/quorate/pbft/core"
 )
@@ -63,7 +64,7 @@ func ofOneMessage(o core.Observation) bool {
 	switch o.(type) {
 	case core.Refused, core.Accepted, core.Abstained, core.BecamePrepared, core.BecameCommitted:
 		return true
-	case core.Misbehaved, core.LeftView, core.EnteredView, core.BecameStable, core.Diverged, core.Divided, core.FellBehind,
+	case core.Misbehaved, core.Suspected, core.LeftView, core.EnteredView, core.BecameStable, core.Diverged, core.Divided, core.FellBehind,
 		core.CaughtUp, core.AwaitsView, core.Rejoined, core.Contradicted:
 		return false
 	}
@@ -111,6 +112,11 @@ func (n *Node) logObservation(o core.Observation) {
 		n.log.Debugf("prepared view=%d seq=%d digest=%s", o.View, o.Seq, o.Digest.Short())
 	case core.BecameCommitted:
 		n.log.Debugf("committed view=%d seq=%d digest=%s", o.View, o.Seq, o.Digest.Short())
+	case core.Suspected:
+		if n.suspicions.take(time.Now(), 1) { // one may come and go with every tick
+			n.log.Warnf("suspects the primary, and votes on until others do, too: see to it, or to this replica, if this "+
+				"repeats view=%d why=%q executed=%d others=%d", o.View, o.Why, o.Executed, o.Others)
+		}
 	case core.LeftView:
 		n.log.Warnf("left the view and asks for the next: see to the old primary if this repeats view=%d why=%q executed=%d others=%d",
 			o.View, o.Why, o.Executed, o.Others)

@@ -217,7 +217,7 @@ func (b buf) reply(m *Reply) buf {
 }
 
 func (b buf) status(m *Status) buf {
-	b = b.view(m.View).flag(m.Active).flag(m.LostPrimary).seq(m.Stable).seq(m.Executed).count(len(m.Slots))
+	b = b.view(m.View).flag(m.Active).flag(m.LostPrimary).flag(m.Suspects).seq(m.Stable).seq(m.Executed).count(len(m.Slots))
 	for _, s := range m.Slots {
 		b = b.seq(s.Seq).flag(s.HavePrePrepare).flag(s.HavePrepared).flag(s.HaveCommitted).flag(s.Abstains)
 	}

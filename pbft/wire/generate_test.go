@@ -155,7 +155,7 @@ func (d draw) newView() *wire.NewView {
 }
 
 func (d draw) status() *wire.Status {
-	m := &wire.Status{View: d.view(0), Active: d.flag("active"), LostPrimary: d.flag("lost"), Sender: d.id()}
+	m := &wire.Status{View: d.view(0), Active: d.flag("active"), LostPrimary: d.flag("lost"), Suspects: d.flag("suspects"), Sender: d.id()}
 	m.Stable = wire.Seq(d.n("stable", 0, 500))
 	m.Executed = wire.Seq(d.n("executed", 0, 500))
 	seq := m.Executed

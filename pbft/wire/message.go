@@ -282,6 +282,7 @@ type Status struct {
 	// LostPrimary says that the sender had a connection to the primary of View, and
 	// has lost it.
 	LostPrimary bool
+	Suspects    bool // that the primary of View is faulty, and still votes in View
 	Stable      Seq
 	Executed    Seq
 	// Slots are numbers above Executed, ascending, bounded by StatusSlotsMax.

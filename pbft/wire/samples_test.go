@@ -64,7 +64,7 @@ func (w *world) samples(tb testing.TB) map[wire.Kind]*wire.Sealed {
 			Choices: []wire.Choice{{Seq: 257, Digest: digest("batch")}, {Seq: 258, Digest: wire.NullDigest()}},
 		},
 		&wire.Status{
-			View: 6, LostPrimary: true, Stable: 256, Executed: 299, Sender: 2, ViewChanges: []wire.ReplicaID{0, 2},
+			View: 6, LostPrimary: true, Suspects: true, Stable: 256, Executed: 299, Sender: 2, ViewChanges: []wire.ReplicaID{0, 2},
 			Slots: []wire.SlotStatus{{Seq: 300, HavePrePrepare: true}, {Seq: 302, HavePrepared: true, HaveCommitted: true}},
 		},
 		&wire.FetchBatches{Digests: []crypto.Digest{digest("batch"), digest("another")}, Sender: 3},

@@ -87,7 +87,7 @@ func (w *World) forgery(by wire.ReplicaID, c call) (wire.Message, error) {
 		return w.forgeNewView(by, c)
 	case "status":
 		return &wire.Status{
-			View: c.view(), Active: !c.flag("inactive"), LostPrimary: c.flag("lost"),
+			View: c.view(), Active: !c.flag("inactive"), LostPrimary: c.flag("lost"), Suspects: c.flag("suspects"),
 			Stable: c.seq("h"), Executed: c.seq("executed"), Sender: by,
 		}, nil
 	case "evidence":

@@ -110,6 +110,9 @@ func (n *names) message(m wire.Message) string {
 		if m.LostPrimary {
 			lost = " lost the primary"
 		}
+		if m.Suspects {
+			lost += " suspects the primary"
+		}
 		return fmt.Sprintf("status v%d %s%s h%d executed %d", m.View, activity(m.Active), lost, m.Stable, m.Executed)
 	case *wire.FetchCommitted:
 		return fmt.Sprintf("fetch-committed n%d to n%d", m.First, m.Last)

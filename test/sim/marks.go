@@ -21,6 +21,8 @@ func (m Marks) Add(other Marks) {
 // observe marks an observation that says why.
 func (m Marks) observe(obs core.Observation) {
 	switch obs := obs.(type) {
+	case core.Suspected:
+		m["suspected a primary: "+MarkOf(obs.Why)]++
 	case core.LeftView:
 		m["left a view: "+MarkOf(obs.Why)]++
 	case core.Refused:

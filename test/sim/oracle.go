@@ -253,7 +253,7 @@ func (o *oracle) judge(n *node, obs core.Observation) {
 		if !n.byzantine {
 			o.w.breach(lawAgreement, "R%d holds two commit certificates of %d, of views %d and %d", n.id, obs.Seq, obs.View, obs.Other)
 		}
-	case core.Refused, core.Accepted, core.Abstained, core.BecamePrepared, core.BecameCommitted,
+	case core.Refused, core.Accepted, core.Abstained, core.Suspected, core.BecamePrepared, core.BecameCommitted,
 		core.FellBehind, core.CaughtUp, core.AwaitsView, core.Rejoined:
 	}
 }

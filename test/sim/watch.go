@@ -126,7 +126,7 @@ func (w *world) observed(n *node, obs core.Observation) {
 		m.What, m.View, m.Seq = Accused, obs.View, obs.Seq
 	case core.Accepted, core.Abstained:
 		return // as often as messages, and they are there
-	case core.Refused, core.Diverged, core.Divided, core.FellBehind, core.CaughtUp, core.AwaitsView, core.Rejoined,
+	case core.Refused, core.Suspected, core.Diverged, core.Divided, core.FellBehind, core.CaughtUp, core.AwaitsView, core.Rejoined,
 		core.Contradicted:
 		m.What = Observed
 	}
