@@ -8,6 +8,11 @@ import (
 	"github.com/quorate/quorate/pbft/wire"
 )
 
+// surplusMax is how many snapshots may be left that are needed no more while there are
+// checkpoints to write. Under a load that lasts there always are, and replicas that then
+// collected nothing would fill their disks, all at once.
+const surplusMax = 4
+
 // Collect says that snapshots older than seq are needed no more. The newest of
 // these is kept all the same: it is what a damaged one falls back to. The
 // deletion happens in the background (in memory: before Collect returns).

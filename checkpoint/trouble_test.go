@@ -173,3 +173,34 @@ func TestDamageThatAPeerMeetsIsFoundByTheNextOpen(t *testing.T) {
 		t.Errorf("the damage is not noted: %v", err)
 	}
 }
+
+// TestSnapshotsAreCollectedWhileCheckpointsWait has the next checkpoint wait whenever one is
+// written, as under a load that lasts.
+func TestSnapshotsAreCollectedWhileCheckpointsWait(t *testing.T) {
+	s := open(t, t.TempDir(), Options{})
+	defer closed(t, s)
+	const checkpoints = 20
+	asked := make(chan struct{}, checkpoints+1)
+	kept := make(chan int, checkpoints)
+	for seq := wire.Seq(1); seq <= checkpoints; seq++ {
+		fill(t, s, 0, 10, fmt.Sprint(seq))
+		s.Checkpoint(seq, func(_ crypto.Digest, err error) {
+			if err != nil {
+				t.Error(err)
+			}
+			if seq == 1 {
+				<-asked
+			}
+			<-asked // the next one waits
+			s.Collect(seq)
+			kept <- len(s.snapshots())
+		})
+		asked <- struct{}{}
+	}
+	asked <- struct{}{}
+	for range checkpoints {
+		if got, most := <-kept, 2+surplusMax+1; got > most {
+			t.Errorf("%d snapshots are kept while checkpoints wait, want %d at most", got, most)
+		}
+	}
+}

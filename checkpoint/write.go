@@ -48,7 +48,7 @@ func (s *Store) freeze(f *frozen) error {
 }
 
 // run is the store's own goroutine. It writes checkpoints in order, and
-// collects when there is none to write.
+// collects when there is none to write, or much to collect.
 func (s *Store) run() {
 	defer close(s.ended)
 	for {
@@ -75,11 +75,11 @@ func (s *Store) next() (f *frozen, collect bool, why error) {
 			return nil, false, ErrClosed
 		case s.mu.err != nil:
 			return nil, false, s.mu.err
-		case len(s.mu.frozen) > 0:
-			return s.mu.frozen[0], false, nil
-		case s.mu.collect:
+		case s.mu.collect && (len(s.mu.frozen) == 0 || s.surplus() > surplusMax):
 			s.mu.collect = false
 			return nil, true, nil
+		case len(s.mu.frozen) > 0:
+			return s.mu.frozen[0], false, nil
 		}
 		s.changed.Wait()
 	}
