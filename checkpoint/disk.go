@@ -22,7 +22,7 @@ const (
 )
 
 const (
-	// crashesMax is after how many crashes of Open in a row the directory is
+	// crashesMax is after how many crashes in a row while it was opened the directory is
 	// quarantined: one may be a power cut, two are its content.
 	crashesMax = 2
 	// openBytesMin is what must be free to open: Badger maps its log.
@@ -88,22 +88,25 @@ func (d *disk) open(memTableBytes int64) error {
 		return err
 	}
 	p, err := openBadger(d.path(badgerName), memTableBytes)
-	if err != nil {
-		if unmarked := d.unmark(); unmarked != nil || environmental(err) {
-			return errors.Join(err, unmarked)
-		}
-		return fmt.Errorf("%w: %w", errUnopenable, err)
+	unmarked := d.unmark()
+	switch {
+	case err == nil && unmarked == nil:
+		d.pages = p
+		return nil
+	case err == nil:
+		return errors.Join(unmarked, p.close())
+	case unmarked != nil || environmental(err):
+		return errors.Join(err, unmarked)
 	}
-	d.pages = p
-	return nil
+	return fmt.Errorf("%w: %w", errUnopenable, err)
 }
 
 func (d *disk) path(name string) string { return filepath.Join(d.dir, name) }
 
 // mark notes that the database is about to be opened. A panic in one of Badger's
 // goroutines ends the process, and only such a mark tells the next one. To check the
-// tables is not part of it: that takes minutes for a large state, during which the
-// process may be ended for other reasons.
+// tables is not part of it, nor to verify pages: that takes minutes for a large state,
+// during which the process may be ended for other reasons.
 func (d *disk) mark() error {
 	tries, err := os.ReadFile(d.path(openingName))
 	if err != nil && !errors.Is(err, os.ErrNotExist) {
@@ -115,7 +118,7 @@ func (d *disk) mark() error {
 	return d.write(openingName, append(tries, '.'))
 }
 
-// unmark notes that the Open has ended, however it did.
+// unmark notes that the database was opened, or could not be.
 func (d *disk) unmark() error {
 	if err := os.Remove(d.path(openingName)); err != nil && !errors.Is(err, os.ErrNotExist) {
 		return err

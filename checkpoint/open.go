@@ -54,9 +54,9 @@ func openOnce(dir string, opts Options) (*Store, error) {
 	s := newStore(d.pages, opts)
 	s.disk = d
 	if err := s.recover(opts.VerifyAll || d.suspected()); err != nil {
-		return nil, errors.Join(fmt.Errorf("checkpoint: open %s: %w", dir, err), d.close(), d.unmark())
+		return nil, errors.Join(fmt.Errorf("checkpoint: open %s: %w", dir, err), d.close())
 	}
-	if err := errors.Join(d.trusted(), d.unmark()); err != nil {
+	if err := d.trusted(); err != nil {
 		return nil, errors.Join(err, d.close())
 	}
 	s.ended = make(chan struct{})

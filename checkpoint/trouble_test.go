@@ -204,3 +204,36 @@ func TestSnapshotsAreCollectedWhileCheckpointsWait(t *testing.T) {
 		}
 	}
 }
+
+// TestEndWhilePagesAreVerifiedIsNoCrash: after damage that takes minutes, too. What was
+// published is read after the database was opened, and before any page is verified.
+func TestEndWhilePagesAreVerifiedIsNoCrash(t *testing.T) {
+	dir := t.TempDir()
+	s := open(t, dir, Options{})
+	fill(t, s, 0, 100, "x")
+	checkpointed(t, s, 1)
+	closed(t, s)
+	published := filepath.Join(dir, publishedName)
+	data, err := os.ReadFile(published)
+	if err := errors.Join(err, os.Remove(published), unix.Mkfifo(published, 0o600)); err != nil {
+		t.Fatal(err)
+	}
+	marked := make(chan error, 1)
+	go func() {
+		f, err := os.OpenFile(published, os.O_WRONLY, 0)
+		if err == nil {
+			_, err = os.Lstat(filepath.Join(dir, openingName))
+			_, failed := f.Write(data)
+			err = errors.Join(err, failed, f.Close())
+		}
+		marked <- err
+	}()
+	s = open(t, dir, Options{VerifyAll: true})
+	defer closed(t, s)
+	if err := <-marked; !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("when pages are about to be verified the open is marked as one that may crash: %v", err)
+	}
+	if seq, _ := s.Last(); seq != 1 {
+		t.Errorf("last is %d, want 1", seq)
+	}
+}
