@@ -176,7 +176,7 @@ func segmentsOf(dir string) ([]uint64, error) {
 }
 
 // openSegment opens a segment to append to it, unless it is damaged, and returns what it
-// holds. One with a header that is torn is begun anew; one of somebody else is refused.
+// holds. One with a header that a crash tore is begun anew; one of somebody else is refused.
 func (a *Archive) openSegment(name string) (*segment, contents, error) {
 	path := filepath.Join(a.dir, name)
 	data, err := readSegment(path)
@@ -188,18 +188,19 @@ func (a *Archive) openSegment(name string) (*segment, contents, error) {
 		return nil, contents{}, err
 	}
 	s := &segment{file: file}
-	if len(data) < segmentHeaderBytes {
+	if !begun(data) {
 		return s, contents{}, errors.Join(s.cut(0), s.write(a.id.header()))
 	}
 	id, err := parseHeader(data)
+	unknown := errors.Is(err, errHeader)
 	if err == nil && id != a.id {
 		err = fmt.Errorf("%w: it is of replica %d of cluster %s", ErrOtherCluster, id.Replica, id.Domain.Cluster.Short())
 	}
-	if err != nil {
+	if err != nil && !unknown {
 		return nil, contents{}, errors.Join(fmt.Errorf("%s: %w: move it away", path, err), file.Close())
 	}
 	c := contentsOf(data)
-	if c.damaged {
+	if c.damaged = c.damaged || unknown; c.damaged {
 		s.bytes = int64(len(data))
 		return s, c, nil
 	}

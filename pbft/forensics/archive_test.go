@@ -241,6 +241,42 @@ func TestDamagedProofsAreSetAside(t *testing.T) {
 	}
 }
 
+// TestADamagedHeaderCostsNoRecord flips a byte in the header of each file, before and in what
+// says whose it is.
+func TestADamagedHeaderCostsNoRecord(t *testing.T) {
+	w := newWorld(t)
+	proof, first, later := w.evidence(1)[0], w.committed(0, 1, "a", 0, 1, 2), w.committed(0, 2, "b", 0, 1, 2)
+	for _, name := range []string{"proofs.arc", "00000000000000000001.arc"} {
+		for _, at := range []float64{0, 9, 20} {
+			dir := t.TempDir()
+			a := w.archive(dir, 0)
+			if err := errors.Join(a.Keep(proof), a.Add(first), a.Close()); err != nil {
+				t.Fatal(err)
+			}
+			path := filepath.Join(dir, name)
+			info, err := os.Stat(path)
+			if err != nil {
+				t.Fatal(err)
+			}
+			flip(t, path, (at+0.5)/float64(info.Size()))
+			log := w.read(dir)
+			if diff := cmp.Diff([]wire.Message{proof, first}, log.Messages); diff != "" || log.Damaged != 1 || log.Replica != 2 {
+				t.Errorf("%s at %v: %d damaged, of replica %d (-want +got):\n%s", name, at, log.Damaged, log.Replica, diff)
+			}
+			a = w.archive(dir, 0)
+			if got := a.Damaged(); len(got) != 1 {
+				t.Errorf("%s at %v: it says that %v are damaged, want one", name, at, got)
+			}
+			if err := errors.Join(a.Add(later), a.Close()); err != nil {
+				t.Fatal(err)
+			}
+			if diff := cmp.Diff([]wire.Message{proof, first, later}, w.read(dir).Messages); diff != "" {
+				t.Errorf("%s at %v, after the next start (-want +got):\n%s", name, at, diff)
+			}
+		}
+	}
+}
+
 // TestDamagedProofsStayWhereTheDiskIsFull: what is whole in them is still read.
 func TestDamagedProofsStayWhereTheDiskIsFull(t *testing.T) {
 	w, dir := newWorld(t), t.TempDir()
@@ -298,6 +334,31 @@ func TestWhatACrashLeavesIsNoDamage(t *testing.T) {
 		if now, err := os.ReadFile(path); err != nil || !bytes.Equal(now, data) {
 			t.Errorf("%s: it is not cut off: %d bytes, want %d: %v", name, len(now), len(data), err)
 		}
+	}
+}
+
+// TestAnUnfinishedHeaderIsNoDamage has the newest segment be what a power cut may leave of one
+// that was just begun, and an older one, which was synced, be empty.
+func TestAnUnfinishedHeaderIsNoDamage(t *testing.T) {
+	w, dir := newWorld(t), t.TempDir()
+	whole := w.committed(0, 1, "a", 0, 1, 2)
+	a := w.archive(dir, 0)
+	if err := errors.Join(a.Add(whole), a.Close()); err != nil {
+		t.Fatal(err)
+	}
+	second, third := filepath.Join(dir, "00000000000000000002.arc"), filepath.Join(dir, "00000000000000000003.arc")
+	if err := errors.Join(os.WriteFile(second, nil, 0o600), os.WriteFile(third, make([]byte, 5000), 0o600)); err != nil {
+		t.Fatal(err)
+	}
+	if log := w.read(dir); log.Damaged != 1 || len(log.Messages) != 1 {
+		t.Errorf("%d messages, %d damaged segments, want one each", len(log.Messages), log.Damaged)
+	}
+	a = w.archive(dir, 0)
+	if err := errors.Join(a.Add(whole), a.Close()); err != nil || len(a.Damaged()) > 0 {
+		t.Errorf("%v are damaged: %v", a.Damaged(), err)
+	}
+	if log := w.read(dir); log.Damaged != 1 || len(log.Messages) != 2 {
+		t.Errorf("%d messages after the next start, %d damaged segments, want two and one", len(log.Messages), log.Damaged)
 	}
 }
 

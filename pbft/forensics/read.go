@@ -49,16 +49,15 @@ func ReadArchive(dir string, c *Cluster) (*Log, error) {
 			continue
 		case err != nil:
 			return nil, err
-		case len(data) < segmentHeaderBytes && (i == 0 || i == len(names)-1): // just being made
-			continue
 		}
-		if err := log.read(data, c, i == 0 || i == len(names)-1); err != nil {
+		known, err := log.read(data, c, i == 0 || i == len(names)-1)
+		if err != nil {
 			return nil, fmt.Errorf("%s: %w", path, err)
 		}
-		found = true
+		found = found || known
 	}
 	if !found {
-		return nil, fmt.Errorf("%w: %s holds no archive", ErrFile, dir)
+		return nil, fmt.Errorf("%w: %s holds no archive, or nothing in it tells whose it is", ErrFile, dir)
 	}
 	return log, nil
 }
@@ -80,21 +79,35 @@ func readSegment(path string) ([]byte, error) {
 	return data, errors.Join(err, file.Close())
 }
 
-// read takes in one segment. Only one that grows may end within a record.
-func (l *Log) read(data []byte, cluster *Cluster, grows bool) error {
+// read takes in one segment, and returns whether that tells whose it is. Only one that grows
+// may end within a record, or have no header yet. What a damaged header does not tell, the
+// signatures in the records do.
+func (l *Log) read(data []byte, cluster *Cluster, grows bool) (known bool, err error) {
+	if !begun(data) {
+		if !grows {
+			l.Damaged++
+		}
+		return false, nil
+	}
 	id, err := parseHeader(data)
-	if err != nil {
-		return err
+	if err == nil {
+		l.Replica = id.Replica
+		err = cluster.same(id.Domain)
 	}
-	if err := cluster.same(id.Domain); err != nil {
-		return err
+	known = !errors.Is(err, errHeader)
+	if err != nil && known {
+		return false, err
 	}
-	l.Replica = id.Replica
 	c := contentsOf(data)
-	frames := c.frames
-	if c.damaged || c.end < len(data) && !grows {
+	if !known || c.damaged || c.end < len(data) && !grows {
 		l.Damaged++
 	}
+	l.take(c.frames, cluster)
+	return known, nil
+}
+
+// take takes in frames, as far as they verify.
+func (l *Log) take(frames [][]byte, cluster *Cluster) {
 	const together = 256 // signatures are cheapest in batches
 	for len(frames) > 0 {
 		n := min(together, len(frames))
@@ -107,5 +120,4 @@ func (l *Log) read(data []byte, cluster *Cluster, grows bool) error {
 		}
 		frames = frames[n:]
 	}
-	return nil
 }

@@ -42,26 +42,32 @@ func (id Identity) header() []byte {
 	return binary.BigEndian.AppendUint32(b, checksum(b))
 }
 
-// parseHeader reads the header of a segment.
+// errHeader says that a header is damaged: the file does not tell whose it is.
+var errHeader = fmt.Errorf("%w: it does not begin as a segment of an archive does, or its header is damaged", ErrFile)
+
+// parseHeader reads the header of a segment, which is at least as long as that.
 func parseHeader(b []byte) (Identity, error) {
 	var id Identity
-	if len(b) < segmentHeaderBytes || string(b[:len(segmentMagic)]) != segmentMagic {
-		return id, fmt.Errorf("%w: it does not begin as a segment of an archive does", ErrFile)
-	}
 	b = b[:segmentHeaderBytes]
-	at := len(segmentMagic)
+	at, end := len(segmentMagic), len(b)-4
+	if string(b[:at]) != segmentMagic || checksum(b[:end]) != binary.BigEndian.Uint32(b[end:]) {
+		return id, errHeader
+	}
 	if v := binary.BigEndian.Uint32(b[at:]); v != segmentVersion {
 		return id, fmt.Errorf("%w: it has format version %d, this program reads version %d", ErrFile, v, segmentVersion)
 	}
 	at += 4
-	if end := len(b) - 4; checksum(b[:end]) != binary.BigEndian.Uint32(b[end:]) {
-		return id, fmt.Errorf("%w: the checksum of its header is wrong", ErrFile)
-	}
 	id.Domain.Cluster = crypto.Digest(b[at : at+crypto.DigestSize])
 	at += crypto.DigestSize
 	id.Domain.Epoch = binary.BigEndian.Uint64(b[at:])
 	id.Replica = wire.ReplicaID(binary.BigEndian.Uint32(b[at+8:]))
 	return id, nil
+}
+
+// begun tells whether a file has a header, damaged or not: a crash may leave a part of one,
+// or zeros.
+func begun(data []byte) bool {
+	return len(data) >= segmentHeaderBytes && len(bytes.TrimLeft(data, "\x00")) > 0
 }
 
 // appendRecord encodes one frame.
