@@ -258,12 +258,12 @@ func (s *Store) pieceAt(digest crypto.Digest, index []byte) ([]byte, bool) {
 	birth := spaceKey(pageSpace, 0)
 	copy(birth[1:], index[1+crypto.DigestSize:])
 	stored, ok, err := s.rd.pages.get(append(birth, digest[:]...))
-	if err != nil || !ok {
-		return nil, false
-	}
-	data, err := encodedPart(stored)
-	if err == nil && pageDigest(data) == digest {
-		return data, true
+	if err == nil && ok {
+		if data, err := encodedPart(stored); err == nil && pageDigest(data) == digest {
+			return data, true
+		}
+	} else if _, still, err := s.rd.pages.get(index); err != nil || !still {
+		return nil, false // collected meanwhile, its index first
 	}
 	if !s.misread.Swap(true) {
 		s.noteDamage()

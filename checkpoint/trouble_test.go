@@ -149,28 +149,31 @@ func TestOpenSaysWhatSpaceLacks(t *testing.T) {
 }
 
 // TestDamageThatAPeerMeetsIsFoundByTheNextOpen: the page is not served, and the store goes
-// on, for it may not need that page.
+// on, for it may not need that page. Where Badger cannot read a block, it says that what
+// is in there is not there.
 func TestDamageThatAPeerMeetsIsFoundByTheNextOpen(t *testing.T) {
-	dir := t.TempDir()
-	s := open(t, dir, Options{CacheBytes: 1})
-	defer closed(t, s)
-	fill(t, s, 0, 2000, "x")
-	checkpointed(t, s, 1)
-	if _, ok := s.Piece(crypto.Digest{1}); ok {
-		t.Error("a page is served that is not there")
-	}
-	if _, err := os.Lstat(filepath.Join(dir, suspectName)); err == nil {
-		t.Error("a question for what is not there counts as damage")
-	}
-	root := s.newest().root
-	if err := s.rd.pages.apply([]change{{pageKey(root), []byte("damaged")}}); err != nil {
-		t.Fatal(err)
-	}
-	if _, ok := s.Piece(root.digest); ok || s.failure() != nil {
-		t.Errorf("a damaged page: served %v, the store says %v; want it not served, and no more", ok, s.failure())
-	}
-	if _, err := os.Lstat(filepath.Join(dir, suspectName)); err != nil {
-		t.Errorf("the damage is not noted: %v", err)
+	for name, damaged := range map[string][]byte{"changed": []byte("damaged"), "unreadable": nil} {
+		dir := t.TempDir()
+		s := open(t, dir, Options{CacheBytes: 1})
+		fill(t, s, 0, 2000, "x")
+		checkpointed(t, s, 1)
+		if _, ok := s.Piece(crypto.Digest{1}); ok {
+			t.Error("a page is served that is not there")
+		}
+		if _, err := os.Lstat(filepath.Join(dir, suspectName)); err == nil {
+			t.Error("a question for what is not there counts as damage")
+		}
+		root := s.newest().root
+		if err := s.rd.pages.apply([]change{{pageKey(root), damaged}}); err != nil {
+			t.Fatal(err)
+		}
+		if _, ok := s.Piece(root.digest); ok || s.failure() != nil {
+			t.Errorf("%s: served %v, the store says %v; want it not served, and no more", name, ok, s.failure())
+		}
+		if _, err := os.Lstat(filepath.Join(dir, suspectName)); err != nil {
+			t.Errorf("%s: the damage is not noted: %v", name, err)
+		}
+		closed(t, s)
 	}
 }
 
