@@ -23,6 +23,7 @@ const (
 
 	proofsBytesMax  = 64 << 20 // of the segment that is never dropped
 	segmentsPerPast = 16       // so one sixteenth is dropped at a time
+	pastBytesMax    = 64 << 20 // or so much: the newest segment is read at every start
 )
 
 // Options are how an archive is kept. The zero value is usable.
@@ -40,6 +41,7 @@ type Archive struct {
 	dir    string
 	id     Identity
 	limit  int64
+	each   int64 // bytes of a segment of the past
 	past   *segment
 	proofs *segment
 	sizes  map[uint64]int64 // of older segments of the past
@@ -68,7 +70,10 @@ func OpenArchive(dir string, id Identity, opts Options) (*Archive, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, fmt.Errorf("archive: %w", err)
 	}
-	a := &Archive{dir: dir, id: id, limit: opts.Bytes, sizes: map[uint64]int64{}, known: map[crypto.Digest]bool{}}
+	a := &Archive{
+		dir: dir, id: id, limit: opts.Bytes, each: min(opts.Bytes/segmentsPerPast, pastBytesMax),
+		sizes: map[uint64]int64{}, known: map[crypto.Digest]bool{},
+	}
 	if err := a.open(); err != nil {
 		return nil, errors.Join(fmt.Errorf("archive: %w", err), a.Close())
 	}
@@ -87,6 +92,9 @@ func (a *Archive) open() error {
 			return err
 		}
 		a.sizes[serial], a.serial = info.Size(), serial
+	}
+	if a.sizes[a.serial] > segmentBytesMax {
+		a.serial++ // it would be cut to what is read of it
 	}
 	delete(a.sizes, a.serial)
 	var past, proofs contents
@@ -239,7 +247,7 @@ func (a *Archive) Add(messages ...wire.Message) error {
 	if err := a.past.write(b); err != nil {
 		return a.fail(err)
 	}
-	if a.past.bytes < a.limit/segmentsPerPast {
+	if a.past.bytes < a.each {
 		return nil
 	}
 	return a.fail(a.rotate())
@@ -290,7 +298,7 @@ func (a *Archive) rotate() error {
 }
 
 func (a *Archive) drop() error {
-	serials, total := []uint64{}, a.limit/segmentsPerPast // the newest may grow so long
+	serials, total := []uint64{}, a.each // the newest may grow so long
 	for serial, bytes := range a.sizes {
 		serials, total = append(serials, serial), total+bytes
 	}

@@ -125,6 +125,43 @@ func TestTheOldestSegmentsGoFirst(t *testing.T) {
 	}
 }
 
+// TestALongPastHasShortSegments: each start reads the newest, and cuts off what it cannot read.
+func TestALongPastHasShortSegments(t *testing.T) {
+	w, dir := newWorld(t), t.TempDir()
+	one := w.committed(0, 1, "a", 0, 1, 2)
+	many := make([]wire.Message, 4096)
+	for i := range many {
+		many[i] = one
+	}
+	a := w.archive(dir, 1<<40)
+	for range 64<<20/(len(many)*len(wire.Encode(one))) + 1 {
+		if err := a.Add(many...); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := a.Close(); err != nil {
+		t.Fatal(err)
+	}
+	newest := filepath.Join(dir, "00000000000000000002.arc")
+	if _, err := os.Stat(newest); err != nil {
+		t.Fatalf("64 MiB have one segment: %v", err)
+	}
+	const long = 4<<30 + 1 // as one might be that an earlier version wrote
+	if err := os.Truncate(newest, long); err != nil {
+		t.Fatal(err)
+	}
+	a = w.archive(dir, 1<<40)
+	if err := errors.Join(a.Add(one), a.Close()); err != nil {
+		t.Fatal(err)
+	}
+	if info, err := os.Stat(newest); err != nil || info.Size() != long {
+		t.Errorf("the long segment was changed: %v, %v", info, err)
+	}
+	if _, err := os.Stat(filepath.Join(dir, "00000000000000000003.arc")); err != nil {
+		t.Errorf("what comes later has no segment: %v", err)
+	}
+}
+
 // TestDamageCostsTheRecordThatItIsIn flips a byte in a segment that is no longer
 // written to.
 func TestDamageCostsTheRecordThatItIsIn(t *testing.T) {
