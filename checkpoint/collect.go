@@ -83,10 +83,10 @@ func (s *Store) surplus() int {
 
 // buryDead deletes what the dead lists up to the oldest kept generation name.
 func (s *Store) buryDead(out *batch) error {
-	kept := s.snapshots()
+	kept := s.trails()
 	var failed error
 	err := s.rd.pages.scan([]byte{deadSpace}, 1, func(key, value []byte) bool {
-		if len(key) < 1+birthBytes || binary.BigEndian.Uint64(key[1:]) > kept[0].gen {
+		if len(key) < 1+birthBytes || binary.BigEndian.Uint64(key[1:]) > kept[0].of.gen {
 			return false
 		}
 		for _, r := range deadRefs(value) {
@@ -106,9 +106,18 @@ func (s *Store) snapshots() []snapshot {
 	return append([]snapshot(nil), s.mu.kept...)
 }
 
+// trails returns one for each snapshot that is kept.
+func (s *Store) trails() []*trail {
+	var trails []*trail
+	for _, snap := range s.snapshots() {
+		trails = append(trails, &trail{rd: s.rd, of: snap})
+	}
+	return trails
+}
+
 // bury deletes a page, unless a kept snapshot reaches it (I3). By the lists none
 // does; but after a crash Badger may bring deleted records back, old lists too.
-func (s *Store) bury(out *batch, r ref, kept []snapshot) error {
+func (s *Store) bury(out *batch, r ref, kept []*trail) error {
 	if _, ok, err := s.rd.pages.get(pageKey(r)); err != nil || !ok {
 		return err
 	}
@@ -118,13 +127,13 @@ func (s *Store) bury(out *batch, r ref, kept []snapshot) error {
 		return nil
 	}
 	for i := len(kept) - 1; i >= 0; i-- {
-		reached, err := s.rd.reaches(kept[i].root, r, p)
+		reached, err := kept[i].reaches(r, p)
 		if err != nil && i == len(kept)-1 {
 			s.noteDamage()
 			return err
 		}
 		if err != nil {
-			s.log.Warnw("an older snapshot is damaged; its pages stay", "seq", kept[i].seq, "error", err)
+			s.log.Warnw("an older snapshot is damaged; its pages stay", "seq", kept[i].of.seq, "error", err)
 			reached = true
 		}
 		if reached {
@@ -152,7 +161,7 @@ func (s *Store) dropStaging(out *batch) error {
 	if !drop {
 		return nil
 	}
-	kept := s.snapshots()
+	kept := s.trails()
 	if err := s.eachOf(s.staged.gen, func(r ref) error { return s.bury(out, r, kept) }); err != nil {
 		return err
 	}

@@ -377,11 +377,12 @@ func (s *Store) install(t *transfer) (snapshot, error) {
 	}
 	snap := snapshot{s.generation(), t.seq, t.top}
 	dead := &deadList{gen: snap.gen, to: t.out}
-	if err := s.replaced(s.newest().root, snap.root, dead.add); err != nil {
+	now := &trail{rd: s.rd, of: snap}
+	if err := s.replaced(s.newest().root, now, dead.add); err != nil {
 		return snapshot{}, err
 	}
 	if t.mixed {
-		unused := func(r ref) error { return s.unlessReached(snap.root, r, dead.add) }
+		unused := func(r ref) error { return s.unlessReached(now, r, dead.add) }
 		if err := s.eachOf(t.gen, unused); err != nil {
 			return snapshot{}, err
 		}
@@ -418,9 +419,9 @@ func (s *Store) verifyStaged(t *transfer) error {
 	return nil
 }
 
-// replaced calls yield for every page below old that is not below root. What of
+// replaced calls yield for every page below old that is no part of now. What of
 // old is damaged is passed over: its pages stay, and harm nothing.
-func (s *Store) replaced(old, root ref, yield func(r ref) error) error {
+func (s *Store) replaced(old ref, now *trail, yield func(r ref) error) error {
 	if old.count == 0 {
 		return nil
 	}
@@ -433,7 +434,7 @@ func (s *Store) replaced(old, root ref, yield func(r ref) error) error {
 			s.log.Warnw("a replaced page is damaged; what is below stays on disk", "page", r.digest.Short(), "error", err)
 			continue
 		}
-		shared, err := s.rd.reaches(root, r, p)
+		shared, err := now.reaches(r, p)
 		if err != nil {
 			return err
 		}
@@ -450,13 +451,13 @@ func (s *Store) replaced(old, root ref, yield func(r ref) error) error {
 	return nil
 }
 
-// unlessReached calls yield for a page that is not below root, which is whole.
-func (s *Store) unlessReached(root, r ref, yield func(r ref) error) error {
+// unlessReached calls yield for a page that is no part of now, which is whole.
+func (s *Store) unlessReached(now *trail, r ref, yield func(r ref) error) error {
 	p, _, err := s.rd.fetch(r)
 	if err != nil {
-		return nil //nolint:nilerr // damaged, so not below root; it stays and harms nothing
+		return nil //nolint:nilerr // damaged, so no part of now; it stays and harms nothing
 	}
-	reached, err := s.rd.reaches(root, r, p)
+	reached, err := now.reaches(r, p)
 	if err != nil || reached {
 		return err
 	}

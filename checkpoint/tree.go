@@ -83,16 +83,57 @@ func (rd *reader) at(root ref, rt route, digest crypto.Digest) (ref, bool, error
 	return found, found.count > 0, err
 }
 
-// reaches tells whether the page p, which r names, is part of the tree below
-// root.
-func (rd *reader) reaches(root, r ref, p *page) (bool, error) {
-	found := false
-	err := rd.walk(root, p.route(), func(on ref) bool {
-		found = found || on.digest == r.digest && on.birth == r.birth
-		return !found
-	})
-	return found, err
+// trail tells of one page after another whether it is part of a snapshot. It goes back only to
+// where the way to the next one branches off: from a page to the one above, as they are dropped,
+// that is a step, and not the whole way. Keys that begin with each other make it long, for every
+// one of them has a page. One goroutine uses a trail.
+type trail struct {
+	rd  *reader
+	of  snapshot
+	way []visited // from the root down
 }
+
+type visited struct {
+	ref  ref
+	page *page
+}
+
+// reaches tells whether the page p, which r names, is part of the snapshot.
+func (t *trail) reaches(r ref, p *page) (bool, error) {
+	rt := p.route()
+	next, ok := t.back(rt)
+	if n := len(t.way); n > 0 && same(t.way[n-1].ref, r) {
+		return true, nil
+	}
+	for ok {
+		if same(next, r) {
+			return true, nil
+		}
+		on, err := t.rd.load(next)
+		if err != nil {
+			return false, err
+		}
+		t.way = append(t.way, visited{next, on})
+		next, ok = on.next(rt)
+	}
+	return false, nil
+}
+
+// back goes back to the last page on a route, and returns the next one there, if there is
+// one. No page that the route leads to is above that: for it is as long as their prefixes.
+func (t *trail) back(rt route) (next ref, ok bool) {
+	for n := len(t.way); n > 0; n-- {
+		if on := t.way[n-1].page; !on.leaf && rt.under(on.prefix, on.depth) {
+			t.way = t.way[:n]
+			return on.next(rt)
+		}
+	}
+	t.way = t.way[:0]
+	return t.of.root, t.of.root.count > 0
+}
+
+// same tells whether two names are of one page on disk.
+func same(a, b ref) bool { return a.digest == b.digest && a.birth == b.birth }
 
 // verify reads the tree below root down to depth levels, and checks each page
 // against its parent. It returns the first damage that it finds.

@@ -248,23 +248,97 @@ func reachable(t tester, s *Store) map[string]bool {
 	t.Helper()
 	want := map[string]bool{}
 	for _, kept := range s.snapshots() {
-		var visit func(r ref)
-		visit = func(r ref) {
-			if r.count == 0 {
-				return
-			}
+		for _, r := range below(t, s, kept.root) {
 			want[string(pageKey(r))] = true
+		}
+	}
+	return want
+}
+
+// below returns r and all pages below it, each before its children.
+func below(t tester, s *Store, r ref) []ref {
+	t.Helper()
+	if r.count == 0 {
+		return nil
+	}
+	p, err := s.rd.load(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	all := []ref{r}
+	for _, k := range p.kids {
+		all = append(all, below(t, s, k.ref)...)
+	}
+	return all
+}
+
+// TestATrailTellsInAnyOrderWhatIsPartOfASnapshot asks about pages of two snapshots.
+func TestATrailTellsInAnyOrderWhatIsPartOfASnapshot(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		s, now := OpenMemory(), content{}
+		var all []ref
+		for seq := wire.Seq(1); seq <= 2; seq++ {
+			perform(t, s, now, drawOps(t))
+			checkpointed(t, s, seq)
+			all = append(all, below(t, s, s.newest().root)...)
+		}
+		of := rapid.SampledFrom(s.snapshots()).Draw(t, "snapshot")
+		part := map[string]bool{}
+		for _, r := range below(t, s, of.root) {
+			part[string(pageKey(r))] = true
+		}
+		asked := &trail{rd: s.rd, of: of}
+		for _, r := range rapid.Permutation(all).Draw(t, "pages") {
 			p, err := s.rd.load(r)
 			if err != nil {
 				t.Fatal(err)
 			}
-			for _, k := range p.kids {
-				visit(k.ref)
+			got, err := asked.reaches(r, p)
+			if want := part[string(pageKey(r))]; got != want || err != nil {
+				t.Fatalf("page %s of generation %d: %v, %v, want %v", r.digest.Short(), r.birth, got, err, want)
 			}
 		}
-		visit(kept.root)
+	})
+}
+
+// reading is pages that count what is read.
+type reading struct {
+	pages
+	count int
+}
+
+func (r *reading) get(key []byte) ([]byte, bool, error) {
+	r.count++
+	return r.pages.get(key)
+}
+
+// TestCollectingALongWayCostsItOnce changes the last of many keys that begin with each other:
+// every page on the way to it is replaced.
+func TestCollectingALongWayCostsItOnce(t *testing.T) {
+	const length = 300
+	storage := &reading{pages: newMemory()}
+	s := newStore(storage, Options{CacheBytes: 1})
+	s.adopt(nil, 1)
+	for n := range length {
+		if err := s.Put(bytes.Repeat([]byte{'a'}, n), make([]byte, 10)); err != nil {
+			t.Fatal(err)
+		}
 	}
-	return want
+	last := bytes.Repeat([]byte{'a'}, length)
+	for seq := wire.Seq(1); seq <= 3; seq++ {
+		if err := s.Put(last, bytes.Repeat([]byte{byte(seq)}, 2*LeafBytesMax)); err != nil {
+			t.Fatal(err)
+		}
+		checkpointed(t, s, seq)
+	}
+	before := storage.count
+	s.Collect(3)
+	if got, want := storage.count-before, 10*length; got > want {
+		t.Errorf("%d pages were read to collect %d, want %d at most", got, length, want)
+	}
+	if got, want := stored(t, s), reachable(t, s); !maps.Equal(got, want) {
+		t.Errorf("%d pages stored, want the %d that are reachable", len(got), len(want))
+	}
 }
 
 func TestCheckpointWritesOnlyDirtyPaths(t *testing.T) {
