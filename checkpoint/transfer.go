@@ -45,6 +45,7 @@ type transfer struct {
 	// those leaves that are not in order yet.
 	frontier             map[crypto.Digest]place
 	inner, leaves, found []crypto.Digest
+	own                  []*trail // of the snapshots kept when something was last looked for
 	out                  *batch
 }
 
@@ -146,8 +147,8 @@ func (s *Store) seek(t *transfer, wanted int) error {
 
 // look finds the page of a place here, or wants it from others.
 func (s *Store) look(t *transfer, at place) error {
-	kept := s.snapshots()
-	if r, ok := s.shared(kept, at); ok {
+	own := s.own(t)
+	if r, ok := shared(own, at); ok {
 		if at.parent == nil {
 			t.top = r
 		}
@@ -156,8 +157,8 @@ func (s *Store) look(t *transfer, at place) error {
 	if p := s.stagedPage(t, at); p != nil {
 		return s.stage(t, at, p, true)
 	}
-	for _, older := range kept[:len(kept)-1] {
-		r, ok, err := s.rd.at(older.root, at.route(), at.ref.digest)
+	for _, older := range own[:len(own)-1] {
+		r, ok, err := older.at(at)
 		if err != nil || !ok {
 			continue
 		}
@@ -174,9 +175,17 @@ func (s *Store) look(t *transfer, at place) error {
 	return nil
 }
 
-// shared returns the page of a place in the newest of the snapshots kept.
-func (s *Store) shared(kept []snapshot, at place) (ref, bool) {
-	r, ok, err := s.rd.at(kept[len(kept)-1].root, at.route(), at.ref.digest)
+// own returns trails of the snapshots kept.
+func (s *Store) own(t *transfer) []*trail {
+	if !slices.EqualFunc(t.own, s.snapshots(), func(own *trail, kept snapshot) bool { return own.of == kept }) {
+		t.own = s.trails()
+	}
+	return t.own
+}
+
+// shared returns the page of a place in the newest of the own snapshots.
+func shared(own []*trail, at place) (ref, bool) {
+	r, ok, err := own[len(own)-1].at(at)
 	return r, ok && err == nil
 }
 
@@ -204,12 +213,12 @@ func (s *Store) stage(t *transfer, at place, p *page, there bool) error {
 	}
 	settled := *p
 	settled.kids = append([]kid(nil), p.kids...)
-	kept := s.snapshots()
+	own := s.own(t)
 	for i := len(settled.kids) - 1; i >= 0; i-- {
 		k := &settled.kids[i]
 		below := place{p, k.label, k.ref}
 		birth := t.gen
-		if r, ok := s.shared(kept, below); ok {
+		if r, ok := shared(own, below); ok {
 			birth = r.birth
 		} else {
 			t.unseen = append(t.unseen, below)

@@ -1,10 +1,6 @@
 package checkpoint
 
-import (
-	"bytes"
-
-	"github.com/quorate/quorate/crypto"
-)
+import "bytes"
 
 // reader reads trees of pages. Many goroutines may use it.
 type reader struct {
@@ -71,22 +67,10 @@ func (rd *reader) get(root ref, key []byte) ([]byte, bool, error) {
 	return value, ok, nil
 }
 
-// at returns the page of this digest on the route, if there is one.
-func (rd *reader) at(root ref, rt route, digest crypto.Digest) (ref, bool, error) {
-	var found ref
-	err := rd.walk(root, rt, func(r ref) bool {
-		if r.digest == digest {
-			found = r
-		}
-		return r.digest != digest
-	})
-	return found, found.count > 0, err
-}
-
-// trail tells of one page after another whether it is part of a snapshot. It goes back only to
-// where the way to the next one branches off: from a page to the one above, as they are dropped,
-// that is a step, and not the whole way. Keys that begin with each other make it long, for every
-// one of them has a page. One goroutine uses a trail.
+// trail looks for one page after another in a snapshot. It goes back only to where the way to
+// the next one branches off: from a page to the one above or below that is a step, and not the
+// whole way. Keys that begin with each other make it long, for every one of them has a page. One
+// goroutine uses a trail.
 type trail struct {
 	rd  *reader
 	of  snapshot
@@ -100,27 +84,38 @@ type visited struct {
 
 // reaches tells whether the page p, which r names, is part of the snapshot.
 func (t *trail) reaches(r ref, p *page) (bool, error) {
-	rt := p.route()
+	_, found, err := t.find(p.route(), func(on ref) bool { return on.digest == r.digest && on.birth == r.birth })
+	return found, err
+}
+
+// at returns the page of this digest that belongs at a place, if the snapshot has it there.
+func (t *trail) at(at place) (ref, bool, error) {
+	return t.find(at.route(), func(on ref) bool { return on.digest == at.ref.digest })
+}
+
+// find returns the page on a route, or where it leads to, that is the one. That must not have
+// a shorter prefix than the route.
+func (t *trail) find(rt route, is func(on ref) bool) (ref, bool, error) {
 	next, ok := t.back(rt)
-	if n := len(t.way); n > 0 && same(t.way[n-1].ref, r) {
-		return true, nil
+	if n := len(t.way); n > 0 && is(t.way[n-1].ref) {
+		return t.way[n-1].ref, true, nil
 	}
 	for ok {
-		if same(next, r) {
-			return true, nil
+		if is(next) {
+			return next, true, nil
 		}
-		on, err := t.rd.load(next)
+		p, err := t.rd.load(next)
 		if err != nil {
-			return false, err
+			return ref{}, false, err
 		}
-		t.way = append(t.way, visited{next, on})
-		next, ok = on.next(rt)
+		t.way = append(t.way, visited{next, p})
+		next, ok = p.next(rt)
 	}
-	return false, nil
+	return ref{}, false, nil
 }
 
 // back goes back to the last page on a route, and returns the next one there, if there is
-// one. No page that the route leads to is above that: for it is as long as their prefixes.
+// one.
 func (t *trail) back(rt route) (next ref, ok bool) {
 	for n := len(t.way); n > 0; n-- {
 		if on := t.way[n-1].page; !on.leaf && rt.under(on.prefix, on.depth) {
@@ -131,9 +126,6 @@ func (t *trail) back(rt route) (next ref, ok bool) {
 	t.way = t.way[:0]
 	return t.of.root, t.of.root.count > 0
 }
-
-// same tells whether two names are of one page on disk.
-func same(a, b ref) bool { return a.digest == b.digest && a.birth == b.birth }
 
 // verify reads the tree below root down to depth levels, and checks each page
 // against its parent. It returns the first damage that it finds.

@@ -312,32 +312,55 @@ func (r *reading) get(key []byte) ([]byte, bool, error) {
 	return r.pages.get(key)
 }
 
-// TestCollectingALongWayCostsItOnce changes the last of many keys that begin with each other:
+// longWay is how many keys begin with each other in these tests. When the last one changes,
 // every page on the way to it is replaced.
-func TestCollectingALongWayCostsItOnce(t *testing.T) {
-	const length = 300
-	storage := &reading{pages: newMemory()}
-	s := newStore(storage, Options{CacheBytes: 1})
-	s.adopt(nil, 1)
-	for n := range length {
+const longWay = 300
+
+// putLast changes the last of them, and takes a checkpoint.
+func putLast(t tester, s *Store, seq wire.Seq) {
+	t.Helper()
+	for n := 0; n < longWay && seq == 1; n++ {
 		if err := s.Put(bytes.Repeat([]byte{'a'}, n), make([]byte, 10)); err != nil {
 			t.Fatal(err)
 		}
 	}
-	last := bytes.Repeat([]byte{'a'}, length)
+	if err := s.Put(bytes.Repeat([]byte{'a'}, longWay), bytes.Repeat([]byte{byte(seq)}, 2*LeafBytesMax)); err != nil {
+		t.Fatal(err)
+	}
+	checkpointed(t, s, seq)
+}
+
+func TestCollectingALongWayCostsItOnce(t *testing.T) {
+	storage := &reading{pages: newMemory()}
+	s := newStore(storage, Options{CacheBytes: 1})
+	s.adopt(nil, 1)
 	for seq := wire.Seq(1); seq <= 3; seq++ {
-		if err := s.Put(last, bytes.Repeat([]byte{byte(seq)}, 2*LeafBytesMax)); err != nil {
-			t.Fatal(err)
-		}
-		checkpointed(t, s, seq)
+		putLast(t, s, seq)
 	}
 	before := storage.count
 	s.Collect(3)
-	if got, want := storage.count-before, 10*length; got > want {
-		t.Errorf("%d pages were read to collect %d, want %d at most", got, length, want)
+	if got, want := storage.count-before, 10*longWay; got > want {
+		t.Errorf("%d pages were read to collect %d, want %d at most", got, longWay, want)
 	}
 	if got, want := stored(t, s), reachable(t, s); !maps.Equal(got, want) {
 		t.Errorf("%d pages stored, want the %d that are reachable", len(got), len(want))
+	}
+}
+
+func TestFetchingALongWayCostsItOnce(t *testing.T) {
+	storage, source := &reading{pages: newMemory()}, OpenMemory()
+	s := newStore(storage, Options{CacheBytes: 1})
+	s.adopt(nil, 1)
+	putLast(t, s, 1)
+	putLast(t, s, 2)
+	putLast(t, source, 1)
+	putLast(t, source, 3)
+	before := storage.count
+	begin(t, s, source)
+	fetched := fetch(t, s, source, 1<<30)
+	finish(t, s, source)
+	if got, want := storage.count-before, 20*longWay; got > want || fetched < longWay {
+		t.Errorf("%d pages were read to fetch %d, want %d at most", got, fetched, want)
 	}
 }
 
