@@ -6,7 +6,9 @@ import (
 	"path/filepath"
 	"slices"
 
+	"github.com/quorate/quorate/crypto"
 	"github.com/quorate/quorate/pbft/core"
+	"github.com/quorate/quorate/pbft/wire"
 )
 
 const (
@@ -22,9 +24,12 @@ const (
 	// beside its own, and behindPortionsMax how many may lack before the base is given up.
 	catchUpPortions   = 3
 	behindPortionsMax = 256
-	// recordBytesGuess is what a record without a batch counts for, to tell a long base
-	// from a short one.
+	// recordBytesGuess is what a record counts for beside what may be long in it, to tell a
+	// long base from a short one; certBytesGuess is that of a certificate in a record, and
+	// signedBytes each signature.
 	recordBytesGuess = 512
+	certBytesGuess   = 128
+	signedBytes      = 4 + len(crypto.Signature{})
 )
 
 // baseWriting is a base that is being written, to a file that has no name of a segment
@@ -93,15 +98,41 @@ func (j *Journal) GivenUp() int { return j.givenUp }
 
 // guess returns how long the records of a base are, or so.
 func guess(base []core.Record) int64 {
-	var n int64
+	n := 0
 	for _, r := range base {
 		n += recordBytesGuess
-		switch r := r.(type) { //nolint:gochecksumtype // the others are short, most of the time
+		switch r := r.(type) { //nolint:gochecksumtype // the others are short
 		case core.AcceptedRecord:
-			n += int64(r.PrePrepare.Batch.Size())
+			n += r.PrePrepare.Batch.Size()
 		case core.BatchRecord:
-			n += int64(r.Batch.Size())
+			n += r.Batch.Size()
+		case core.PreparedRecord:
+			n += signedBytes * len(r.Cert.Prepares)
+		case core.CommittedRecord:
+			n += signedBytes * len(r.Cert.Commits)
+		case core.ViewChangeRecord:
+			n += guessChange(r.ViewChange)
+		case core.EvidenceRecord:
+			n += guessEvidence(r.Evidence)
 		}
+	}
+	return int64(n)
+}
+
+// guessChange returns how long the certificates of a view change are, or so: in a large cluster
+// those of a whole window, from a quorum, are as long as its batches.
+func guessChange(vc *wire.ViewChange) int {
+	n := 0
+	for i := range vc.Prepared {
+		n += certBytesGuess + signedBytes*len(vc.Prepared[i].Prepares)
+	}
+	return n
+}
+
+func guessEvidence(e *wire.Evidence) int {
+	n := len(e.First.Body) + len(e.Second.Body)
+	for _, b := range e.Attached {
+		n += len(b)
 	}
 	return n
 }

@@ -70,6 +70,27 @@ func TestALongBaseIsWrittenLittleByLittle(t *testing.T) {
 	mustClose(t, again)
 }
 
+// TestABaseOfManySignaturesIsLong: in a large cluster the certificates of a window, and the
+// view changes that name them, are as long as batches.
+func TestABaseOfManySignaturesIsLong(t *testing.T) {
+	signed := make([]wire.Signed, 40)
+	for i := range signed {
+		signed[i].Sender = wire.ReplicaID(i) //nolint:gosec // a few
+	}
+	prepared := wire.PreparedCert{Prepares: signed}
+	attached := &wire.Evidence{Attached: [][]byte{make([]byte, 5000), make([]byte, 5000)}}
+	for name, base := range map[string][]core.Record{
+		"prepared":    {core.PreparedRecord{Cert: prepared}, core.PreparedRecord{Cert: prepared}},
+		"committed":   {core.CommittedRecord{Cert: wire.CommitCert{Commits: signed}}},
+		"view change": {core.ViewChangeRecord{ViewChange: &wire.ViewChange{Prepared: slices.Repeat([]wire.PreparedCert{prepared}, 9)}}},
+		"evidence":    {core.EvidenceRecord{Evidence: attached}},
+	} {
+		if got, want := guess(base), int64(len(encoded(t, base))); got < want {
+			t.Errorf("%s: a base of %d bytes counts as one of %d", name, want, got)
+		}
+	}
+}
+
 // TestATurnThatAppendsMuchIsCaughtUpWithLittleByLittle appends, while a base is written, what
 // a view change carries over, at once.
 func TestATurnThatAppendsMuchIsCaughtUpWithLittleByLittle(t *testing.T) {
