@@ -39,11 +39,10 @@ type baseWriting struct {
 	most    int64         // bytes that its segment may have
 	waiting []core.Record // of the base, and what was appended since, as far as it is not in tail
 	behind  int64         // bytes that were appended since, and not caught up with
-	grown   bool          // something was appended since
 }
 
 // errBaseLong says that a base does not fit into its segment.
-var errBaseLong = fmt.Errorf("a base of more than %d bytes: lower the window or the size of batches", segmentBytesMax)
+var errBaseLong = fmt.Errorf("a base of more than %d bytes", segmentBytesMax)
 
 // Rebase makes base the beginning of the journal, and removes all older records, those
 // appended and not flushed too. A base of up to Options.PortionBytes is that, durably, when
@@ -72,9 +71,9 @@ func (j *Journal) Rebase(base []core.Record) error {
 // Work writes a portion of the base that is being written, if there is one, and up to three
 // more if more was appended meanwhile, so that it comes to an end: call it when nothing else
 // is to be done, such as after each Flush. It returns whether there is more to be written.
-// Where too much is appended for that it gives the base up, and all that was before it and
-// came since stays in the journal, until another Rebase; GivenUp tells. After an error the
-// journal is dead.
+// Where too much is appended for that, or the base is too long for a segment, it gives it up, and
+// all that was before it and came since stays in the journal, until another Rebase; GivenUp
+// tells. After an error the journal is dead.
 func (j *Journal) Work() (more bool, err error) {
 	if j.err != nil || j.base == nil {
 		return false, j.err
@@ -83,7 +82,7 @@ func (j *Journal) Work() (more bool, err error) {
 	switch {
 	case err == nil && done:
 		err = j.endBase()
-	case errors.Is(err, errBaseLong) && j.base.grown, err == nil && j.base.behind > behindPortionsMax*j.opts.PortionBytes:
+	case errors.Is(err, errBaseLong), err == nil && j.base.behind > behindPortionsMax*j.opts.PortionBytes:
 		j.givenUp++
 		done, err = true, j.giveUpBase()
 	}
@@ -93,7 +92,7 @@ func (j *Journal) Work() (more bool, err error) {
 	return !done, nil
 }
 
-// GivenUp returns how many bases were given up because too much came meanwhile.
+// GivenUp returns how many bases were given up because too much came meanwhile, or was in them.
 func (j *Journal) GivenUp() int { return j.givenUp }
 
 // guess returns how long the records of a base are, or so.
@@ -164,7 +163,6 @@ func (j *Journal) beginBase(base []core.Record) error {
 func (b *baseWriting) keep(records []core.Record, bytes int64) {
 	b.waiting = append(b.waiting, records...)
 	b.behind += bytes
-	b.grown = b.grown || len(records) > 0
 }
 
 // write writes a portion, and beside it as much as was appended since, at most some portions:

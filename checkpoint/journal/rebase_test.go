@@ -128,8 +128,9 @@ func TestATurnThatAppendsMuchIsCaughtUpWithLittleByLittle(t *testing.T) {
 // together with it: then the journal goes on with what it had, and can begin anew later.
 func TestABaseThatIsLeftBehindIsGivenUp(t *testing.T) {
 	for name, spoil := range map[string]func(o *Options){
-		"too late": func(o *Options) { o.PortionBytes = 500 },
-		"too long": func(o *Options) { o.baseBytesMax = 60_000 },
+		"too late":           func(o *Options) { o.PortionBytes = 500 },
+		"too long":           func(o *Options) { o.baseBytesMax = 60_000 },
+		"too long by itself": func(o *Options) { o.baseBytesMax = 10_000 },
 	} {
 		t.Run(name, func(t *testing.T) {
 			fsys := disk.NewMemory()
@@ -142,9 +143,11 @@ func TestABaseThatIsLeftBehindIsGivenUp(t *testing.T) {
 			if err := j.Rebase(base); err != nil {
 				t.Fatal(err)
 			}
-			much := batches(100, 80, 2000)
-			write(t, j, much)
-			want = append(want, much...)
+			if name != "too long by itself" {
+				much := batches(100, 80, 2000)
+				write(t, j, much)
+				want = append(want, much...)
+			}
 			for more := true; more; {
 				var err error
 				if more, err = j.Work(); err != nil {
@@ -158,6 +161,7 @@ func TestABaseThatIsLeftBehindIsGivenUp(t *testing.T) {
 				t.Error("the file of the base is still there", file.Close())
 			}
 			mustClose(t, j)
+			opts = inPortions(fsys)
 			again, got := mustOpen(t, opts)
 			same(t, got, want)
 			if err := again.Rebase(base); err != nil {
