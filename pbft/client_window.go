@@ -227,8 +227,8 @@ func (w *window) retry(c *call) (o *operation, isNew bool, err error) {
 	if c.number > low+core.ClientWindowMax {
 		return nil, false, fmt.Errorf("number %d: %w", c.number, ErrWindow)
 	}
-	if w.takeover {
-		w.low = low
+	if w.takeover || c.number > w.next {
+		w.low = low // or acked would count through all that is skipped, one by one
 	}
 	return w.insert(c), true, nil
 }
