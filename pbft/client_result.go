@@ -32,7 +32,8 @@ var (
 	// no reads.
 	ErrReadOnly = errors.New("a read may not write: submit it, or implement app.Querier")
 	// ErrWindow says that the number was too far ahead of what the client
-	// acknowledged.
+	// acknowledged. SubmitWith returns it, and then nothing was sent; in a proof it says
+	// that the operation was not executed then.
 	ErrWindow = errors.New("the number lies beyond the client's window: retry older operations first")
 	// ErrTooLarge says that the result was too large, or that too many long ones of all
 	// clients wait to be acknowledged; the operation was rolled back.

@@ -116,8 +116,7 @@ func TestFewerThanWeakQuorumIsNothing(t *testing.T) {
 func TestOutcomesAreErrorsWithProof(t *testing.T) {
 	for outcome, want := range map[wire.Outcome]error{
 		wire.OutcomePanicked: ErrPanicked, wire.OutcomeSessionOld: ErrSessionOld, wire.OutcomeNoRoom: ErrTableFull,
-		wire.OutcomeForgotten: ErrForgotten, wire.OutcomeReadOnly: ErrReadOnly, wire.OutcomeWindow: ErrWindow,
-		wire.OutcomeTooLarge: ErrTooLarge,
+		wire.OutcomeForgotten: ErrForgotten, wire.OutcomeReadOnly: ErrReadOnly, wire.OutcomeTooLarge: ErrTooLarge,
 	} {
 		t.Run(want.Error(), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -144,6 +143,29 @@ func TestOutcomesAreErrorsWithProof(t *testing.T) {
 			})
 		})
 	}
+}
+
+// TestBeyondTheWindowIsNoAnswer has a lying primary order an operation of a session of the
+// future before its time, and again when that has come: who had been told that it was not
+// executed would have had another one executed in its place.
+func TestBeyondTheWindowIsNoAnswer(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFakeCluster(t, 4)
+		come := time.Now().Add(3 * time.Second)
+		f.answer = func(to wire.ReplicaID, m wire.Message) []wire.Message {
+			r := f.honest(to, m)[0].(*wire.Replies) //nolint:errcheck,forcetypeassert // it is one
+			if time.Now().Before(come) {
+				r.Answers[0] = wire.Answer{Number: 1, Outcome: wire.OutcomeWindow}
+			}
+			return []wire.Message{r}
+		}
+		c := f.client()
+		defer closeClient(t, c)
+		got, err := c.Submit(t.Context(), []byte("x"))
+		if err != nil || string(got.Value) != "did x" {
+			t.Errorf("got %q, %v, want %q", got.Value, err, "did x")
+		}
+	})
 }
 
 func TestCertificateProvesNothingElse(t *testing.T) {

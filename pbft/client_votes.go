@@ -182,11 +182,14 @@ func (l *clientLoop) onLink(peer wire.ReplicaID, k link) {
 	l.onQueryLink(peer)
 }
 
-// onReplies counts the answers of one replica.
+// onReplies counts the answers of one replica. That a number lies beyond the window is none:
+// correct replicas say so where a lying primary has ordered what is of a session of the
+// future, and execute it if it is ordered again later.
 func (l *clientLoop) onReplies(m *wire.Replies) {
 	counted := false
 	for i := range m.Answers {
-		if o, ok := l.window.table[m.Answers[i].Number]; ok && o.answer == nil {
+		o, ok := l.window.table[m.Answers[i].Number]
+		if ok && o.answer == nil && m.Answers[i].Outcome != wire.OutcomeWindow {
 			l.count(o, m.Sender, vote{replies: m, at: i})
 			counted = true
 		}

@@ -47,3 +47,17 @@ func TestFullTableForgetsTheLowestSession(t *testing.T) {
 		t.Errorf("got %d clients, %d in order, floor %d, want 2, 2, 20", len(table.clients), len(table.order), table.floor)
 	}
 }
+
+// TestSessionOfTheFutureMayRunLater: that something lies beyond the window is not the last
+// word, and clients must not take it for one.
+func TestSessionOfTheFutureMayRunLater(t *testing.T) {
+	table := newClientTable(2, nil)
+	req := requestOf(1, sessionLead+1, 1)
+	if ran, outcome := outcomesOf(&table, req); ran || outcome != wire.OutcomeWindow {
+		t.Errorf("before its time: got ran %v, outcome %d, want false, %d", ran, outcome, wire.OutcomeWindow)
+	}
+	table.latest++
+	if ran, outcome := outcomesOf(&table, req); !ran || outcome != wire.OutcomeOK {
+		t.Errorf("in its time: got ran %v, outcome %d, want true, %d", ran, outcome, wire.OutcomeOK)
+	}
+}
