@@ -199,6 +199,7 @@ func (c *Client) Counts() ClientCounts {
 //     room, and nothing was sent; or, as the Err of an *UnfinishedError, the
 //     replicas had none.
 //   - ErrOperation: op is larger than the cluster takes; nothing was sent.
+//   - ErrIdentity: the session has no numbers left (DialConfig.Next); nothing was sent.
 //   - ErrClosed: the client was closed before, and nothing was sent.
 //
 // op may not be changed until Submit returns, nor after an UnfinishedError.

@@ -131,7 +131,7 @@ func (l *clientLoop) loop(ctx context.Context) {
 	for {
 		l.sweep()
 		submits, full := l.submits, !l.window.admits(0, 0)
-		if !l.resumes.IsZero() || full && !l.cfg.noWait {
+		if !l.resumes.IsZero() || full && !l.cfg.noWait && !l.window.spent() {
 			submits = nil
 		}
 		readings := l.readings
@@ -145,7 +145,7 @@ func (l *clientLoop) loop(ctx context.Context) {
 			l.onReading(w)
 		case w := <-submits:
 			if full {
-				w.done <- answer{err: fmt.Errorf("%w: %d operations have no result yet", ErrOverload, len(l.window.table))}
+				w.done <- answer{err: l.noRoom()}
 			} else {
 				l.onSubmits(w)
 			}
@@ -157,6 +157,14 @@ func (l *clientLoop) loop(ctx context.Context) {
 			l.onDeadline(time.Now())
 		}
 	}
+}
+
+// noRoom is the error of a call that the window does not admit, now or ever.
+func (l *clientLoop) noRoom() error {
+	if l.window.spent() {
+		return fmt.Errorf("%w: session %d has no numbers left: dial with a newer session", ErrIdentity, l.cfg.session)
+	}
+	return fmt.Errorf("%w: %d operations have no result yet", ErrOverload, len(l.window.table))
 }
 
 func (l *clientLoop) onErrand(e errand) {

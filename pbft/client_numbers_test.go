@@ -1,9 +1,11 @@
 package pbft
 
 import (
+	"context"
 	"errors"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"github.com/quorate/quorate/pbft/wire"
 )
@@ -26,4 +28,29 @@ func TestNumberFarAboveHoldsUpNothing(t *testing.T) {
 		}
 		openNumbers(f)
 	})
+}
+
+// TestSessionWithoutNumbersSaysSo: nothing would ever end the wait for one.
+func TestSessionWithoutNumbersSaysSo(t *testing.T) {
+	for _, noWait := range []bool{false, true} {
+		synctest.Test(t, func(t *testing.T) {
+			f := newFakeCluster(t, 4)
+			f.noWait = noWait
+			c := f.client()
+			defer closeClient(t, c)
+			if _, err := c.SubmitWith(t.Context(), Identity{7, numberMax - 2}, []byte("x")); err != nil {
+				t.Fatal(err)
+			}
+			if got, err := c.Submit(t.Context(), []byte("x")); err != nil || got.Identity.Number != numberMax-1 {
+				t.Errorf("the last number: got %v, %v", got.Identity, err)
+			}
+			ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+			defer cancel()
+			for _, submit := range []func(context.Context, []byte) (Result, error){c.Submit, c.Read} {
+				if _, err := submit(ctx, []byte("x")); !errors.Is(err, ErrIdentity) {
+					t.Errorf("beyond it: got %v, want ErrIdentity", err)
+				}
+			}
+		})
+	}
 }

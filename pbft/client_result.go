@@ -48,7 +48,7 @@ var (
 	ErrOverload = errors.New("overloaded: try again later")
 	// ErrOperation says that the operation cannot be sent.
 	ErrOperation = errors.New("bad operation")
-	// ErrIdentity says that an identity was misused.
+	// ErrIdentity says that an identity was misused, or that there is none left.
 	ErrIdentity = errors.New("bad identity")
 	// ErrClosed says that the client is closed. In an *UnfinishedError it was not yet
 	// when the operation was sent, which may still be executed.

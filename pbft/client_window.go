@@ -193,6 +193,9 @@ func (w *window) room(taken, bytes int) (low wire.Number, ok bool) {
 	return low, next < numberMax
 }
 
+// spent tells whether no new operation will ever have a number.
+func (w *window) spent() bool { return w.next >= numberMax }
+
 // add gives the next number to a call's operation.
 func (w *window) add(c *call) *operation {
 	if w.takeover {
