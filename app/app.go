@@ -15,7 +15,9 @@ import (
 // runtime.Goexit, which t.Fatal of a test calls: on the goroutine of a replica that ends
 // the replica, with an error.
 //
-// Execute is called by one goroutine at a time.
+// A replica calls Execute, and Query, on one goroutine at a time. Where one StateMachine
+// serves several replicas, as of a local cluster, they call them at the same time: so it may
+// not even keep a buffer to work in.
 type StateMachine interface {
 	Execute(tx *Tx, op []byte) []byte
 }

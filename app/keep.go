@@ -64,9 +64,9 @@ const (
 // Keep returns the state machine of a Snapshotter. Fresh makes an instance in its initial
 // state. One state machine can serve several replicas of one process, each with an instance
 // of its own, on which it holds on for as long as it lives: a replica that is started again
-// in the same process takes a new one. Replicas are told apart by their Store, which must
-// be comparable, as pointers are. If instances are Validators or Proposers, so is the state
-// machine, by an instance that executes nothing.
+// in the same process takes a new one. They may call fresh at the same time. Replicas are
+// told apart by their Store, which must be comparable, as pointers are. If instances are
+// Validators or Proposers, so is the state machine, by an instance that executes nothing.
 //
 // The state is kept in the Tx as the last snapshot and all operations since. So a
 // checkpoint costs what was written since the last one: each operation once, and a

@@ -53,9 +53,9 @@ type LocalConfig struct {
 	Dir string
 }
 
-// StartLocal starts n replicas of machine, which all share: its state is in the
-// transaction, not in itself. It is for trying out, for tests and for examples;
-// all replicas die together with the process. Close ends it and removes its
+// StartLocal starts n replicas of machine, which all share, and call at the same time: its
+// state is in the transaction, not in itself. It is for trying out, for tests and for
+// examples; all replicas die together with the process. Close ends it and removes its
 // data.
 func StartLocal(ctx context.Context, n int, machine app.StateMachine) (*Local, error) {
 	return StartLocalWith(ctx, LocalConfig{Replicas: n}, machine)
