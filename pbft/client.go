@@ -176,7 +176,8 @@ type ClientCounts struct {
 	// those carried: more than one each where several waited together.
 	Requests, Operations int64
 	// Frames is how often it sent a request to a replica: once, to the primary,
-	// for a request that is answered in time, and more for one that is not.
+	// for a request that is answered in time, and more for one that is not, or that is
+	// the first over a connection to another replica.
 	Frames int64
 }
 
