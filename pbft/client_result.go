@@ -19,10 +19,11 @@ var (
 	// and where, the replicas' logs say from level warn on, which an embedder has to set:
 	// see the documentation of this package.
 	ErrPanicked = errors.New("the operation panicked and was rolled back")
-	// ErrSessionOld says that the client's key is used in a newer session. It is
-	// an outcome, and the reason of some refusals. What was sent before the newer
-	// session began may have been executed.
-	ErrSessionOld = errors.New("the client key has a newer session: dial again")
+	// ErrSessionOld says that the client's key is used in a newer session, or that the
+	// cluster knows as many clients as it can, and has forgotten this one, or others with
+	// sessions no older, for newer ones. It is an outcome, and the reason of some refusals.
+	// What was sent before may have been executed.
+	ErrSessionOld = errors.New("the client key has a newer session, or the cluster forgot it for newer clients: dial again")
 	// ErrTableFull says that the cluster knows as many clients as it can.
 	ErrTableFull = errors.New("the cluster's client table is full: reuse a key that it knows")
 	// ErrForgotten says that the operation was executed, or given up, and its

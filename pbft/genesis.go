@@ -56,7 +56,9 @@ type GenesisLimits struct {
 	// which nine bytes are not the application's, for it is kept as a value.
 	OpBytes     int
 	ResultBytes int
-	// Clients bounds how many client keys the cluster remembers.
+	// Clients bounds how many client keys the cluster remembers. Beyond it, the one with
+	// the oldest session is forgotten for one with a newer session, and its client must dial
+	// again (ErrSessionOld), also if it was never idle.
 	Clients int
 }
 

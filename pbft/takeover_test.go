@@ -3,6 +3,7 @@ package pbft
 import (
 	"errors"
 	"fmt"
+	"strings"
 	"testing"
 
 	"github.com/quorate/quorate/crypto"
@@ -42,5 +43,29 @@ func TestAcknowledgedIdentityIsForgotten(t *testing.T) {
 		if err := client.Close(); err != nil {
 			t.Error(err)
 		}
+	}
+}
+
+// TestClientForgottenForAnotherIsToldSo: nobody else has its key, and it shall not look for
+// who that could be.
+func TestClientForgottenForAnotherIsToldSo(t *testing.T) {
+	limits := DefaultGenesisLimits()
+	limits.Clients = 1
+	l := startLocal(t, LocalConfig{Replicas: 4, Limits: limits, Memory: true, Dir: t.TempDir()}, echo{})
+	var clients []*Client
+	for session := range wire.Session(2) {
+		client, err := l.Dial(t.Context(), DialConfig{Session: session + 1})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer closeClient(t, client)
+		clients = append(clients, client)
+		if _, err := client.Submit(t.Context(), []byte("x")); err != nil {
+			t.Fatal(err)
+		}
+	}
+	_, err := clients[0].Submit(t.Context(), []byte("y"))
+	if !errors.Is(err, ErrSessionOld) || !strings.Contains(err.Error(), "forgot it") {
+		t.Errorf("the client that was forgotten got %v, want ErrSessionOld, and why", err)
 	}
 }

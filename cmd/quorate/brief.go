@@ -97,7 +97,8 @@ func advise(err error, genesis *pbft.Genesis, timeout time.Duration) error {
 	var unfinished *pbft.UnfinishedError
 	if !errors.As(err, &unfinished) {
 		if errors.Is(err, pbft.ErrSessionOld) {
-			return toldError{"another command uses the same --key: one at a time may; run this one again", err}
+			return toldError{"another command uses the same --key: one at a time may; or the cluster knows as many keys as " +
+				"it can, and others began later, by this machine's clock; run this one again", err}
 		}
 		return err
 	}
