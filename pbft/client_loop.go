@@ -287,7 +287,9 @@ func (l *clientLoop) release(o *operation, w *call, why error) {
 			l.window.drop(o) // nobody can ask for it
 		}
 	}
-	w.done <- answer{err: &UnfinishedError{Identity: id, Replies: o.replied(), Links: l.broken(), Err: why}}
+	w.done <- answer{err: &UnfinishedError{
+		Identity: id, Replies: o.replied(), Refused: o.request.refused, Links: l.broken(), Err: why,
+	}}
 }
 
 // broken returns the links that are down, and why, and those that were not up yet.

@@ -179,20 +179,24 @@ type RefusedError struct {
 
 // Error says why.
 func (e *RefusedError) Error() string {
-	why := "the application or a bound refuses it"
-	switch e.Reason {
-	case wire.RefusalSessionOld:
-		why = ErrSessionOld.Error()
-	case wire.RefusalOverload:
-		why = "the cluster is overloaded"
-	case wire.RefusalRejoining:
-		why = "the replicas are rejoining"
-	case wire.RefusalInvalid:
-	}
+	why := refusalText(e.Reason)
 	if e.Detail != "" {
 		why += fmt.Sprintf(": %q", e.Detail)
 	}
 	return fmt.Sprintf("operation %s is refused by replicas %v: %s", e.Identity, e.Signers, why)
+}
+
+func refusalText(r wire.RefusalReason) string {
+	switch r {
+	case wire.RefusalSessionOld:
+		return ErrSessionOld.Error()
+	case wire.RefusalOverload:
+		return "the cluster is overloaded, or this client's clock is ahead of its clocks"
+	case wire.RefusalRejoining:
+		return "the replicas are rejoining"
+	case wire.RefusalInvalid:
+	}
+	return "the application or a bound refuses it"
 }
 
 // Is tells that e is ErrRefused, and ErrSessionOld for that reason.
@@ -210,6 +214,10 @@ type UnfinishedError struct {
 	// Replies is how many replicas replied to the operation, or, of Outputs, answered while
 	// the next one was waited for.
 	Replies int
+	// Refused is why f+1 replicas did not take the operation for now, when they last said so:
+	// wire.RefusalOverload, which they also say of a session of the future, as of a client
+	// whose clock is ahead, or wire.RefusalRejoining. It is 0 if they said neither.
+	Refused wire.RefusalReason
 	// Links tells, for replicas that could not be reached, or not yet, why.
 	Links []LinkError
 	// Err is the context's error, ErrOverload, or ErrClosed, perhaps with a reason.
@@ -229,6 +237,9 @@ func (e *UnfinishedError) Error() string {
 	if e.Identity.Number != 0 {
 		fmt.Fprintf(&b, "; operation %s has %d replies, and may still be executed: retry it with this identity",
 			e.Identity, e.Replies)
+	}
+	if e.Refused != 0 {
+		fmt.Fprintf(&b, "; f+1 replicas did not take it: %s", refusalText(e.Refused))
 	}
 	const shown = 8
 	for i, l := range e.Links {

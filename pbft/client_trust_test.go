@@ -265,6 +265,35 @@ func TestOverloadIsWaitedOut(t *testing.T) {
 	})
 }
 
+// TestUnfinishedSaysWhyReplicasTookNothing has replicas refuse for now, as they do a client
+// whose clock is ahead, until its time is over: of one alone, nothing is believed.
+func TestUnfinishedSaysWhyReplicasTookNothing(t *testing.T) {
+	for _, noWait := range []bool{false, true} {
+		for refusing, want := range map[wire.ReplicaID]wire.RefusalReason{1: 0, 2: wire.RefusalOverload} {
+			synctest.Test(t, func(t *testing.T) {
+				f := newFakeCluster(t, 4)
+				f.noWait = noWait
+				f.answer = func(to wire.ReplicaID, m wire.Message) []wire.Message {
+					q := m.(*wire.Request) //nolint:errcheck,forcetypeassert // nothing else is asked
+					if to >= refusing {
+						return nil
+					}
+					return []wire.Message{refusal(to, q, wire.RefusalOverload)}
+				}
+				c := f.client()
+				defer closeClient(t, c)
+				ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+				defer cancel()
+				_, err := c.Submit(ctx, []byte("x"))
+				var u *UnfinishedError
+				if !errors.As(err, &u) || u.Refused != want || strings.Contains(err.Error(), "clock") != (want != 0) {
+					t.Errorf("refused by %d: got %v, want reason %d", refusing, err, want)
+				}
+			})
+		}
+	}
+}
+
 // TestOneInvalidOperationDoesNotSpoilItsCompany has an invalid operation share a
 // request with others.
 func TestOneInvalidOperationDoesNotSpoilItsCompany(t *testing.T) {

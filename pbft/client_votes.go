@@ -292,7 +292,7 @@ func (l *clientLoop) onRefusal(m *wire.Refusal) {
 	if len(signers) < l.cfg.quorum.Weak() {
 		return
 	}
-	switch m.Reason {
+	switch r.refused = m.Reason; m.Reason {
 	case wire.RefusalOverload:
 		r.attempt++
 		r.due = time.Now().Add(l.pause(r.attempt + 1))

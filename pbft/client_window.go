@@ -57,6 +57,7 @@ type request struct {
 	due      time.Time
 	everyone bool                            // no longer sent to the primary alone
 	refusals map[wire.ReplicaID]wire.Refusal // nil until there is one
+	refused  wire.RefusalReason              // for now, by f+1 replicas, the last time; 0 for never
 	sent     []bool                          // by replica, whether it was
 	// before is, by replica, how many refusals of earlier requests, which began with the
 	// same number, were under way when this one was first sent; nil if there were none. As

@@ -110,6 +110,9 @@ func advise(err error, genesis *pbft.Genesis, timeout time.Duration) error {
 	if unfinished.Identity.Number != 0 {
 		words += "; the operation may still be executed"
 	}
+	if unfinished.Refused == wire.RefusalOverload {
+		words += "; more than f replicas had no room for it: they are overloaded, or this machine's clock is ahead of theirs"
+	}
 	return toldError{words + unreached(unfinished.Links, genesis), err}
 }
 

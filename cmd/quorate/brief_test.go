@@ -20,6 +20,7 @@ import (
 	"github.com/quorate/quorate/crypto"
 	"github.com/quorate/quorate/network"
 	"github.com/quorate/quorate/pbft"
+	"github.com/quorate/quorate/pbft/wire"
 )
 
 func TestBriefSaysWhereAndWhatAndNoMore(t *testing.T) {
@@ -69,6 +70,10 @@ func TestAdviceKeepsTheErrorAndItsExitCode(t *testing.T) {
 	}
 	if !strings.Contains(err.Error(), "may still be executed") {
 		t.Errorf("%q does not say that the operation may be executed", err)
+	}
+	unfinished.Refused = wire.RefusalOverload
+	if err := advise(unfinished, genesis, time.Second); !strings.Contains(err.Error(), "clock") {
+		t.Errorf("%q does not say why replicas have no room", err)
 	}
 	unfinished.Identity.Number = 0 // as of a read
 	if err := advise(unfinished, genesis, time.Second); strings.Contains(err.Error(), "executed") {
