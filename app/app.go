@@ -24,9 +24,10 @@ type StateMachine interface {
 
 // Querier is an optional power of a StateMachine: reads. Query runs requests
 // that the client marked read-only, in order, and queries between two batches; a write in it
-// is refused. Clients compare what replicas answer: a query that tells of Tx.Seq or Tx.Time
-// seldom has equal answers while others write, and then goes through the order. Tx.Input is
-// nil in both.
+// is refused. It must be as deterministic as Execute: results of what goes through the order
+// are part of the replicas' state, and where those differ, the order ends. Clients compare
+// what replicas answer: a query that tells of Tx.Seq or Tx.Time seldom has equal answers
+// while others write, and then goes through the order. Tx.Input is nil in both.
 type Querier interface {
 	Query(tx *Tx, op []byte) []byte
 }

@@ -41,7 +41,7 @@ type Snapshotter interface {
 }
 
 // SnapshotReader is an optional power of a Snapshotter: reads, as a Querier has them.
-// Query may change nothing.
+// Query may change nothing, and must return the same at every replica.
 type SnapshotReader interface {
 	Query(ctx Context, op []byte) []byte
 }

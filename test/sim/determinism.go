@@ -17,7 +17,8 @@ import (
 // CheckDeterminism executes the Operations of o's Clients, drawn from its Seed,
 // on o's Machine again and again, each time under other conditions, and tells
 // the first operation whose result, outputs or writes differ from the first
-// time. The conditions are those that replicas do not share: restarts, which
+// time, or after which a Query, where o has any, is answered otherwise: the result
+// of a read that goes through the order is part of the replicas' state. The conditions are those that replicas do not share: restarts, which
 // lose what a machine keeps in its own memory; other instances at work; reads
 // and rolled-back attempts in between; another view; the order of maps, and the
 // clock: the last time begins in a later second than the first one ended in, and
@@ -211,6 +212,7 @@ type universe struct {
 	o       *Options
 	c       condition
 	rng     *rand.Rand
+	asks    *rand.Rand // of the queries whose answers are compared: the same under every condition
 	machine app.StateMachine
 	crowd   app.StateMachine
 	store   *recorder
@@ -222,7 +224,9 @@ type universe struct {
 
 func newUniverse(o *Options, c condition) *universe {
 	return &universe{
-		o: o, c: c, rng: rand.New(rand.NewPCG(o.Seed, 7)), //nolint:gosec // it need not be secret
+		o: o, c: c,
+		rng:     rand.New(rand.NewPCG(o.Seed, 7)), //nolint:gosec // it need not be secret
+		asks:    rand.New(rand.NewPCG(o.Seed, 8)), //nolint:gosec // nor this one
 		machine: o.Machine(), crowd: o.Machine(), aside: app.NewMemory(),
 		store: &recorder{Memory: app.NewMemory()},
 		now:   app.Context{View: c.view, Time: int64(wallStart)},
@@ -236,7 +240,24 @@ func (u *universe) execute(ops []drawn, i int) (crypto.Digest, error) {
 	if err := u.disturb(ops, i); err != nil {
 		return crypto.Digest{}, err
 	}
-	return u.run(ops[i])
+	done, err := u.run(ops[i])
+	if err != nil || u.o.Query == nil {
+		return done, err
+	}
+	return u.ask(done, ops[i].client, i)
+}
+
+// ask has a query answered after the i-th operation, and returns a digest of what that did
+// and the answer.
+func (u *universe) ask(done crypto.Digest, client crypto.PublicKey, i int) (crypto.Digest, error) {
+	op := u.o.Query(u.asks, 0, i+1)
+	tx := app.NewTx(u.store, nil, u.contextOf(drawn{client: client}), true)
+	answer, failure, err := app.Run(u.machine, tx, op)
+	if failure != nil {
+		answer = []byte("rolled back: " + failure.Text)
+	}
+	u.last += fmt.Sprintf(", then query %.80q: %.80q", op, answer)
+	return digestOfParts([][]byte{done[:], answer}), err
 }
 
 // disturb does what the condition says, before an operation.

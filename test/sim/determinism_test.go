@@ -82,6 +82,39 @@ func TestCheckFindsWhatIsNotDeterministic(t *testing.T) {
 	}
 }
 
+// lister executes nothing, and lists words in the order of a map.
+type lister struct {
+	execute
+
+	words map[string]bool
+}
+
+func (l lister) Query(*app.Tx, []byte) []byte {
+	var list []byte
+	for w := range l.words {
+		list = append(list, w...)
+	}
+	return list
+}
+
+// TestCheckFindsReadsThatAreNotDeterministic: in the order, their results are in the
+// checkpoint, and no quorum has the same.
+func TestCheckFindsReadsThatAreNotDeterministic(t *testing.T) {
+	op := func(*rand.Rand, int, int) []byte { return []byte("op") }
+	o := Options{Seed: 1, Operation: op, Query: op, Machine: func() app.StateMachine {
+		nothing := func(*app.Tx, []byte) []byte { return nil }
+		return lister{nothing, map[string]bool{"a": true, "b": true, "c": true, "d": true}}
+	}}
+	err := checkDeterminism(o, noWait)
+	if err == nil || !strings.Contains(err.Error(), "once more") || !strings.Contains(err.Error(), `then query "op"`) {
+		t.Errorf("got %v, want the query", err)
+	}
+	o.Query = nil
+	if err := checkDeterminism(o, noWait); err != nil {
+		t.Errorf("without queries: %v", err)
+	}
+}
+
 // TestCheckFindsWhatOnlyPanics: it panics alike under every condition, and so nothing of it
 // is checked. One operation that does not is enough.
 func TestCheckFindsWhatOnlyPanics(t *testing.T) {
