@@ -24,8 +24,10 @@ var (
 	// sessions no older, for newer ones. It is an outcome, and the reason of some refusals.
 	// What was sent before may have been executed.
 	ErrSessionOld = errors.New("the client key has a newer session, or the cluster forgot it for newer clients: dial again")
-	// ErrTableFull says that the cluster knows as many clients as it can.
-	ErrTableFull = errors.New("the cluster's client table is full: reuse a key that it knows")
+	// ErrTableFull says that the cluster knows as many clients as it can, none of which has
+	// an older session than this new one (GenesisLimits.Clients).
+	ErrTableFull = errors.New("the cluster's client table is full of newer sessions: dial again, by a clock that is right, " +
+		"or reuse a key that it knows")
 	// ErrForgotten says that the operation was executed, or given up, and its
 	// result is kept no more.
 	ErrForgotten = errors.New("the identity is executed or given up, and its result forgotten")
