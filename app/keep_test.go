@@ -3,6 +3,7 @@ package app_test
 import (
 	"bytes"
 	"encoding/binary"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"maps"
@@ -159,6 +160,40 @@ func TestAKeptApplicationIsAsIfItNeverStopped(t *testing.T) {
 	})
 	if snapshots == 0 {
 		t.Error("no run wrote a snapshot")
+	}
+}
+
+// ledger is an application that keeps its operations, and writes them in JSON, which tells
+// nil from what is empty.
+type ledger struct{ Ops [][]byte }
+
+func (l *ledger) Apply(_ app.Context, op []byte) (result []byte, outputs [][]byte) {
+	l.Ops = append(l.Ops, bytes.Clone(op))
+	return l.Snapshot(), nil
+}
+
+func (l *ledger) Snapshot() []byte {
+	b, _ := json.Marshal(l) // it cannot fail
+	return b
+}
+
+func (l *ledger) Restore(b []byte) error { return json.Unmarshal(b, l) }
+
+// TestAnEmptyOperationIsAppliedAgainAsItWas: it comes to replicas as nil, and another one in
+// a restored state would be another state.
+func TestAnEmptyOperationIsAppliedAgainAsItWas(t *testing.T) {
+	keep := func() app.StateMachine { return app.Keep(func() app.Snapshotter { return &ledger{} }) }
+	steady, shaken := newDesk(t), newDesk(t)
+	steady.machine = keep()
+	for _, op := range [][]byte{nil, {}, []byte("a")} {
+		shaken.machine = keep() // which restores what was before
+		if a, b := steady.attempt(op, true), shaken.attempt(op, true); a != b {
+			t.Errorf("%q: got %s, and %s without a break", op, b, a)
+		}
+	}
+	want := `{"Ops":[null,null,"YQ==","YQ=="]}, told []`
+	if got := shaken.attempt([]byte("a"), true); got != want {
+		t.Errorf("got %s, want %s", got, want)
 	}
 }
 

@@ -88,7 +88,7 @@ func (p *keptPlace) log(tx *Tx, op []byte) int {
 	return len(b)
 }
 
-// readLogged returns a logged operation.
+// readLogged returns a logged operation, as it was executed.
 func readLogged(tx *Tx, number uint64) (ctx Context, op []byte) {
 	var b []byte
 	for part := 0; ; part++ {
@@ -104,10 +104,9 @@ func readLogged(tx *Tx, number uint64) (ctx Context, op []byte) {
 	b = b[16:]
 	b = b[copy(ctx.Client[:], b):]
 	n := binary.BigEndian.Uint32(b)
-	if b = b[4:]; n > 0 {
-		ctx.Input = append(ctx.Input, b[:n]...)
-	}
-	return ctx, b[n:]
+	b = b[4:]
+	ctx.Input = append(ctx.Input, b[:n]...)
+	return ctx, append(op, b[n:]...) // both nil if they are empty, as they were the first time
 }
 
 // snapshot returns the last one.

@@ -49,7 +49,8 @@ func Run(sm StateMachine, tx *Tx, op []byte) (result []byte, failure *Failure, e
 	if tx.ran || tx.ended {
 		return nil, nil, errEnded
 	}
-	result, panicked := call(sm, tx, bytes.Clone(op))
+	own := append([]byte(nil), op...) // nil if it is empty, as where it has been sent
+	result, panicked := call(sm, tx, own)
 	tx.ran = true
 	if tx.fault != nil {
 		return nil, nil, tx.fault
