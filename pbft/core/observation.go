@@ -33,6 +33,16 @@ func (o Refused) Unfit() string {
 	return o.Why[words:]
 }
 
+// untimely ends why a proposal was refused whose time is too far from the own clock.
+const untimely = " away from the own clock"
+
+// Untimely tells whether the proposal was refused because its time is too far from the
+// clock of this replica.
+func (o Refused) Untimely() bool {
+	at := len(o.Why) - len(untimely)
+	return o.Kind == wire.KindPrePrepare && o.Unfit() == "" && at >= 0 && o.Why[at:] == untimely
+}
+
 // Misbehaved says that a replica lied, with the proof.
 type Misbehaved struct {
 	View     wire.View

@@ -1,6 +1,8 @@
 package node
 
 import (
+	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -36,4 +38,33 @@ func TestOnlyTheTimesOfBatchesComeFromTheClock(t *testing.T) {
 			}
 		}
 	})
+}
+
+// TestAReplicaWhoseClockIsOffIsToldSo: it does not vote, and nothing else tells, for it
+// executes and answers as all others do. It is told once in a row, and when that is over.
+func TestAReplicaWhoseClockIsOffIsToldSo(t *testing.T) {
+	var off atomic.Int64
+	lines := logged(t, func() {
+		synctest.Test(t, func(t *testing.T) {
+			m := newMembers(t, 4)
+			for i := range m.configs {
+				m.configs[i].Machine = timer{}
+			}
+			m.configs[3].Clock = func() time.Time { return time.Now().Add(time.Duration(off.Load())) }
+			m.startAll()
+			defer m.stopAll()
+			c := m.caller(1)
+			for _, ahead := range []time.Duration{0, time.Hour, 0} {
+				off.Store(int64(ahead))
+				for range 5 {
+					<-time.After(time.Second) // in which the clock is read
+					c.call([]int{0, 1, 2, 3}, 4, "op")
+				}
+			}
+		})
+	})
+	if len(lines) != 2 || !strings.Contains(lines[0], "set its clock right") || !strings.Contains(lines[0], "primary=0 view=0") ||
+		!strings.Contains(lines[1], "agree again") {
+		t.Errorf("got %q, want one line that its clock is off, and one that this is over", lines)
+	}
 }

@@ -68,6 +68,7 @@ func (s *stepper) record(ev core.Event) {
 	for _, o := range s.turn.fx.Observe[l.observed:] {
 		f.observe(now, o)
 		s.n.reportUnfit(o)
+		s.n.reportClock(o)
 		if d := dumpOf(o); d.word != "" {
 			l.dump = d
 		}

@@ -293,6 +293,7 @@ func judge(t *testing.T, check func([]byte) error) *Node {
 func logged(t *testing.T, run func()) []string {
 	t.Helper()
 	const name = "pbft/node"
+	logging.Logger(name) // or there may be none yet
 	level, err := logging.SubsystemLevelName(name)
 	if err != nil {
 		t.Fatal(err)

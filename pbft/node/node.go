@@ -33,6 +33,7 @@ type Node struct {
 	applier       *Applier     // apply's
 	proposer      app.Proposer // nil if the application takes no input
 	inputs        inputs
+	offClock      offClock
 	invalidPanics panics // of app.Validator
 	suspicions    bucket // watch's: of warnings
 	opener        *wire.Opener
@@ -119,6 +120,7 @@ func newNode(cfg Config, e engine, applier *Applier) *Node {
 	}
 	n.opener = wire.NewOpener(cfg.Domain, cfg.Keys, cfg.Limits, cfg.Verifier).WithSeen(newSeenCache(seenPlaces))
 	n.inputs.fill()
+	n.offClock.rate = newBucket(warningsPerSecond, warningsBurst)
 	n.penalties = newPenalties(n.logPenalty)
 	n.proposer, _ = cfg.Machine.(app.Proposer)
 	n.flight = newFlight(runtime.GOMAXPROCS(0))

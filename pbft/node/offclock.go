@@ -1,0 +1,44 @@
+package node
+
+import (
+	"time"
+
+	"github.com/quorate/quorate/pbft/core"
+	"github.com/quorate/quorate/pbft/wire"
+)
+
+// offClock is what the log says of clocks that are too far apart. A replica whose clock is
+// off does not vote, and looks like all others: it executes what they commit. Step owns it.
+type offClock struct {
+	off  bool      // of the last proposal in view it was said
+	view wire.View // in which
+	rate bucket    // as of other warnings that a lying primary can cause
+}
+
+// reportClock logs that this replica does not vote for what the primary proposes because of
+// its clock, or the primary's, the first time in a row.
+func (n *Node) reportClock(o core.Observation) {
+	c := &n.offClock
+	switch o := o.(type) { //nolint:gochecksumtype // the others do not
+	case core.Refused:
+		if o.Untimely() {
+			n.refusesTime(o.Why)
+		}
+	case core.Accepted:
+		if c.off && c.view == o.View {
+			c.off = false
+			n.log.Warnf("the clocks of this replica and of the primary agree again view=%d", o.View) // ends a warning
+		}
+	}
+}
+
+func (n *Node) refusesTime(why string) {
+	c, view := &n.offClock, n.engine.View()
+	if c.off && c.view == view || !c.rate.take(time.Now(), 1) {
+		return
+	}
+	c.off, c.view = true, view
+	n.log.Warnf("the clocks of this replica and of the primary are too far apart, so this replica does not vote for the batch: "+
+		"set its clock right, or, if several replicas say so, that of the primary primary=%d view=%d why=%q",
+		view.Primary(n.replicas), view, why)
+}
