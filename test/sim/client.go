@@ -181,19 +181,22 @@ func (c *client) question(draw func(rng *rand.Rand, client, i int) []byte) *ques
 	}
 }
 
-// order has questions answered in the order, by one request if their bytes allow it.
+// order has questions answered in the order, by one request if their bytes and number
+// allow it.
 func (c *client) order(questions []*question, read bool) {
 	for _, part := range c.w.parts(questions) {
 		c.request(part, read)
 	}
 }
 
-// parts cuts questions where the bytes of one request or query end, as clients do.
+// parts cuts questions where the bytes of one request or query end, or there is no room for
+// another operation in it, as clients do.
 func (w *world) parts(questions []*question) [][]*question {
 	var parts [][]*question
+	limits := w.opener.Limits()
 	from, bytes := 0, 0
 	for i, q := range questions {
-		if i > from && bytes+len(q.op) > w.opener.Limits().OpBytesMax {
+		if i > from && (bytes+len(q.op) > limits.OpBytesMax || i-from == limits.OpsMax) {
 			parts = append(parts, questions[from:i])
 			from, bytes = i, 0
 		}

@@ -389,9 +389,12 @@ func (w *world) queue(to, bytes int) time.Duration {
 	return l.free[to] - w.now
 }
 
+// calmDelayMax bounds the delays of a timely network, unless DelayMin is longer.
+const calmDelayMax = 20 * time.Millisecond
+
 func (w *world) delay() time.Duration {
 	if w.calm {
-		return w.between(w.o.DelayMin, max(w.o.DelayMin, min(w.o.DelayMax, 20*time.Millisecond)))
+		return w.between(w.o.DelayMin, min(w.o.DelayMax, calmDelayMax))
 	}
 	return w.between(w.o.DelayMin, w.o.DelayMax)
 }

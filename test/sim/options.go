@@ -40,7 +40,8 @@ type Options struct {
 	// Machine returns the application of one replica, the key-value store if nil. It is
 	// not asked to validate: a faulty primary can have anything executed.
 	Machine func() app.StateMachine
-	// Operation returns the i-th operation of a client, counted from 1. It may
+	// Operation returns the i-th operation of a client, of which the first is 0; i counts
+	// from 1, and beyond Operations for Restless clients. It may
 	// depend on nothing but its arguments. It must be set if Machine is. One that
 	// is longer than 256 KiB, which no replica takes, is an error of the Options.
 	Operation func(rng *rand.Rand, client, i int) []byte
@@ -108,7 +109,7 @@ type Options struct {
 	// Pauses is the number of times that a process stops and then goes on, Jumps
 	// that a wall clock jumps or stands still for a while, Bursts that the ticks of
 	// a replica are kept back and then come at once. Drift is how much, relative
-	// to 1, the lengths of ticks differ from what they should be.
+	// to 1, the lengths of ticks differ from what they should be. It is less than 1.
 	Pauses, Jumps, Bursts int
 	Drift                 float64
 	// FlushFailures is the number of times that a flush fails, and the process ends,
@@ -165,7 +166,8 @@ type Options struct {
 	Hasty bool
 	// Patience is how long, after that, until all must be done, and AnswerMax how
 	// long a client may wait for one operation. The defaults are 60 s and 20 s, and
-	// longer where the snapshots of what clients ask for take long. Both double for
+	// longer where the snapshots of what clients ask for take long; Patience also where
+	// there are many Operations. Both double for
 	// every replica beyond f that is bad for ever in a liveness run.
 	Patience, AnswerMax time.Duration
 
@@ -222,9 +224,9 @@ func (o Options) withDefaults() Options {
 	wait(&o.OutageMax, 3*time.Second)
 	wait(&o.Tick, tick)
 	wait(&o.StatusEvery, 5*tick)
-	wait(&o.Patience, 60*time.Second+o.workTime())
-	wait(&o.AnswerMax, 20*time.Second+o.queueTime())
 	o.DelayMax = max(o.DelayMin, o.DelayMax)
+	wait(&o.Patience, max(60*time.Second, o.orderTime())+o.workTime())
+	wait(&o.AnswerMax, 20*time.Second+o.queueTime())
 	return o.withMachine()
 }
 
@@ -233,6 +235,13 @@ func (o Options) withDefaults() Options {
 func (o *Options) queueTime() time.Duration {
 	numbers := (o.Clients*o.Outstanding + o.BatchRequests - 1) / o.BatchRequests
 	return time.Duration(numbers/o.Window) * o.SnapshotMax
+}
+
+// orderTime returns how long it may take a sound cluster to order all that clients ask
+// for, if nothing is under way beside anything else.
+func (o *Options) orderTime() time.Duration {
+	batches := o.Operations + (o.Clients+o.Outlaws)*o.Operations/o.BatchRequests
+	return time.Duration(batches) * (6*max(o.DelayMin, min(o.DelayMax, calmDelayMax)) + 4*o.FlushMax)
 }
 
 // workTime returns how long all that clients ask for keeps the disks busy, if every
@@ -316,6 +325,9 @@ func (o Options) validate() error {
 	}
 	if o.Machine() == nil {
 		return errors.New("sim: Options.Machine returns nil: let it return the application of one replica")
+	}
+	if o.Drift >= 1 {
+		return fmt.Errorf("sim: a Drift of %v lets clocks stand still, or go back: it must be less than 1", o.Drift)
 	}
 	for id := range o.Byzantine {
 		if int(id) >= o.Replicas {

@@ -119,3 +119,26 @@ func TestLedgerMissesWhatWasFlushed(t *testing.T) {
 		}
 	}
 }
+
+// TestStrangeOptionsAreRun: whatever somebody asks for, the simulator does not panic, and
+// blames no cluster for what it does itself.
+func TestStrangeOptionsAreRun(t *testing.T) {
+	var ops [2][20][1]byte
+	few := func(_ *rand.Rand, client, i int) []byte { return ops[client][i-1][:] }
+	for name, o := range map[string]Options{
+		"flushes of no time":   {FlushMax: 1},
+		"snapshots of no time": {SnapshotMax: 1},
+		"outages of no time":   {OutageMax: 1, Bursts: 3, Clogs: 3, Pauses: 3, Turbulence: time.Second},
+		"no turbulence at all": {Turbulence: -1},
+		"requests of too many": {Operations: 400, Outstanding: 200, OpsMax: 200, Reencode: true},
+		"queries of too many":  {Operations: 400, Outstanding: 200, OpsMax: 200, FastReads: 0.9, Reencode: true},
+		"many, one by one":     {Operations: 1000, DelayMin: 20 * time.Millisecond},
+		"outlaws without words": {
+			Clients: 2, Outlaws: 3, Machine: func() app.StateMachine { return brief{} }, Operation: few,
+		},
+	} {
+		if res := Run(o); res.Violation != nil {
+			t.Errorf("%s: %v", name, res.Violation)
+		}
+	}
+}

@@ -90,12 +90,12 @@ func (l *outlaw) one() {
 
 func (l *outlaw) someNode() *node { return l.w.nodes[l.rng.IntN(len(l.w.nodes))] }
 
-// operation returns one of the machine's, or, of the key-value store, one on
-// keys of its own.
+// operation returns one of the machine's, such as one of the clients has, or, of the
+// key-value store, one on keys of its own.
 func (l *outlaw) operation() []byte {
 	l.ops++
-	if !l.store {
-		return l.w.o.Operation(l.rng, outlawKeys+l.id, l.ops)
+	if o := &l.w.o; !l.store {
+		return o.Operation(l.rng, l.id%o.Clients, 1+(l.ops-1)%o.Operations)
 	}
 	return kv.Put(fmt.Sprint("outlaw", l.rng.IntN(4)), fmt.Append(nil, l.id, l.ops))
 }

@@ -24,8 +24,12 @@ const (
 	heartbeatTimeout = 40 * tick
 )
 
-// eventsMax ends a run that does not.
-const eventsMax = 5_000_000
+// eventsMax, and as much again for every operation as ten replicas never need, ends a run
+// that does not.
+const (
+	eventsMax             = 5_000_000
+	eventsPerOperationMax = 1000
+)
 
 // wallStart is the wall clock at the begin of a run.
 const wallStart = wire.Time(1_700_000_000_000_000_000)
@@ -205,9 +209,9 @@ func (w *world) after(d time.Duration, do func()) {
 	w.agenda.push(happening{w.now + d, w.order, do})
 }
 
-// between draws a time from [low, high].
+// between draws a time from [low, high], which is low if high is lower.
 func (w *world) between(low, high time.Duration) time.Duration {
-	return low + time.Duration(w.rng.Int64N(int64(high-low)+1))
+	return low + time.Duration(w.rng.Int64N(int64(max(low, high)-low)+1))
 }
 
 // chance draws with probability p.
@@ -221,8 +225,7 @@ func (w *world) loop() {
 	for len(w.agenda) > 0 && w.violation == nil {
 		next := w.agenda.pop()
 		w.now = next.at
-		if patience := w.extended(w.o.Patience); w.now > w.calmAt+patience || w.track.events > eventsMax {
-			w.breach(lawLiveness, "%s after the network became timely: %s", patience, w.unfinished())
+		if w.overdue() {
 			return
 		}
 		next.do()
@@ -238,6 +241,20 @@ func (w *world) loop() {
 			return
 		}
 	}
+}
+
+// overdue tells whether the time is up, which breaks O6.
+func (w *world) overdue() bool {
+	patience, most := w.extended(w.o.Patience), eventsMax+eventsPerOperationMax*w.o.Clients*w.o.Operations
+	switch {
+	case w.now > w.calmAt+patience:
+		w.breach(lawLiveness, "%s after the network became timely: %s", patience, w.unfinished())
+	case w.track.events > most:
+		w.breach(lawLiveness, "after %d events: %s", most, w.unfinished())
+	default:
+		return false
+	}
+	return true
 }
 
 // finished tells whether all operations are answered and all replicas but liars
