@@ -26,7 +26,8 @@ func proposalRows() []Scenario {
 			Sim: func(p *Play) {
 				p.Lie(0, "split-preprepare-and-votes")
 				p.suspected()
-				p.proven(0)
+				p.provenOf(0, wire.EvidencePrePrepares)
+				p.provenOf(0, wire.EvidenceCommits)
 			},
 			Real: lie(0, "split-preprepare-and-votes", newView(1), answersIn(1), exposed(0)),
 		},
@@ -68,10 +69,11 @@ func malformedRows() []Scenario {
 		},
 		{
 			Name: "forged-request", Faulty: "a batch of R0's holds a request that nobody signed", Stake: "VA",
-			Seen: "never executes; R0 is suspected",
+			Seen: "never executes; evidence against R0",
 			Sim: func(p *Play) {
 				p.Lie(0, "forged-request")
 				p.suspected()
+				p.provenOf(0, wire.EvidenceUnsigned)
 				p.Finally("nobody opens such a batch", func(s *Seen) error { return atLeast("refused frames", s.Counters.Unopened, 1) })
 			},
 			Real: lie(0, "forged-request", newView(1), answersIn(1), exposed(0)),
@@ -125,6 +127,16 @@ func (p *Play) proven(culprits ...wire.ReplicaID) {
 			return nil
 		})
 	}
+}
+
+// provenOf requires that a correct replica has proof of one kind of lie of a culprit.
+func (p *Play) provenOf(id wire.ReplicaID, lie wire.EvidenceKind) {
+	p.Finally(fmt.Sprintf("R%d is convicted of %s", id, lie), func(s *Seen) error {
+		if s.log.proven[fmt.Sprintf("peer=%d kind=%q", id, lie)] == 0 {
+			return fmt.Errorf("nobody has proof of it, but of %v", s.log.proven)
+		}
+		return nil
+	})
 }
 
 // noTrace requires that no replica got beyond what clients asked for.

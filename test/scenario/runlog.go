@@ -20,6 +20,7 @@ type runLog struct {
 	did     []remark // by liars, and by the network, disks and clocks
 	noticed []remark
 	refused map[string]int // how often messages of "R0" were refused
+	proven  map[string]int // and how often it was accused, "peer=0" of a kind of lie
 }
 
 // remark is something that a replica, or nobody (-1), did or noticed.
@@ -32,7 +33,7 @@ type remark struct {
 func newRunLog(clients int) runLog {
 	return runLog{
 		noted: map[wire.ReplicaID]int{}, answers: make([][]time.Duration, clients), entered: map[wire.View]time.Duration{},
-		seen: map[int]bool{}, refused: map[string]int{},
+		seen: map[int]bool{}, refused: map[string]int{}, proven: map[string]int{},
 	}
 }
 
@@ -63,6 +64,10 @@ func (l *runLog) observe(m sim.Moment) {
 		}
 	case sim.LeftView:
 		l.left++
+	case sim.Accused:
+		_, text, _ := strings.Cut(m.Text, "MISBEHAVIOUR ")
+		lie, _, _ := strings.Cut(text, " view=")
+		l.proven[lie]++
 	case sim.Observed:
 		if _, rest, ok := strings.Cut(m.Text, "refuses "); ok {
 			_, from, _ := strings.Cut(rest, " from ")
