@@ -3,6 +3,7 @@ package forensics
 import (
 	"cmp"
 	"maps"
+	"math"
 	"slices"
 
 	"github.com/quorate/quorate/crypto"
@@ -102,7 +103,8 @@ type auditor struct {
 	changes map[asked][]*wire.ViewChange
 	named   map[crypto.Digest]*wire.ViewChange
 	views   []*wire.NewView
-	seqs    []wire.Seq // of commits, ascending
+	seqs    []wire.Seq  // of commits, ascending
+	oldest  []wire.View // of each of seqs: the lowest in which it or a later one committed
 }
 
 // take files one verified message, and what is in it.
@@ -213,6 +215,7 @@ func (a *auditor) judge() {
 	for _, seq := range a.seqs {
 		pairs(a.commits[seq], a.compareCommits)
 	}
+	a.age()
 	for _, seq := range slices.Sorted(maps.Keys(a.states)) {
 		pairs(a.states[seq], a.compareStates)
 	}
@@ -235,6 +238,18 @@ func (a *auditor) judge() {
 	a.out.Convictions = slices.SortedFunc(maps.Values(a.found), func(x, y Conviction) int {
 		return cmp.Or(cmp.Compare(x.Culprit, y.Culprit), cmp.Compare(x.Proof, y.Proof))
 	})
+}
+
+// age notes, for every number, the lowest view of its commits and of those above it.
+func (a *auditor) age() {
+	a.oldest = make([]wire.View, len(a.seqs))
+	lowest := wire.View(math.MaxUint64)
+	for i, seq := range slices.Backward(a.seqs) {
+		for _, cert := range a.commits[seq] {
+			lowest = min(lowest, cert.View)
+		}
+		a.oldest[i] = lowest
+	}
 }
 
 // pairs calls do for every two of list.
@@ -288,13 +303,17 @@ func (a *auditor) conflict(c Conflict) {
 	}
 }
 
-// searchHidden looks for a commit that a view change hides.
+// searchHidden looks for a commit that a view change hides: only of earlier views, and as
+// long as any is left, for of a long log all that came later lies above it.
 func (a *auditor) searchHidden(vc *wire.ViewChange) {
 	if _, known := a.found[charge{vc.Sender, wire.EvidenceHidden}]; known {
 		return
 	}
 	above, _ := slices.BinarySearch(a.seqs, vc.Stable.Seq+1)
-	for _, seq := range a.seqs[above:] {
+	for i, seq := range a.seqs[above:] {
+		if a.oldest[above+i] >= vc.View {
+			return
+		}
 		for _, cert := range a.commits[seq] {
 			if commit := cert.CommitOf(vc.Sender); commit != nil && vc.Hides(&commit.Vote) {
 				a.contradict(wire.EvidenceHidden, vc.Sender, commit, vc)

@@ -84,6 +84,45 @@ func TestAWrongNewViewConvictsAcrossViews(t *testing.T) {
 	expect(t, w.audit(log), 0, map[wire.ReplicaID][]wire.EvidenceKind{2: {wire.EvidenceChoices}})
 }
 
+// Most commits of a long log are above most view changes, and of later views.
+func TestAuditGrowsAsTheLogDoes(t *testing.T) {
+	w := newWorld(t)
+	const each = 100 // numbers of each view
+	allocations := func(views int) float64 {
+		log := &forensics.Log{}
+		for v := range wire.View(views) { //nolint:gosec // small
+			for seq := wire.Seq(v)*each + 1; seq <= wire.Seq(v+1)*each; seq++ {
+				log.Messages = append(log.Messages, &wire.CommitProof{Cert: wire.CommitCert{
+					View: v, Seq: seq, Commits: []wire.Signed{{Sender: 0}, {Sender: 1}, {Sender: 2}},
+				}})
+			}
+			for id := range wire.ReplicaID(3) {
+				stable := wire.CheckpointCert{Seq: wire.Seq(v+1) * each}
+				log.Messages = append(log.Messages, &wire.ViewChange{View: v + 1, Stable: stable, Sender: id})
+			}
+		}
+		return testing.AllocsPerRun(1, func() {
+			if found := forensics.Audit(w.cluster, log); len(found.Convictions) > 0 {
+				t.Errorf("%d convictions", len(found.Convictions))
+			}
+		})
+	}
+	if half, whole := allocations(30), allocations(60); whole > 3*half {
+		t.Errorf("an audit of a log twice as long makes %.0f allocations, not %.0f", whole, half)
+	}
+}
+
+// A commit of an early view may be at the end of the log.
+func TestHiddenCommitFarAboveConvicts(t *testing.T) {
+	w := newWorld(t)
+	log := []wire.Message{w.change(2, 1)}
+	for seq := wire.Seq(1); seq < 20; seq++ {
+		log = append(log, w.committed(3, seq, "a", 0, 1, 2))
+	}
+	log = append(log, w.committed(1, 20, "b", 1, 2, 3))
+	expect(t, w.audit(log), 0, map[wire.ReplicaID][]wire.EvidenceKind{1: {wire.EvidenceHidden}})
+}
+
 func TestTwoStatesConvictTheirCommonSigners(t *testing.T) {
 	w := newWorld(t)
 	f := w.audit([]wire.Message{w.stable(8, "a", 0, 1, 2), w.stable(8, "b", 1, 2, 3)})
