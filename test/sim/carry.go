@@ -25,7 +25,7 @@ func (n *node) execute(executions []core.Execution) {
 			n.crashFor(2 * time.Second)
 			return
 		}
-		n.w.oracle.emitted(n, applied.Outputs)
+		n.w.oracle.emitted(n, &applied)
 		n.reply(applied.Replies)
 		if ex.Checkpoint {
 			n.checkpoint(ex.Seq)

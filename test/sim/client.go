@@ -258,6 +258,7 @@ func (c *client) refused(from wire.ReplicaID, r *wire.Refusal) {
 func (c *client) expel(from wire.ReplicaID) {
 	c.expelled[from] = true
 	if len(c.expelled) >= c.w.quorum.Weak() {
+		c.w.oracle.expelled(c)
 		c.startAnew()
 	}
 }

@@ -78,6 +78,9 @@ type Counters struct {
 	// sent besides, Unopened those that nobody would open, Accusations the
 	// observations of proven lies.
 	Lies, Echoes, Unopened, Accusations int
+	// Audited counts messages in the archives that were audited at the end, and Convicted the
+	// lies that were found in them.
+	Audited, Convicted int
 	// RefusedInputs counts proposals whose input the application refused, Inputless the times that
 	// it had none to propose.
 	RefusedInputs, Inputless int

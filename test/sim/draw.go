@@ -33,7 +33,7 @@ func FromSeed(seed uint64) Options {
 		d.duel(&o)
 	}
 	d.results(&o)
-	o.History = seed%4 == 1
+	o.History, o.Audit = seed%4 == 1, seed%4 == 3
 	return o.withDefaults().withoutFunctions()
 }
 

@@ -11,6 +11,7 @@ import (
 	"github.com/quorate/quorate/checkpoint"
 	"github.com/quorate/quorate/crypto"
 	"github.com/quorate/quorate/pbft/core"
+	"github.com/quorate/quorate/pbft/forensics"
 	driver "github.com/quorate/quorate/pbft/node"
 	"github.com/quorate/quorate/pbft/wire"
 	"github.com/quorate/quorate/test/adversary"
@@ -80,9 +81,10 @@ type node struct {
 	backlog     []func() // what waits for the end of the pause
 	hoards      bool     // ticks are kept back
 	hoarded     int
-	failing     bool   // the next flush fails
-	dead        bool   // it never starts again
-	full        bool   // the disk is
+	failing     bool // the next flush fails
+	dead        bool // it never starts again
+	full        bool // the disk is
+	archive     forensics.Log
 	backup      ledger // a copy of the journal, and of the state
 	saved       store
 
@@ -374,6 +376,7 @@ func (n *node) step(ev core.Event) {
 	if !n.stored("append", n.journal.Append(n.fx.Persist)) {
 		return
 	}
+	n.archived(n.fx.Persist)
 	if n.sort(); n.down {
 		return
 	}

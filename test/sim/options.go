@@ -50,6 +50,8 @@ type Options struct {
 	// History has the whole history of the clients of the key-value store checked
 	// for linearizability at the end, by a checker that knows nothing of the order.
 	History bool
+	// Audit has what all replicas would have archived audited at the end, together.
+	Audit bool
 	// ValueBytes pads the values of the key-value store, so that its state has
 	// several pieces.
 	ValueBytes int

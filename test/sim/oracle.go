@@ -16,11 +16,13 @@ type oracle struct {
 	w         *world
 	batches   map[wire.Seq]crypto.Digest // O1
 	histories map[wire.Seq]crypto.Digest // O2
+	courses   map[wire.Seq]crypto.Digest // O3: what becomes of the operations of a batch, and when
 	states    map[wire.Seq]crypto.Digest // O3
 	ran       map[operation]wire.Seq     // O4
 	answered  wire.Seq                   // O5: the highest number with an answered operation
 	said      map[statement]crypto.Digest
-	votes     votes // O1
+	views     map[wire.ReplicaID]wire.View // O8: the highest that each correct one has signed for
+	votes     votes                        // O1
 	losses    losses
 	promises  promises
 	bound     bound
@@ -47,8 +49,9 @@ type statement struct {
 func newOracle(w *world) oracle {
 	return oracle{
 		w: w, batches: map[wire.Seq]crypto.Digest{}, histories: map[wire.Seq]crypto.Digest{},
-		states: map[wire.Seq]crypto.Digest{}, ran: map[operation]wire.Seq{},
-		said: map[statement]crypto.Digest{}, votes: newVotes(w), losses: losses{}, promises: promises{}, bound: bound{}, reference: newReference(&w.o),
+		courses: map[wire.Seq]crypto.Digest{}, states: map[wire.Seq]crypto.Digest{}, ran: map[operation]wire.Seq{},
+		said: map[statement]crypto.Digest{}, views: map[wire.ReplicaID]wire.View{}, votes: newVotes(w),
+		losses: losses{}, promises: promises{}, bound: bound{}, reference: newReference(&w.o),
 		history: history{on: w.o.History, places: map[operation]int{}},
 	}
 }
@@ -77,7 +80,7 @@ func (o *oracle) executed(n *node, ex core.Execution) {
 	if ex.Digest == wire.NullDigest() {
 		o.w.counters.Nulls++
 	}
-	if n.byzantine {
+	if !n.follows() {
 		return
 	}
 	if limit := o.w.latest + n.config().DriftMax + wire.Time(ex.Seq); ex.Time > limit { //nolint:gosec // each raises it by one
@@ -87,24 +90,39 @@ func (o *oracle) executed(n *node, ex core.Execution) {
 	o.fit(n, &ex)
 	known := same(o, o.batches, ex.Seq, ex.Digest, lawAgreement)
 	same(o, o.histories, ex.Seq, ex.History, lawPrefix)
+	o.course(&ex)
 	if !known {
 		o.refer(&ex)
 	}
 	o.ordered(&ex, known)
 }
 
+// course checks O3 of when a batch happens, and what becomes of its operations, and O4 of
+// its time: it is above that of the batch before, but of a batch without operations.
+func (o *oracle) course(ex *core.Execution) {
+	b := fmt.Append(nil, ex.Time, ex.Floor, ex.Checkpoint)
+	for _, order := range ex.Orders {
+		b = fmt.Append(b, ' ', order.Run, order.Outcome)
+	}
+	known := same(o, o.courses, ex.Seq, crypto.Sum(b), lawState)
+	if last := o.reference.time; !known && (ex.Time < last || ex.Time == last && len(ex.Orders) > 0) {
+		o.w.breach(lawOnce, "batch %d has the time %d, and the one before it %d", ex.Seq, ex.Time, last)
+	}
+}
+
+// follows tells whether n executes what is agreed, whatever it says: a certificate binds a
+// twin too, and who has forgotten its votes.
+func (n *node) follows() bool { return n.strategy == nil && n.machine == nil }
+
 // emitted checks O5 of what a batch emitted: it is what the reference emitted.
-func (o *oracle) emitted(n *node, outputs []driver.Output) {
-	if n.byzantine {
+func (o *oracle) emitted(n *node, applied *driver.Applied) {
+	if !n.follows() {
 		return
 	}
-	for _, out := range outputs {
-		o.w.checked(lawOrder)
-		o.w.counters.Outputs++
-		all := o.reference.outputs
-		if out.Number == 0 || out.Number > uint64(len(all)) || !reflect.DeepEqual(all[out.Number-1], out) {
-			o.w.breach(lawOrder, "output %d of batch %d is %.40q: the log emits another, or none", out.Number, out.Seq, out.Payload)
-		}
+	o.w.checked(lawOrder)
+	o.w.counters.Outputs += len(applied.Outputs)
+	if want := o.reference.emitted(applied.Seq); !reflect.DeepEqual(applied.Outputs, want) {
+		o.w.breach(lawOrder, "R%d emits %.200q in batch %d: the log emits %.200q", n.id, applied.Outputs, applied.Seq, want)
 	}
 }
 
@@ -136,15 +154,21 @@ func (o *oracle) snapshotted(n *node, seq wire.Seq, root crypto.Digest) {
 	if o.w.tracing() {
 		o.w.tell("R%d snapshot %d %s", n.id, seq, root.Short())
 	}
-	if !n.byzantine && !n.rot {
+	if n.follows() && !n.rot {
 		same(o, o.states, seq, root, lawState)
 	}
 }
 
 // ended checks what can be checked at the end: that the replicas have the same
-// content, and what the clients saw.
+// content, and what was told.
 func (o *oracle) ended() {
 	o.converged()
+	o.told()
+}
+
+// told checks what the clients saw, and what the replicas kept for audits.
+func (o *oracle) told() {
+	o.audited()
 	o.w.checked(lawOrder)
 	if err := o.history.check(); err != nil {
 		o.w.breach(lawOrder, "%w", err)
@@ -178,6 +202,7 @@ func (o *oracle) signed(n *node, sealed *wire.Sealed) {
 	}
 	once := func(kind wire.Kind, view wire.View, seq wire.Seq, digest crypto.Digest) {
 		same(o, o.said, statement{n.id, kind, view, seq}, digest, lawConflict)
+		o.goesOn(n, kind, view)
 	}
 	switch m := sealed.Message().(type) { //nolint:gochecksumtype // the others cannot conflict
 	case *wire.PrePrepare:
@@ -207,6 +232,19 @@ func (o *oracle) signed(n *node, sealed *wire.Sealed) {
 	}
 }
 
+// goesOn checks O8 of views: a correct replica signs nothing of one that it has left,
+// whatever it forgot. Who lost its data cannot know for which views it asked.
+func (o *oracle) goesOn(n *node, kind wire.Kind, view wire.View) {
+	if kind == wire.KindCheckpoint || kind == wire.KindViewChange && n.losses > 0 {
+		return
+	}
+	o.w.checked(lawConflict)
+	if last := o.views[n.id]; view < last {
+		o.w.breach(lawConflict, "R%d signs a %s of view %d after something of view %d", n.id, kind, view, last)
+	}
+	o.views[n.id] = max(o.views[n.id], view)
+}
+
 // observe counts, tells and checks what replicas observe.
 func (o *oracle) observe(n *node, observations []core.Observation) {
 	for _, obs := range observations {
@@ -232,7 +270,7 @@ func (o *oracle) judge(n *node, obs core.Observation) {
 	case core.Misbehaved:
 		o.accused(n, obs)
 	case core.Diverged:
-		if n.fault == "" {
+		if n.follows() && !n.rot {
 			o.w.breach(lawState, "R%d diverges at %d", n.id, obs.Seq)
 		}
 		n.diverged = true
@@ -258,6 +296,17 @@ func (o *oracle) judge(n *node, obs core.Observation) {
 	}
 }
 
+// keepsWord tells whether n may never be accused: what is wrong with it, if anything, is its
+// clock or its state, or that it ends.
+func (n *node) keepsWord() bool {
+	switch n.fault {
+	case "", skewed, rotten, dying:
+		return !n.byzantine
+	default:
+		return false
+	}
+}
+
 func (o *oracle) accused(n *node, obs core.Misbehaved) {
 	o.w.checked(lawAccount)
 	if _, err := o.w.opener.OpenOne(wire.Encode(obs.Evidence)); err != nil {
@@ -266,7 +315,7 @@ func (o *oracle) accused(n *node, obs core.Misbehaved) {
 	if !n.byzantine {
 		o.w.accused[obs.Evidence.Culprit]++
 	}
-	if culprit := o.w.nodes[obs.Evidence.Culprit]; culprit.fault == "" {
+	if culprit := o.w.nodes[obs.Evidence.Culprit]; culprit.keepsWord() {
 		o.w.breach(lawAccount, "R%d accuses R%d: %s", n.id, culprit.id, core.Describe(obs))
 	}
 }
@@ -290,13 +339,26 @@ func (o *oracle) refer(ex *core.Execution) {
 // replied checks what a correct replica answers: the result of the agreed log,
 // whoever asks, and whenever.
 func (o *oracle) replied(n *node, reply *wire.Told) {
-	if n.fault != "" || !executed(reply.Outcome) {
+	if !n.follows() || !executed(reply.Outcome) {
 		return
 	}
 	o.w.checked(lawOrder)
 	if err := o.reference.check(reply); err != nil {
 		o.w.breach(lawOrder, "R%d answers wrongly: %w", n.id, err)
 	}
+}
+
+// roomyClients is how long a table of clients is at least that no run fills.
+const roomyClients = 1000
+
+// expelled checks O6 of a client that f+1 replicas told that its session is over: it began
+// no other, and was not forgotten for somebody else.
+func (o *oracle) expelled(c *client) {
+	if o.w.o.ClientsMax < roomyClients {
+		return
+	}
+	o.w.checked(lawLiveness)
+	o.w.breach(lawLiveness, "client %d is told that its session is over, and there was room for it", c.id)
 }
 
 // acknowledged checks that what a client was told was executed where the reply

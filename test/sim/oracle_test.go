@@ -10,6 +10,8 @@ import (
 	"github.com/quorate/quorate/app"
 	"github.com/quorate/quorate/crypto"
 	"github.com/quorate/quorate/pbft/core"
+	driver "github.com/quorate/quorate/pbft/node"
+	"github.com/quorate/quorate/pbft/wire"
 )
 
 // TestEqualOptionsGiveEqualRuns covers every kind of run, also with a trace.
@@ -140,5 +142,104 @@ func TestStrangeOptionsAreRun(t *testing.T) {
 		if res := Run(o); res.Violation != nil {
 			t.Errorf("%s: %v", name, res.Violation)
 		}
+	}
+}
+
+// watched returns an oracle that watches a run of four replicas which has not begun.
+func watched(t *testing.T) *oracle {
+	t.Helper()
+	w := &world{o: Options{}.withDefaults()}
+	var err error
+	if w.quorum, err = core.NewQuorum(4); err != nil {
+		t.Fatal(err)
+	}
+	w.oracle = newOracle(w)
+	return &w.oracle
+}
+
+// expectBreach requires that a law was broken, or that none was.
+func (o *oracle) expectBreach(t *testing.T, what, want string) {
+	t.Helper()
+	if got := o.w.violation; want == "" && got != nil || want != "" && (got == nil || !strings.Contains(got.Error(), want)) {
+		t.Errorf("%s: got %v, want %q", what, got, want)
+	}
+}
+
+func TestVotesInViewsThatWereLeftAreFound(t *testing.T) {
+	for name, c := range map[string]struct {
+		kind   wire.Kind
+		view   wire.View
+		losses int
+		want   string
+	}{
+		"the same view":           {wire.KindCommit, 3, 0, ""},
+		"an older one":            {wire.KindCommit, 2, 0, "R1 signs a commit of view 2 after something of view 3"},
+		"an older view change":    {wire.KindViewChange, 2, 0, "R1 signs a view-change of view 2"},
+		"of who lost its data":    {wire.KindViewChange, 2, 1, ""},
+		"its votes":               {wire.KindPrepare, 2, 1, "R1 signs a prepare of view 2"},
+		"checkpoints have no one": {wire.KindCheckpoint, 0, 0, ""},
+	} {
+		o := watched(t)
+		n := &node{w: o.w, id: 1, losses: c.losses}
+		o.goesOn(n, wire.KindPrepare, 3)
+		o.goesOn(&node{w: o.w, id: 2}, wire.KindPrepare, 1)
+		o.goesOn(n, c.kind, c.view)
+		o.expectBreach(t, name, c.want)
+	}
+}
+
+func TestOutputsThatLackAreFound(t *testing.T) {
+	out := func(number uint64, seq wire.Seq) driver.Output {
+		return driver.Output{Number: number, Seq: seq, Payload: []byte{byte(number)}}
+	}
+	for name, c := range map[string]struct {
+		applied driver.Applied
+		want    string
+	}{
+		"all":          {driver.Applied{Seq: 5, Outputs: []driver.Output{out(2, 5), out(3, 5)}}, ""},
+		"none":         {driver.Applied{Seq: 5}, "R1 emits [] in batch 5"},
+		"the first":    {driver.Applied{Seq: 5, Outputs: []driver.Output{out(2, 5)}}, "R1 emits"},
+		"another":      {driver.Applied{Seq: 5, Outputs: []driver.Output{out(2, 5), out(4, 5)}}, "R1 emits"},
+		"none of none": {driver.Applied{Seq: 6}, ""},
+		"too many":     {driver.Applied{Seq: 6, Outputs: []driver.Output{out(4, 6)}}, "R1 emits"},
+	} {
+		o := watched(t)
+		o.reference.outputs = []driver.Output{out(1, 4), out(2, 5), out(3, 5), out(4, 7)}
+		o.emitted(&node{w: o.w, id: 1}, &c.applied)
+		o.expectBreach(t, name, c.want)
+	}
+}
+
+func TestCoursesThatDifferAreFound(t *testing.T) {
+	orders := []core.Order{{Request: &wire.Request{Ops: [][]byte{{1}}}, Run: true}}
+	for name, c := range map[string]struct {
+		ex   core.Execution
+		want string
+	}{
+		"the same":       {core.Execution{Seq: 1, Time: 7, Orders: orders}, ""},
+		"another time":   {core.Execution{Seq: 1, Time: 8, Orders: orders}, "O3 state"},
+		"not executed":   {core.Execution{Seq: 1, Time: 7, Orders: []core.Order{{Request: orders[0].Request}}}, "O3 state"},
+		"goes on":        {core.Execution{Seq: 2, Time: 8, Orders: orders}, ""},
+		"time stands":    {core.Execution{Seq: 2, Time: 7, Orders: orders}, "O4 validity: batch 2 has the time 7"},
+		"nothing in it":  {core.Execution{Seq: 2, Time: 7}, ""},
+		"time goes back": {core.Execution{Seq: 2, Time: 6}, "O4 validity: batch 2 has the time 6"},
+	} {
+		o := watched(t)
+		for _, ex := range []core.Execution{{Seq: 1, Time: 7, Orders: orders}, c.ex} {
+			o.course(&ex)
+			if ex.Seq > o.reference.seq {
+				o.reference.seq, o.reference.time = ex.Seq, ex.Time
+			}
+		}
+		o.expectBreach(t, name, c.want)
+	}
+}
+
+func TestClientsThatAreTurnedAwayAreFound(t *testing.T) {
+	for room, want := range map[int]string{2: "", 10_000: "O6 liveness: client 0 is told that its session is over"} {
+		o := watched(t)
+		o.w.o.ClientsMax = room
+		o.expelled(&client{w: o.w})
+		o.expectBreach(t, fmt.Sprint("with room for ", room), want)
 	}
 }

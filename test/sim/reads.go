@@ -169,7 +169,7 @@ func (o *oracle) queried(n *node, h heldQuery, m *wire.Results) {
 		o.w.breach(lawOrder, "R%d answers a query from a state that it knows to be wrong", n.id)
 	case m.Seq > o.reference.seq:
 		o.w.breach(lawOrder, "R%d answers a query after %d, which nobody has executed", n.id, m.Seq)
-	case n.fault == "":
+	default:
 		o.resembles(n, q, m)
 	}
 }

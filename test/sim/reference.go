@@ -2,7 +2,9 @@ package sim
 
 import (
 	"bytes"
+	"cmp"
 	"fmt"
+	"slices"
 
 	"github.com/quorate/quorate/app"
 	"github.com/quorate/quorate/pbft/core"
@@ -18,6 +20,7 @@ type reference struct {
 	machine app.StateMachine
 	store   *app.Memory
 	seq     wire.Seq
+	time    wire.Time
 	results map[operation]outcome
 	outputs []driver.Output
 	unsaved unsaved
@@ -59,7 +62,7 @@ func newReference(o *Options) reference {
 
 // execute runs the next batch.
 func (r *reference) execute(ex *core.Execution) error {
-	r.seq = ex.Seq
+	r.seq, r.time = ex.Seq, ex.Time
 	for _, order := range ex.Orders {
 		if !order.Run {
 			continue
@@ -77,6 +80,17 @@ func (r *reference) execute(ex *core.Execution) error {
 		r.past = append(r.past, past{ex.Time, r.store.Clone()})
 	}
 	return nil
+}
+
+// emitted returns what a batch emitted.
+func (r *reference) emitted(seq wire.Seq) []driver.Output {
+	bySeq := func(out driver.Output, seq wire.Seq) int { return cmp.Compare(out.Seq, seq) }
+	from, _ := slices.BinarySearchFunc(r.outputs, seq, bySeq)
+	to, _ := slices.BinarySearchFunc(r.outputs, seq+1, bySeq)
+	if from == to {
+		return nil
+	}
+	return r.outputs[from:to]
 }
 
 func operationOf(order core.Order) operation {

@@ -46,6 +46,8 @@ type world struct {
 	calmAt   time.Duration // when that was, or is to be
 	quorum   core.Quorum
 	domain   crypto.Domain
+	keys     []crypto.PublicKey // of the replicas
+	verifier crypto.Verifier
 	opener   *wire.Opener
 	known    map[wire.ClientID]bool // whose keys are good
 	nodes    []*node                // the processes: replica i is the i-th, twins come last
@@ -136,17 +138,17 @@ func Run(o Options) Result {
 // populate makes the keys, the replicas and the clients.
 func (w *world) populate() {
 	signers := make([]crypto.Signer, w.o.Replicas)
-	keys := make([]crypto.PublicKey, w.o.Replicas)
+	w.keys = make([]crypto.PublicKey, w.o.Replicas)
 	for i := range signers {
 		signers[i] = w.signer(i)
-		keys[i] = signers[i].Public()
+		w.keys[i] = signers[i].Public()
 	}
-	var verifier crypto.Verifier = w.scheme
+	w.verifier = w.scheme
 	if w.o.RealSignatures {
-		verifier = crypto.NewVerifier(64)
+		w.verifier = crypto.NewVerifier(64)
 	}
 	w.known = make(map[wire.ClientID]bool, w.o.Clients+w.o.Outlaws)
-	w.opener = wire.NewOpener(w.domain, keys, wire.DefaultLimits(w.o.Replicas), verifier).WithClients(w.known)
+	w.opener = wire.NewOpener(w.domain, w.keys, wire.DefaultLimits(w.o.Replicas), w.verifier).WithClients(w.known)
 	for i := range signers {
 		w.enroll(newNode(w, wire.ReplicaID(i), signers[i])) //nolint:gosec // i < n
 	}
@@ -233,6 +235,7 @@ func (w *world) loop() {
 			w.settle()
 		}
 		if w.calm && w.o.SafetyOnly && w.now > w.calmAt+restTime {
+			w.oracle.told()
 			return
 		}
 		if w.calm && w.expected == 0 && w.finished() && w.rest() {
@@ -258,14 +261,14 @@ func (w *world) overdue() bool {
 }
 
 // finished tells whether all operations are answered and all replicas but liars
-// have executed the same.
+// have executed the same, and all that anybody ever has.
 func (w *world) finished() bool {
 	for _, c := range w.clients {
 		if !c.finished() {
 			return false
 		}
 	}
-	reached := wire.Seq(0)
+	reached := w.oracle.reference.seq
 	for _, n := range w.nodes {
 		if n.counts() {
 			reached = max(reached, n.replica.Executed())

@@ -58,7 +58,7 @@ var mayImport = map[string][]string{
 	},
 	"test/faultnet": {"pbft/wire", "pbft/node"},
 	"test/sim": {
-		"crypto", "app", "app/kv", "pbft/wire", "pbft/core", "pbft/node",
+		"crypto", "app", "app/kv", "pbft/wire", "pbft/core", "pbft/node", "pbft/forensics",
 		"checkpoint", "checkpoint/journal", "checkpoint/journal/disk", "test/adversary", "test/linear",
 	},
 	"test/golden":    {"crypto", "app", "pbft/wire", "pbft/core", "test/sim"},
