@@ -52,6 +52,7 @@ func TestEveryClassOfFaultsBitesAlone(t *testing.T) {
 			[]string{"FastReads", "FallenBack", "HeldQueries", "LostQueries"},
 		},
 		"fast reads of who rejoins": {func(o *Options) { o.FastReads, o.Losses = 0.5, 1 }, []string{"Unread"}},
+		"rots":                      {func(o *Options) { o.Rots, o.Crashes = 1, 20 }, []string{"Diverged", "HalfRepaired"}},
 		"drift":                     {func(o *Options) { o.Drift = 0.3 }, []string{"Drifting"}},
 		"crashes": {func(o *Options) { o.Crashes = 20 }, []string{
 			"Unsent", "HalfSent", "Unanswered", "HalfStable", "EarlyLost", "Abstained", "Abdicated",

@@ -61,8 +61,9 @@ type Counters struct {
 	// Rebases counts journals begun anew, Early messages ahead of their receiver.
 	Rebases, Early int
 	// Lost counts replicas that lost their data and Rejoined those that vote
-	// again, Diverged replicas whose state turned out wrong.
-	Lost, Rejoined, Diverged int
+	// again, Diverged replicas whose state turned out wrong, HalfRepaired crashes of
+	// those before they had another one.
+	Lost, Rejoined, Diverged, HalfRepaired int
 	// NewSessions counts new sessions of clients, Reads read-only operations
 	// answered, Refusals requests refused.
 	NewSessions, Reads, Refusals int

@@ -203,6 +203,10 @@ func (d drawing) faults(o *Options) {
 	if o.Losses+o.BadDisks > 0 { // a replica that rejoins waits for windows to pass
 		o.Interval, o.Window, o.Operations = min(o.Interval, 3), min(o.Window, 6), o.Operations+20
 	}
+	if o.Rots > 0 { // a checkpoint shows it, and the power may go before the state is replaced
+		o.Interval, o.Window, o.Operations = min(o.Interval, 3), min(o.Window, 6), o.Operations+20
+		o.Crashes = max(o.Crashes, 2)
+	}
 }
 
 // duel leaves one liar, who plays one of the attacks that have a name and perhaps

@@ -124,7 +124,11 @@ func (w *world) planFaulty() {
 	}
 	for range w.o.Rots {
 		n := next(rotten)
-		w.sometime(func() { w.rot(n) })
+		w.after(w.between(0, w.o.Turbulence/3), func() { // so that a checkpoint comes while there are faults
+			if !w.calm {
+				w.rot(n)
+			}
+		})
 	}
 	for range w.o.BadDisks {
 		w.corrode(next(corroded))

@@ -275,6 +275,9 @@ func (n *node) end(disk func(*rand.Rand)) {
 	if n.fetches != nil {
 		c.BrokenTransfers++
 	}
+	if n.diverged {
+		c.HalfRepaired++
+	}
 	c.LostQueries += len(n.queries)
 	n.unsent = len(n.held) > 0
 	n.held, n.flushes, n.doom, n.reports, n.fetches, n.queries = nil, false, doomNone, nil, nil, nil

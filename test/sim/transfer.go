@@ -45,8 +45,12 @@ func (n *node) fetch(t core.Target) {
 	f := &fetching{target: t, asked: map[crypto.Digest]bool{}} // a piece may come before the first question
 	n.fetches = f
 	n.w.after(0, func() { n.round(f) })
-	if n.w.o.Crashes > 0 && !n.w.calm && n.w.rng.IntN(4) == 0 {
-		n.w.after(n.w.between(0, 10*tick), func() {
+	often, within := 1, 10*tick // in four
+	if n.diverged {
+		often, within = 3, 2*tick // or hardly anybody would crash who knows that its state is wrong
+	}
+	if n.w.o.Crashes > 0 && !n.w.calm && n.w.rng.IntN(4) < often {
+		n.w.after(n.w.between(0, within), func() {
 			if n.fetches == f && !n.w.calm {
 				n.crashFor(time.Second)
 			}
