@@ -86,6 +86,10 @@ func queueLimits(class wire.Class, frameMax int) outbox.Limits {
 //
 // Everyone's own bound, below, is what holds the parts apart (N5); the sums are
 // such that no part can make another one fail.
+//
+// The memory of streams is the bytes that windows let come unread. yamux keeps them in the
+// pieces in which they came: who sends single bytes while nobody reads has it hold 27 times
+// as much, 7 MiB for each client.
 func resourceLimits(members []member, clients int) rcmgr.ConcreteLimitConfig {
 	n := len(members)
 	conns := connsSlack * (halfOpenMax + memberConnsMax*n + clients)
