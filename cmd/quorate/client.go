@@ -63,7 +63,7 @@ func (f *clusterFlags) with(ctx context.Context, c *console, use func(context.Co
 	}
 	cfg := pbft.DialConfig{Genesis: genesis}
 	if f.key != "" {
-		cfg.Key, err = f.keys.load(c, f.key)
+		cfg.Key, err = f.keys.load(ctx, c, f.key)
 		if err != nil {
 			return err
 		}

@@ -129,7 +129,7 @@ func runInit(ctx context.Context, c *console, o initOptions, dir string) error {
 	if err := mustBeNew(dir); err != nil {
 		return err
 	}
-	save, err := o.keys.saver(c)
+	save, err := o.keys.saver(ctx, c)
 	if err != nil {
 		return err
 	}

@@ -39,8 +39,8 @@ func newKeysNew(c *console) *cobra.Command {
 unless --plain is given. It never overwrites a file.`,
 		Example: "  quorate keys new me.key\n  quorate keys new me.key --plain",
 		Args:    cobra.ExactArgs(1),
-		RunE: func(_ *cobra.Command, args []string) error {
-			save, err := flags.saver(c)
+		RunE: func(cmd *cobra.Command, args []string) error {
+			save, err := flags.saver(cmd.Context(), c)
 			if err != nil {
 				return err
 			}
@@ -66,8 +66,8 @@ func newKeysShow(c *console) *cobra.Command {
 		Long:    "Show opens FILE, which proves that the passphrase is right and the file intact.",
 		Example: "  quorate keys show me.key\n  quorate keys show cluster/r0/key --plain",
 		Args:    cobra.ExactArgs(1),
-		RunE: func(_ *cobra.Command, args []string) error {
-			key, err := flags.load(c, args[0])
+		RunE: func(cmd *cobra.Command, args []string) error {
+			key, err := flags.load(cmd.Context(), c, args[0])
 			if err != nil {
 				return err
 			}

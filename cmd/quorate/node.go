@@ -91,7 +91,7 @@ it does by itself when it suspects the primary, leaves its view or stops.`,
 }
 
 // config returns the configuration that the flags and node.toml make.
-func (o nodeOptions) config(c *console) (pbft.Config, error) {
+func (o nodeOptions) config(ctx context.Context, c *console) (pbft.Config, error) {
 	cfg, err := pbft.LoadConfig(filepath.Join(o.dir, pbft.ConfigFile))
 	if errors.Is(err, fs.ErrNotExist) {
 		return cfg, fmt.Errorf("%w: make a replica's directory with quorate init", err)
@@ -119,13 +119,13 @@ func (o nodeOptions) config(c *console) (pbft.Config, error) {
 		}
 	}
 	if !cfg.PlainKey {
-		cfg.Passphrase, err = o.keys.passphrase(c, false)
+		cfg.Passphrase, err = o.keys.passphrase(ctx, c, false)
 	}
 	return cfg, err
 }
 
 func runNode(ctx context.Context, c *console, o nodeOptions) error {
-	cfg, err := o.config(c)
+	cfg, err := o.config(ctx, c)
 	if err != nil {
 		return err
 	}

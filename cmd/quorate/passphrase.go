@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -34,21 +35,21 @@ func (k *keyFlags) add(flags *pflag.FlagSet, plainName string) {
 
 // passphrase returns the passphrase from the file, the environment or a prompt.
 // A new one is asked for twice.
-func (k *keyFlags) passphrase(c *console, isNew bool) ([]byte, error) {
+func (k *keyFlags) passphrase(ctx context.Context, c *console, isNew bool) ([]byte, error) {
 	if k.file != "" {
-		return readPassphrase(k.file)
+		return readPassphrase(ctx, k.file)
 	}
 	if p := c.env(passphraseEnv); p != "" {
 		return []byte(p), nil
 	}
-	p, err := c.prompt("Passphrase: ")
+	p, err := c.prompt(ctx, "Passphrase: ")
 	if err != nil {
 		return nil, err
 	}
 	if !isNew {
 		return p, nil
 	}
-	again, err := c.prompt("The same again: ")
+	again, err := c.prompt(ctx, "The same again: ")
 	if err != nil {
 		return nil, err
 	}
@@ -58,14 +59,12 @@ func (k *keyFlags) passphrase(c *console, isNew bool) ([]byte, error) {
 	return p, nil
 }
 
-func readPassphrase(path string) ([]byte, error) {
-	f, err := os.Open(path)
-	if err != nil {
-		return nil, usageError{fmt.Errorf("passphrase: %w", err)}
-	}
-	defer f.Close() //nolint:errcheck // it was only read
-	data, err := io.ReadAll(io.LimitReader(f, passphraseBytesMax+1))
-	if err != nil {
+func readPassphrase(ctx context.Context, path string) ([]byte, error) {
+	data, err := awaited(ctx, func() ([]byte, error) { return readUpTo(path, passphraseBytesMax+1) })
+	switch {
+	case errors.Is(err, context.Canceled):
+		return nil, fmt.Errorf("passphrase: %w", err)
+	case err != nil:
 		return nil, usageError{fmt.Errorf("passphrase: %w", err)}
 	}
 	p := bytes.TrimRight(data, "\r\n")
@@ -75,14 +74,44 @@ func readPassphrase(path string) ([]byte, error) {
 	return p, nil
 }
 
+// readUpTo returns the first bytes of a file.
+func readUpTo(path string, most int64) ([]byte, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close() //nolint:errcheck // it was only read
+	return io.ReadAll(io.LimitReader(f, most))
+}
+
+// awaited returns what read does, unless ctx ends before: a pipe into which nobody
+// writes, or a terminal, keeps read waiting, then until the process ends.
+func awaited(ctx context.Context, read func() ([]byte, error)) ([]byte, error) {
+	type outcome struct {
+		data []byte
+		err  error
+	}
+	done := make(chan outcome, 1)
+	go func() {
+		data, err := read()
+		done <- outcome{data, err}
+	}()
+	select {
+	case o := <-done:
+		return o.data, o.err
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+}
+
 // prompt asks on the terminal, without showing what is typed.
-func (c *console) prompt(question string) ([]byte, error) {
+func (c *console) prompt(ctx context.Context, question string) ([]byte, error) {
 	if c.in == nil || !isTerminal(c.in) {
 		return nil, usagef("a passphrase is needed, and there is no terminal to ask for it: give --passphrase-file, "+
 			"set %s, or use plain keys", passphraseEnv)
 	}
 	c.tell("%s", question)
-	p, err := readHidden(c.in)
+	p, err := readHidden(ctx, c.in)
 	c.tell("\n")
 	if err != nil {
 		return nil, fmt.Errorf("passphrase: %w", err)
@@ -107,25 +136,21 @@ func readLine(r io.Reader) ([]byte, error) {
 			return bytes.TrimRight(line, "\r"), nil
 		}
 		if n == 1 && one[0] == interruptByte {
-			return nil, usagef("interrupted")
+			return nil, context.Canceled
 		}
 		line = append(line, one[:n]...)
+		if errors.Is(err, io.EOF) {
+			return line, nil
+		}
 		if err != nil {
-			return line, ignoreEOF(err, len(line))
+			return nil, err
 		}
 	}
 	return nil, usagef("the passphrase is longer than %d bytes", passphraseBytesMax)
 }
 
-func ignoreEOF(err error, got int) error {
-	if err == io.EOF && got > 0 { //nolint:errorlint // io.EOF is never wrapped by a Reader
-		return nil
-	}
-	return err
-}
-
 // load returns the key in the file at path.
-func (k *keyFlags) load(c *console, path string) (crypto.PrivateKey, error) {
+func (k *keyFlags) load(ctx context.Context, c *console, path string) (crypto.PrivateKey, error) {
 	if k.plain {
 		key, err := crypto.LoadPlainKey(path)
 		if errors.Is(err, crypto.ErrKeyEncrypted) {
@@ -133,7 +158,7 @@ func (k *keyFlags) load(c *console, path string) (crypto.PrivateKey, error) {
 		}
 		return key, err
 	}
-	p, err := k.passphrase(c, false)
+	p, err := k.passphrase(ctx, c, false)
 	if err != nil {
 		return crypto.PrivateKey{}, err
 	}
@@ -145,14 +170,14 @@ func (k *keyFlags) load(c *console, path string) (crypto.PrivateKey, error) {
 }
 
 // saver returns a function that saves keys. It asks for a passphrase once.
-func (k *keyFlags) saver(c *console) (func(path string, key crypto.PrivateKey) error, error) {
+func (k *keyFlags) saver(ctx context.Context, c *console) (func(path string, key crypto.PrivateKey) error, error) {
 	if k.plain {
 		if k.file != "" {
 			return nil, usagef("plain keys have no passphrase: drop --passphrase-file or the flag for plain keys")
 		}
 		return crypto.SavePlainKey, nil
 	}
-	p, err := k.passphrase(c, true)
+	p, err := k.passphrase(ctx, c, true)
 	if err != nil {
 		return nil, err
 	}

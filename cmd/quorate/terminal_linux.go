@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"os"
 
@@ -14,8 +15,8 @@ func isTerminal(f *os.File) bool {
 }
 
 // readHidden reads a line from a terminal that does not show it. An interrupt
-// is read as a byte, so that the terminal is never left hidden.
-func readHidden(f *os.File) ([]byte, error) {
+// is read as a byte, and the end of ctx ends it, so that the terminal is never left hidden.
+func readHidden(ctx context.Context, f *os.File) ([]byte, error) {
 	fd := int(f.Fd()) //nolint:gosec // a descriptor is small
 	was, err := unix.IoctlGetTermios(fd, unix.TCGETS)
 	if err != nil {
@@ -28,6 +29,6 @@ func readHidden(f *os.File) ([]byte, error) {
 	if err := unix.IoctlSetTermios(fd, unix.TCSETS, &hidden); err != nil {
 		return nil, err
 	}
-	line, err := readLine(f)
+	line, err := awaited(ctx, func() ([]byte, error) { return readLine(f) })
 	return line, errors.Join(err, unix.IoctlSetTermios(fd, unix.TCSETS, was))
 }

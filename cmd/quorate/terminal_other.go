@@ -3,6 +3,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"os"
 )
@@ -11,4 +12,6 @@ import (
 // environment.
 func isTerminal(*os.File) bool { return false }
 
-func readHidden(*os.File) ([]byte, error) { return nil, errors.New("no prompts on this system") }
+func readHidden(context.Context, *os.File) ([]byte, error) {
+	return nil, errors.New("no prompts on this system")
+}

@@ -1,0 +1,80 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// TestOneInterruptionEndsTheWaitForAPassphrase has commands wait for one at a pipe, which
+// is open for writing and into which nobody writes.
+func TestOneInterruptionEndsTheWaitForAPassphrase(t *testing.T) {
+	dir := t.TempDir()
+	pipe, key, cluster := filepath.Join(dir, "pipe"), filepath.Join(dir, "key"), filepath.Join(dir, "c")
+	if err := syscall.Mkfifo(pipe, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if code, _, errs := command(t, "init", cluster, "--plain-keys"); code != exitDone {
+		t.Fatalf("init: exit code %d: %s", code, errs)
+	}
+	replica := filepath.Join(cluster, "r0")
+	encrypted := bytes.Replace(readFile(t, filepath.Join(replica, "node.toml")), []byte("plain_key = true"), nil, 1)
+	if err := os.WriteFile(filepath.Join(replica, "node.toml"), encrypted, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	genesis := filepath.Join(cluster, "genesis.toml")
+	for _, line := range []string{
+		"keys new " + key, "keys show " + key, "init " + filepath.Join(dir, "other"), "node --dir " + replica,
+		"kv get a --key " + key + " --genesis " + genesis,
+	} {
+		ctx, interrupt := context.WithCancel(t.Context())
+		var out, errs bytes.Buffer
+		c := &console{out: &out, err: &errs, env: func(string) string { return "" }}
+		ended := make(chan int, 1)
+		go func() { ended <- run(ctx, c, append(strings.Fields(line), "--passphrase-file", pipe)) }()
+		w := writer(t, pipe, ended)
+		interrupt()
+		if code := <-ended; code != exitFailure || errs.String() != "quorate: passphrase: interrupted\n" || out.Len() > 0 {
+			t.Errorf("%s: exit code %d, %q and %q, want %d and that it was interrupted", line, code, &out, &errs, exitFailure)
+		}
+		if err := w.Close(); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+// writer opens a pipe for writing once somebody reads it.
+func writer(t *testing.T, pipe string, ended <-chan int) *os.File {
+	t.Helper()
+	tick := time.NewTicker(time.Millisecond)
+	defer tick.Stop()
+	for {
+		w, err := os.OpenFile(pipe, os.O_WRONLY|syscall.O_NONBLOCK, 0)
+		if err == nil {
+			return w
+		}
+		if !errors.Is(err, syscall.ENXIO) {
+			t.Fatal(err)
+		}
+		select {
+		case code := <-ended:
+			t.Fatalf("it ended with exit code %d, want it to wait", code)
+		case <-tick.C:
+		}
+	}
+}
+
+func readFile(t *testing.T, path string) []byte {
+	t.Helper()
+	text, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return text
+}
