@@ -121,10 +121,10 @@ func (d *demo) stay(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	genesis := " --genesis " + d.cluster.GenesisPath()
+	genesis := commandLine("--genesis", d.cluster.GenesisPath())
 	lines := []string{"the cluster runs until Ctrl-C; in another terminal:"}
-	for _, command := range []string{" kv put greeting hello", " kv get greeting", " status"} {
-		lines = append(lines, "  "+binary+command+genesis)
+	for _, command := range []string{"kv put greeting hello", "kv get greeting", "status"} {
+		lines = append(lines, "  "+shellWord(binary)+" "+command+" "+genesis)
 	}
 	d.story.tell("stay", d.story.plain, append(lines, d.replicas()...)...)
 	ended := make(chan int)
@@ -144,7 +144,7 @@ func (d *demo) stay(ctx context.Context) error {
 		select {
 		case i := <-ended:
 			d.story.tell("ended", d.story.bad, fmt.Sprintf("r%d; this brings it back:", i),
-				"  "+binary+" node --dir "+d.cluster.Dir(i))
+				"  "+commandLine(binary, "node", "--dir", d.cluster.Dir(i)))
 		case <-ctx.Done():
 			d.story.tell("end", d.story.plain, "replicas are killed, and their files removed")
 			return nil

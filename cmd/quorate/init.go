@@ -242,10 +242,10 @@ func showInit(c *console, o initOptions, dir string, genesis *pbft.Genesis) erro
 		Dir: dir, Genesis: filepath.Join(dir, pbft.GenesisFile), Hash: genesis.Hash().String(),
 		Replicas: o.replicas, Faults: q.Faults(),
 	}
-	t := pairs("genesis", info.Genesis, "hash", info.Hash)
-	t.above = []string{fmt.Sprintf("made a cluster of %d replicas in %s; it tolerates f = %d", o.replicas, dir, q.Faults())}
+	t := pairs("genesis", printable(info.Genesis), "hash", info.Hash)
+	t.above = []string{fmt.Sprintf("made a cluster of %d replicas in %s; it tolerates f = %d", o.replicas, printable(dir), q.Faults())}
 	for i := range o.replicas {
-		start := "quorate node --dir " + filepath.Join(dir, replicaDir(i))
+		start := commandLine("quorate", "node", "--dir", filepath.Join(dir, replicaDir(i)))
 		info.Start = append(info.Start, start)
 		t.rows = append(t.rows, []string{"start " + replicaDir(i), start})
 	}

@@ -75,11 +75,47 @@ func pairs(fields ...string) table {
 // printable returns text for a terminal: as it is, or quoted if anything in it
 // is not a plain character, for it comes from strangers.
 func printable(text string) string {
-	plain := utf8.ValidString(text) && !strings.ContainsFunc(text, func(r rune) bool { return !unicode.IsPrint(r) })
-	if plain && !strings.HasPrefix(text, `"`) {
+	if isPlain(text) && !strings.HasPrefix(text, `"`) {
 		return text
 	}
 	return strconv.Quote(text)
+}
+
+// isPlain tells whether a terminal shows all of text, and does nothing else.
+func isPlain(text string) bool {
+	return utf8.ValidString(text) && !strings.ContainsFunc(text, func(r rune) bool { return !unicode.IsPrint(r) })
+}
+
+// commandLine returns a line that a shell takes for these words.
+func commandLine(words ...string) string {
+	quoted := make([]string, 0, len(words))
+	for _, w := range words {
+		quoted = append(quoted, shellWord(w))
+	}
+	return strings.Join(quoted, " ")
+}
+
+// shellHarmless are the characters that mean nothing to a shell, wherever they stand.
+const shellHarmless = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-./,:@+"
+
+// shellWord returns a word as one gives it to a shell. What a terminal does not show is in
+// octal digits there, which bash, ksh and zsh understand.
+func shellWord(word string) string {
+	switch {
+	case word != "" && strings.Trim(word, shellHarmless) == "":
+		return word
+	case isPlain(word):
+		return "'" + strings.ReplaceAll(word, "'", `'\''`) + "'"
+	}
+	quoted := "$'"
+	for _, c := range []byte(word) {
+		if c < ' ' || c > '~' || c == '\'' || c == '\\' {
+			quoted += fmt.Sprintf(`\%03o`, c)
+		} else {
+			quoted += string(c)
+		}
+	}
+	return quoted + "'"
 }
 
 // blob is bytes in JSON: a string where they are text, and base64 otherwise.

@@ -6,8 +6,11 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"os/exec"
+	"path/filepath"
 	"strings"
 	"testing"
+	"unicode"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -94,5 +97,29 @@ func TestDamagedArchivesAreNotSaidToHoldNoLie(t *testing.T) {
 		if got := (&evidenceInfo{Messages: 5, Damaged: damaged}).verdict(); got != want {
 			t.Errorf("got %q, want %q", got, want)
 		}
+	}
+}
+
+// TestShellsTakeCommandLinesApart has one do so, and init print one.
+func TestShellsTakeCommandLinesApart(t *testing.T) {
+	words := []string{
+		"", "plain-1.0/a", "two words", "it's", `back\slash`, `"quoted"`, "$HOME", "`id`", "*", "~", "=ls", "größe", "a;b|c&d",
+		"tab\there", "line\nbreak", "it's\x1b[2J", `\n` + "\n", "\xff", "!!", "#", "-x",
+	}
+	line := "printf '%s\\0' " + commandLine(words...)
+	text, err := exec.CommandContext(t.Context(), "bash", "-c", line).Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(strings.Split(strings.TrimSuffix(string(text), "\x00"), "\x00"), words); diff != "" {
+		t.Errorf("%s (-got +want):\n%s", line, diff)
+	}
+	if strings.ContainsFunc(line, func(r rune) bool { return !unicode.IsPrint(r) }) {
+		t.Errorf("%q has what no terminal shows", line)
+	}
+	dir := filepath.Join(t.TempDir(), "o'clock, or so")
+	_, out, errs := command(t, "init", dir, "--plain-keys")
+	if want := "quorate node --dir " + shellWord(filepath.Join(dir, "r3")) + "\n"; !strings.Contains(out, want) {
+		t.Errorf("it says\n%s%s\nwant %s", out, errs, want)
 	}
 }
