@@ -57,6 +57,9 @@ func (f *clusterFlags) with(ctx context.Context, c *console, use func(context.Co
 	if f.timeout <= 0 {
 		return usagef("--timeout is %v, want more than 0", f.timeout)
 	}
+	if f.key == "" && (f.keys.plain || f.keys.file != "") {
+		return usagef("--%s and --passphrase-file are of a key file: name that with --key, or drop them", f.keys.plainName)
+	}
 	genesis, err := loadGenesis(f.genesis)
 	if err != nil {
 		return err

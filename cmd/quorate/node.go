@@ -118,6 +118,13 @@ func (o nodeOptions) config(ctx context.Context, c *console) (pbft.Config, error
 			return cfg, err
 		}
 	}
+	if err := o.keys.validate(); err != nil {
+		return cfg, err
+	}
+	if cfg.PlainKey && o.keys.file != "" {
+		return cfg, usagef("%s says plain_key = true, and plain keys have no passphrase: drop that or --passphrase-file",
+			filepath.Join(o.dir, pbft.ConfigFile))
+	}
 	if !cfg.PlainKey {
 		cfg.Passphrase, err = o.keys.passphrase(ctx, c, false)
 	}

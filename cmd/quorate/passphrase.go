@@ -33,6 +33,14 @@ func (k *keyFlags) add(flags *pflag.FlagSet, plainName string) {
 		", or a prompt")
 }
 
+// validate refuses a passphrase for a key that has none.
+func (k *keyFlags) validate() error {
+	if k.plain && k.file != "" {
+		return usagef("plain keys have no passphrase: drop --%s or --passphrase-file", k.plainName)
+	}
+	return nil
+}
+
 // passphrase returns the passphrase from the file, the environment or a prompt.
 // A new one is asked for twice.
 func (k *keyFlags) passphrase(ctx context.Context, c *console, isNew bool) ([]byte, error) {
@@ -151,6 +159,9 @@ func readLine(r io.Reader) ([]byte, error) {
 
 // load returns the key in the file at path.
 func (k *keyFlags) load(ctx context.Context, c *console, path string) (crypto.PrivateKey, error) {
+	if err := k.validate(); err != nil {
+		return crypto.PrivateKey{}, err
+	}
 	if k.plain {
 		key, err := crypto.LoadPlainKey(path)
 		if errors.Is(err, crypto.ErrKeyEncrypted) {
@@ -171,10 +182,10 @@ func (k *keyFlags) load(ctx context.Context, c *console, path string) (crypto.Pr
 
 // saver returns a function that saves keys. It asks for a passphrase once.
 func (k *keyFlags) saver(ctx context.Context, c *console) (func(path string, key crypto.PrivateKey) error, error) {
+	if err := k.validate(); err != nil {
+		return nil, err
+	}
 	if k.plain {
-		if k.file != "" {
-			return nil, usagef("plain keys have no passphrase: drop --passphrase-file or the flag for plain keys")
-		}
 		return crypto.SavePlainKey, nil
 	}
 	p, err := k.passphrase(ctx, c, true)
