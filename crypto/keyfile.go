@@ -144,7 +144,17 @@ func LoadPlainKey(path string) (PrivateKey, error) {
 // wrote, and whether it is encrypted, so that LoadKey reads it and LoadPlainKey does not. It
 // checks, and refuses, all that both do, but for what takes the passphrase.
 func CheckKeyFile(path string) (public PublicKey, encrypted bool, err error) {
-	f, err := loadKeyFile(path)
+	text, err := readKeyFile(path)
+	if err != nil {
+		return PublicKey{}, false, err
+	}
+	return CheckKeyText(path, text)
+}
+
+// CheckKeyText is CheckKeyFile of a text that was read from path, whoever else may read that
+// file, or replace it.
+func CheckKeyText(path string, text []byte) (public PublicKey, encrypted bool, err error) {
+	f, err := parseKeyText(path, text)
 	if err != nil {
 		return PublicKey{}, false, err
 	}
@@ -168,6 +178,10 @@ func loadKeyFile(path string) (*keyFile, error) {
 	if err != nil {
 		return nil, err
 	}
+	return parseKeyText(path, text)
+}
+
+func parseKeyText(path string, text []byte) (*keyFile, error) {
 	f, err := parseKeyFile(text)
 	if err != nil {
 		return nil, fmt.Errorf("%w: %s: %w", ErrKeyFile, path, err)

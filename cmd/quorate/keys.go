@@ -2,7 +2,6 @@ package main
 
 import (
 	"bufio"
-	"errors"
 	"fmt"
 	"os"
 	"strings"
@@ -92,7 +91,8 @@ func newKeysInspect(c *console) *cobra.Command {
 		Use:   "inspect FILE",
 		Short: "Print what a key file says without its passphrase",
 		Long: `Inspect prints what is readable in FILE: how it is protected, and the public key
-that it claims to hold. It checks no secret: 'keys show' does.`,
+that it claims to hold. It refuses a file that is cut short or damaged; it checks no
+passphrase: 'keys show' does.`,
 		Example: "  quorate keys inspect cluster/r0/key",
 		Args:    cobra.ExactArgs(1),
 		RunE: func(_ *cobra.Command, args []string) error {
@@ -101,10 +101,10 @@ that it claims to hold. It checks no secret: 'keys show' does.`,
 				return usageError{err}
 			}
 			fields := []string{
-				"file", info.File, "mode", info.Mode, "protection", info.Protection, "public", printable(info.Public),
+				"file", info.File, "mode", info.Mode, "protection", info.Protection, "public", info.Public,
 			}
 			if info.KDF != "" {
-				fields = append(fields, "kdf", printable(info.KDF))
+				fields = append(fields, "kdf", info.KDF)
 			}
 			return c.show(pairs(fields...), info)
 		},
@@ -123,21 +123,24 @@ func inspectKey(path string) (keyFileInfo, error) {
 	if err != nil {
 		return keyFileInfo{}, err
 	}
+	public, encrypted, err := crypto.CheckKeyText(path, text)
+	if err != nil {
+		return keyFileInfo{}, err
+	}
+	info := keyFileInfo{
+		File: path, Mode: stat.Mode().Perm().String(), Public: public.String(),
+		Protection: "none: whoever reads the file has the key",
+	}
+	if !encrypted {
+		return info, nil
+	}
 	fields := map[string]string{}
 	lines := bufio.NewScanner(strings.NewReader(string(text)))
 	for lines.Scan() {
 		name, value, _ := strings.Cut(lines.Text(), " ")
 		fields[name] = value
 	}
-	info := keyFileInfo{File: path, Mode: stat.Mode().Perm().String(), Public: fields["public"]}
-	switch fields["quorate-key"] {
-	case "v1 plain":
-		info.Protection = "none: whoever reads the file has the key"
-	case "v1 encrypted":
-		info.Protection = "passphrase"
-		info.KDF = fmt.Sprintf("argon2id time=%s memory=%sKiB threads=%s", fields["time"], fields["memory"], fields["threads"])
-	default:
-		return keyFileInfo{}, errors.New(path + " is no key file of a version that this program knows")
-	}
+	info.Protection = "passphrase"
+	info.KDF = fmt.Sprintf("argon2id time=%s memory=%sKiB threads=%s", fields["time"], fields["memory"], fields["threads"])
 	return info, nil
 }

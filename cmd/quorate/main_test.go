@@ -2,6 +2,7 @@ package main
 
 import (
 	"errors"
+	"os"
 	"os/exec"
 	"strconv"
 	"testing"
@@ -18,6 +19,7 @@ func TestScripts(t *testing.T) {
 	testscript.Run(t, testscript.Params{
 		Dir: "testdata",
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
+			"cut":   cut,
 			"empty": empty,
 			"exits": exits,
 			"lie":   lie,
@@ -41,4 +43,17 @@ func exits(ts *testscript.TestScript, neg bool, args []string) {
 	if err != nil || strconv.Itoa(got) != args[0] {
 		ts.Fatalf("exit code %d, want %s: %v", got, args[0], err)
 	}
+}
+
+// cut takes so many bytes off the end of a file: cut file bytes.
+func cut(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 2 {
+		ts.Fatalf("usage: cut file bytes")
+	}
+	path := ts.MkAbs(args[0])
+	info, err := os.Stat(path)
+	ts.Check(err)
+	bytes, err := strconv.ParseInt(args[1], 10, 64)
+	ts.Check(err)
+	ts.Check(os.Truncate(path, info.Size()-bytes))
 }
