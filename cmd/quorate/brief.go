@@ -98,7 +98,8 @@ func advise(err error, genesis *pbft.Genesis, timeout time.Duration) error {
 	if !errors.As(err, &unfinished) {
 		if errors.Is(err, pbft.ErrSessionOld) {
 			return toldError{"another command uses the same --key: one at a time may; or the cluster knows as many keys as " +
-				"it can, and others began later, by this machine's clock; run this one again", err}
+				"it can, and others began later, by this machine's clock; look whether this operation was executed, and run " +
+				"it again if not", err}
 		}
 		return err
 	}

@@ -126,10 +126,16 @@ func TestRefusedConnectionsAreNamed(t *testing.T) {
 	}
 }
 
-// TestKeyInUseIsSaidSo: the library's words are for programs.
+// TestKeyInUseIsSaidSo: the library's words are for programs, and it is not the application
+// that refuses, whether replicas ordered the operation or not.
 func TestKeyInUseIsSaidSo(t *testing.T) {
-	err := advise(fmt.Errorf("operation 7.1 is %w by replicas [1 3]: %w", pbft.ErrRefused, pbft.ErrSessionOld), nil, time.Second)
-	if code := exitCode(err); code != exitRefused || !strings.Contains(err.Error(), "--key") {
-		t.Errorf("got %q and exit code %d", err, code)
+	for _, err := range []error{
+		&pbft.RefusedError{Reason: wire.RefusalSessionOld},
+		&pbft.OutcomeError{Result: pbft.Result{Outcome: wire.OutcomeSessionOld}},
+	} {
+		err = advise(fmt.Errorf("put: %w", err), nil, time.Second)
+		if code := exitCode(err); code != exitFailure || !strings.Contains(err.Error(), "--key") {
+			t.Errorf("got %q and exit code %d, want %d", err, code, exitFailure)
+		}
 	}
 }

@@ -75,6 +75,8 @@ func exitCode(err error) int {
 	switch {
 	case errors.As(err, &usage), isBadInput(err):
 		return exitUsage
+	case errors.Is(err, pbft.ErrSessionOld): // which replicas refuse, and not the application
+		return exitFailure
 	case errors.As(err, &refused), errors.Is(err, pbft.ErrRefused):
 		return exitRefused
 	case errors.As(err, &unfinished), errors.As(err, &missing), errors.Is(err, context.DeadlineExceeded):

@@ -29,7 +29,7 @@ crash, lie or collude (PBFT).
 
 Exit codes:
   0  done
-  1  failure, or a guarantee is violated
+  1  failure, such as a key that another command uses, or a guarantee is violated
   2  bad command line, file or configuration
   3  the cluster cannot be reached, or did not answer in time
   4  the application refused the operation: no such key, compare-and-swap lost
