@@ -50,6 +50,9 @@ that it prints are what to keep.`,
 			if err != nil {
 				return usagef("SEED is %q, want a number", args[0])
 			}
+			if err := takesFile("--picture", o.picture); err != nil {
+				return usageError{err}
+			}
 			return c.replay(seed, o)
 		},
 	}

@@ -50,6 +50,9 @@ Real liars need a program that can lie, which is built for tests alone:
 			return nil
 		},
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if err := takesFile("--picture", o.picture); err != nil {
+				return usageError{err}
+			}
 			if o.all {
 				return c.runScenarios(cmd.Context(), o)
 			}
