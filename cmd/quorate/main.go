@@ -3,6 +3,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"os"
@@ -28,7 +29,8 @@ func process() int {
 func run(ctx context.Context, c *console, args []string) int {
 	root := newRoot(c) //nolint:contextcheck // commands get theirs from ExecuteContext
 	root.SetArgs(args)
-	return c.explain(root.ExecuteContext(ctx))
+	err := root.ExecuteContext(ctx)
+	return c.explain(cmp.Or(err, c.lost))
 }
 
 // output is the standard output. Where its reader has gone, as head does when it has

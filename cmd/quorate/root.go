@@ -17,6 +17,7 @@ type console struct {
 
 	format  string // of the output: table or json
 	started bool   // the command line was good, and a command runs
+	lost    error  // help was asked for on what there is not
 }
 
 // newRoot returns the whole command tree.
@@ -54,24 +55,57 @@ Exit codes:
 	root.SetOut(c.out)
 	root.SetErr(c.err)
 	root.CompletionOptions.HiddenDefaultCmd = true
+	c.helpOnlyOnWhatThereIs(root)
 	root.PersistentFlags().StringVarP(&c.format, "output", "o", "table", "how to print results: table or json")
 	root.AddCommand(
 		newInit(c), newKeys(c), newConfig(c), newVersion(c),
 		newNode(c), newStatus(c), newKV(c), newBank(c), newOutputs(c), newBench(c), newDemo(c), newScenario(c), newEvidence(c),
 	)
+	root.InitDefaultHelpCmd()
+	if help, _, err := root.Find([]string{"help"}); err == nil {
+		help.Run, help.RunE = nil, func(_ *cobra.Command, args []string) error { return helpOn(root, args) }
+	}
 	return root
+}
+
+// helpOnlyOnWhatThereIs has --help after a command that there is not be an error: it would
+// print the help of the group, as if there were one.
+func (c *console) helpOnlyOnWhatThereIs(root *cobra.Command) {
+	help := root.HelpFunc()
+	root.SetHelpFunc(func(cmd *cobra.Command, args []string) {
+		if c.lost = unknownBelow(cmd, cmd.Flags().Args()); c.lost == nil {
+			help(cmd, args)
+		}
+	})
+}
+
+// helpOn prints the help of the command that args name.
+func helpOn(root *cobra.Command, args []string) error {
+	cmd, rest, err := root.Find(args)
+	if err == nil {
+		err = unknownBelow(cmd, rest)
+	}
+	if err != nil {
+		return usageError{err}
+	}
+	cmd.InitDefaultHelpFlag()
+	return cmd.Help()
+}
+
+// unknownBelow returns an error that says that a command has none with the name that args
+// begin with, if that is so.
+func unknownBelow(cmd *cobra.Command, args []string) error {
+	if len(args) == 0 || !cmd.HasSubCommands() {
+		return nil
+	}
+	return fmt.Errorf("there is no %q: see %s --help", cmd.CommandPath()+" "+args[0], cmd.CommandPath())
 }
 
 // group returns a command that only holds others.
 func group(use, short, example string, commands ...*cobra.Command) *cobra.Command {
 	g := &cobra.Command{
 		Use: use, Short: short, Example: example,
-		Args: func(cmd *cobra.Command, args []string) error {
-			if len(args) > 0 {
-				return fmt.Errorf("there is no %q: see %s --help", cmd.CommandPath()+" "+args[0], cmd.CommandPath())
-			}
-			return nil
-		},
+		Args: unknownBelow,
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	g.AddCommand(commands...)
