@@ -3,6 +3,7 @@ package bench
 import (
 	"errors"
 	"fmt"
+	"math"
 	"slices"
 	"time"
 )
@@ -22,23 +23,22 @@ type Thresholds struct {
 // Validate reports everything that is wrong with t, at once.
 func (t Thresholds) Validate() error {
 	var errs []error
-	for _, c := range []struct {
-		name string
-		ok   bool
-	}{
-		{"the least throughput", t.Throughput >= 0},
-		{"the greatest latency", min(t.P50, t.P99, t.P999) >= 0},
-		{"the longest gap", t.Gap >= 0},
-		{"the least share of the limit", t.Share >= 0},
-		{"the greatest number of errors", t.Errors >= 0},
-	} {
-		if !c.ok {
-			errs = append(errs, fmt.Errorf("%s is negative", c.name))
+	need := func(ok bool, format string, args ...any) {
+		if !ok {
+			errs = append(errs, fmt.Errorf(format, args...))
 		}
 	}
-	if t.Share > 1 {
-		errs = append(errs, fmt.Errorf("the least share of the limit is %g, want 0 to 1", t.Share))
+	need(t.Throughput >= 0 && t.Throughput <= math.MaxFloat64, "the least throughput is %g, want a number, 0 or more", t.Throughput)
+	for _, q := range []struct {
+		name string
+		most time.Duration
+	}{
+		{"the greatest p50", t.P50}, {"the greatest p99", t.P99}, {"the greatest p99.9", t.P999}, {"the longest gap", t.Gap},
+	} {
+		need(q.most >= 0, "%s is %v, want 0 or more", q.name, q.most)
 	}
+	need(t.Share >= 0 && t.Share <= 1, "the least share of the limit is %g, want 0 to 1", t.Share)
+	need(t.Errors >= 0, "the greatest number of errors is %d, want 0 or more", t.Errors)
 	return errors.Join(errs...)
 }
 
