@@ -236,12 +236,16 @@ func isDir(flag, dir string) error {
 	if dir == "" {
 		return nil
 	}
-	info, err := os.Stat(dir)
-	if err != nil {
-		return fmt.Errorf("%s: %w", flag, err)
+	if _, err := os.Stat(dir); err != nil {
+		return fmt.Errorf("%s: %w: make that directory, or name another", flag, err)
 	}
-	if !info.IsDir() {
-		return fmt.Errorf("%s: %s is no directory", flag, dir)
+	return noFile(flag, dir)
+}
+
+// noFile reports that a flag that is to name a directory names a file.
+func noFile(flag, dir string) error {
+	if info, err := os.Stat(dir); err == nil && !info.IsDir() {
+		return usagef("%s: %s is a file, want a directory: name the one that it is in, or another", flag, dir)
 	}
 	return nil
 }

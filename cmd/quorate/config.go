@@ -69,6 +69,9 @@ func newConfigCommand(c *console, use, short string, show bool) *cobra.Command {
 		Example: "  quorate config " + use + " --dir cluster/r0",
 		Args:    cobra.NoArgs,
 		RunE: func(*cobra.Command, []string) error {
+			if err := noFile("--dir", dir); err != nil {
+				return err
+			}
 			info, err := readConfig(dir, genesis)
 			if !show {
 				err = errors.Join(err, info.noKey)

@@ -202,6 +202,11 @@ somebody lied.`,
 			if len(dirs)+len(args) == 0 {
 				return usagef("nothing to audit: give the directory of a replica with --dir")
 			}
+			for _, dir := range dirs {
+				if err := noFile("--dir", dir); err != nil {
+					return fmt.Errorf("%w; an evidence file goes without --dir", err)
+				}
+			}
 			g, cluster, err := clusterOf(genesis)
 			if err != nil {
 				return err
@@ -293,6 +298,9 @@ to prove.`,
 		Example: "  quorate evidence export --dir cluster/r2\n  quorate evidence export --dir cluster/r2 --to r2.quorate",
 		Args:    cobra.NoArgs,
 		RunE: func(*cobra.Command, []string) error {
+			if err := noFile("--dir", dir); err != nil {
+				return err
+			}
 			if genesis == "" {
 				cfg, err := pbft.LoadConfig(filepath.Join(dir, pbft.ConfigFile))
 				if err != nil {

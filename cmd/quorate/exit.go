@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"strings"
+	"syscall"
 
 	"github.com/quorate/quorate/crypto"
 	"github.com/quorate/quorate/pbft"
@@ -91,7 +92,7 @@ func exitCode(err error) int {
 // isBadInput tells whether err blames what the user gave.
 func isBadInput(err error) bool {
 	for _, target := range []error{
-		pbft.ErrConfig, pbft.ErrGenesis, pbft.ErrNotMember, pbft.ErrOperation, fs.ErrNotExist, fs.ErrExist,
+		pbft.ErrConfig, pbft.ErrGenesis, pbft.ErrNotMember, pbft.ErrOperation, fs.ErrNotExist, fs.ErrExist, syscall.ENOTDIR,
 		crypto.ErrPassphrase, crypto.ErrKeyFile, crypto.ErrKeyFileUnsafe, crypto.ErrKeyPlain, crypto.ErrKeyEncrypted,
 	} {
 		if errors.Is(err, target) {

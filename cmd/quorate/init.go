@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"syscall"
 
 	"github.com/spf13/cobra"
 
@@ -168,7 +169,13 @@ func mustBeNew(dir string) error {
 	if err == nil && info.Mode()&fs.ModeSymlink != 0 {
 		return usagef("%s is a symbolic link, which init would replace: give a new directory where it leads to", dir)
 	}
+	if err == nil && !info.IsDir() {
+		return usagef("%s is a file: give the name of a new directory", dir)
+	}
 	entries, err := os.ReadDir(dir)
+	if errors.Is(err, syscall.ENOTDIR) {
+		err = fmt.Errorf("%w: a part of that name is a file; give another", err)
+	}
 	if err != nil {
 		return usageError{err}
 	}

@@ -92,6 +92,9 @@ it does by itself when it suspects the primary, leaves its view or stops.`,
 
 // config returns the configuration that the flags and node.toml make.
 func (o nodeOptions) config(ctx context.Context, c *console) (pbft.Config, error) {
+	if err := noFile("--dir", o.dir); err != nil {
+		return pbft.Config{}, err
+	}
 	cfg, err := pbft.LoadConfig(filepath.Join(o.dir, pbft.ConfigFile))
 	if errors.Is(err, fs.ErrNotExist) {
 		return cfg, fmt.Errorf("%w: make a replica's directory with quorate init", err)
