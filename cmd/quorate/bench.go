@@ -176,7 +176,7 @@ func (o benchOptions) validate() error {
 	errs = append(errs, o.validateCluster()...)
 	errs = append(errs, o.validateFaults()...)
 	errs = append(errs, isDir("--data", o.data), takesFile("--save", o.save), takesFile("--html", o.html),
-		isDir("--cpu-profile", o.cpuProfile))
+		takesFiles("--cpu-profile", o.cpuProfile))
 	if o.save != "" && filepath.Clean(o.save) == filepath.Clean(o.html) {
 		errs = append(errs, fmt.Errorf("--save and --html name the same file, %s", o.save))
 	}
@@ -250,8 +250,25 @@ func noFile(flag, dir string) error {
 	return nil
 }
 
+// takesFiles reports that in the directory of a flag no file can be made. It leaves none
+// there.
+func takesFiles(flag, dir string) error {
+	if err := isDir(flag, dir); err != nil || dir == "" {
+		return err
+	}
+	f, err := os.CreateTemp(dir, ".quorate-")
+	var path *fs.PathError
+	if errors.As(err, &path) {
+		err = path.Err // nobody knows the name
+	}
+	if err != nil {
+		return fmt.Errorf("%s: no file can be made in %s: %w", flag, dir, err)
+	}
+	return errors.Join(f.Close(), os.Remove(f.Name()))
+}
+
 // takesFile reports that the file of a flag could not be written, before there is
-// anything to lose. It makes none.
+// anything to lose. It leaves none.
 func takesFile(flag, path string) error {
 	if path == "" {
 		return nil
@@ -259,7 +276,7 @@ func takesFile(flag, path string) error {
 	info, err := os.Stat(path)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
-		return isDir(flag, filepath.Dir(path))
+		return takesFiles(flag, filepath.Dir(path))
 	case err != nil:
 		return fmt.Errorf("%s: %w", flag, err)
 	case info.IsDir():
