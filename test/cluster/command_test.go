@@ -27,7 +27,8 @@ import (
 func TestClusterThatInitMadeRuns(t *testing.T) {
 	ctx := bounded(t)
 	dir := filepath.Join(t.TempDir(), "cluster")
-	code, text, err := Run(ctx, binary, "init", dir, "--plain-keys", "--base-port", strconv.Itoa(freePorts(t, 4)))
+	host, port := freePorts(t, 4)
+	code, text, err := Run(ctx, binary, "init", dir, "--plain-keys", "--host", host, "--base-port", strconv.Itoa(port))
 	must(t, err)
 	if code != 0 {
 		t.Fatalf("init ended with code %d:\n%s", code, text)
@@ -40,28 +41,30 @@ func TestClusterThatInitMadeRuns(t *testing.T) {
 	prove(ctx, t, c, load)
 }
 
-// freePorts returns a port that is free, as are the n−1 after it.
-func freePorts(t *testing.T, n int) int {
+// freePorts returns a host, and a port of it that is free, as are the n−1 after it.
+func freePorts(t *testing.T, n int) (host string, base int) {
 	t.Helper()
 	for range 100 {
 		addrs, err := freeAddrs(1)
 		must(t, err)
-		base, err := strconv.Atoi(addrs[0][strings.LastIndex(addrs[0], "/")+1:])
+		parts := strings.Split(addrs[0], "/") // /ip4/HOST/tcp/PORT
+		host = parts[2]
+		base, err = strconv.Atoi(parts[4])
 		must(t, err)
 		free := true
 		for port := base; port < base+n && free; port++ {
-			l, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp4", "127.0.0.1:"+strconv.Itoa(port))
+			l, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp4", net.JoinHostPort(host, strconv.Itoa(port)))
 			free = err == nil
 			if free {
 				defer l.Close() //nolint:errcheck // free until the end of the search
 			}
 		}
 		if free {
-			return base
+			return host, base
 		}
 	}
 	t.Fatal("no free ports")
-	return 0
+	return "", 0
 }
 
 // TestCounterCountsEveryAcknowledgedAddOnce needs no checker: every add returns

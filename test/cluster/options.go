@@ -155,17 +155,34 @@ func freeAddrs(n int) ([]string, error) {
 		addrs []string
 		err   error
 	)
+	host := ownHost()
 	for range portTries {
 		if len(addrs) == n {
 			return addrs, nil
 		}
 		port := strconv.Itoa(portMin + rand.IntN(portsFrom)) //nolint:gosec // it need not be secret
 		var l net.Listener
-		if l, err = net.Listen("tcp4", "127.0.0.1:"+port); err != nil { //nolint:noctx // it ends at once
+		if l, err = net.Listen("tcp4", host+":"+port); err != nil { //nolint:noctx // it ends at once
 			continue
 		}
 		defer l.Close() //nolint:errcheck,gocritic // all are open until all are chosen, so that they differ
-		addrs = append(addrs, "/ip4/127.0.0.1/tcp/"+port)
+		addrs = append(addrs, "/ip4/"+host+"/tcp/"+port)
 	}
 	return nil, fmt.Errorf("no free ports on loopback: %w", err)
+}
+
+// loopbackHost is one that every system has.
+const loopbackHost = "127.0.0.1"
+
+// ownHost returns an address of loopback that nobody else uses, for it is one of four
+// million: at 127.0.0.1 another process could take a port before the replica does, or while
+// that is down. Where the system has no such addresses, it is 127.0.0.1 all the same.
+func ownHost() string {
+	host := fmt.Sprintf("127.%d.%d.%d", 128+rand.IntN(64), rand.IntN(256), rand.IntN(256)) //nolint:gosec // the same
+	l, err := net.Listen("tcp4", host+":0")                                                //nolint:noctx // it ends at once
+	if err != nil {
+		return loopbackHost
+	}
+	l.Close() //nolint:errcheck,gosec // nobody has connected
+	return host
 }
