@@ -194,8 +194,9 @@ If more replicas lied than the cluster tolerates and the agreement broke, the
 archive of one correct replica convicts more than that many, once it has been in
 touch with one that was told otherwise.
 
-It ends with exit code 1 if the agreement is broken, and with 0 if not, also if
-somebody lied.`,
+It ends with exit code 1 if the agreement is broken, with 0 if not, also if somebody
+lied, and with 2 if DIR has no archive, or a FILE is damaged or has a proof that does
+not hold.`,
 		Example: `  quorate evidence audit --dir cluster/r2 --genesis cluster/genesis.toml
   quorate evidence audit --dir r1/data/archive --dir r2/data/archive evidence.quorate -o json`,
 		RunE: func(_ *cobra.Command, args []string) error {
@@ -244,7 +245,7 @@ func audit(g *pbft.Genesis, cluster *forensics.Cluster, dirs, files []string) (*
 	for _, file := range files {
 		convictions, err := verifyFile(cluster, file)
 		if err != nil {
-			return nil, nil, err
+			return nil, nil, usageError{err} // also where a proof does not hold: no agreement is broken
 		}
 		log := &forensics.Log{}
 		for i := range convictions {

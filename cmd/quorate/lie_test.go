@@ -2,6 +2,7 @@ package main
 
 import (
 	"errors"
+	"os"
 	"path/filepath"
 	"strconv"
 
@@ -52,4 +53,19 @@ func lie(ts *testscript.TestScript, neg bool, args []string) {
 		err = errors.Join(err, a.Keep(cert("b", 0, 1, 3)))
 	}
 	ts.Check(errors.Join(err, a.Close()))
+}
+
+// forge spoils the last signature in an evidence file, and makes up for it in the
+// checksum: forge FILE.
+func forge(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 1 {
+		ts.Fatalf("usage: forge file")
+	}
+	path := ts.MkAbs(args[0])
+	data, err := os.ReadFile(path)
+	ts.Check(err)
+	body := data[:len(data)-crypto.DigestSize]
+	body[len(body)-1] ^= 1
+	sum := crypto.Sum(body)
+	ts.Check(os.WriteFile(path, append(body, sum[:]...), 0o600))
 }

@@ -22,6 +22,7 @@ func TestScripts(t *testing.T) {
 			"cut":   cut,
 			"empty": empty,
 			"exits": exits,
+			"forge": forge,
 			"lie":   lie,
 			"head":  head,
 			"stops": stops,
