@@ -6,6 +6,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/quorate/quorate/app"
 	"github.com/quorate/quorate/app/kv"
 	"github.com/quorate/quorate/pbft"
 )
@@ -205,12 +206,12 @@ func newKVScan(c *console, f *clusterFlags) *cobra.Command {
 			if limit < 1 || limit > kv.ScanLimitMax {
 				return usagef("--limit is %d, want 1 to %d", limit, kv.ScanLimitMax)
 			}
-			if prefix != "" && (from != "" || to != "") {
-				return usagef("--prefix excludes --from and --to")
+			if prefix != "" && to != "" {
+				return usagef("--prefix excludes --to: drop one of the two")
 			}
 			op := kv.Scan(from, to, limit)
 			if prefix != "" {
-				op = kv.ScanPrefix(prefix, limit)
+				op = kv.Scan(max(from, prefix), app.PrefixEnd(prefix), limit)
 			}
 			return f.kv(cmd.Context(), c, kvCall{op: op, read: true, fast: fast, show: c.kvEntries})
 		},
