@@ -15,12 +15,17 @@ import (
 func main() { os.Exit(process()) }
 
 // process executes the command line of this process and returns its exit code. The
-// first signal asks the command to end, the second one ends the process.
+// first signal asks the command to end, the second one ends the process; but those of a
+// terminal that is closed come in numbers, and do not keep it from tidying up.
 func process() int {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	ask, kept := []os.Signal{os.Interrupt, syscall.SIGTERM}, []os.Signal{syscall.SIGPIPE}
+	if !signal.Ignored(syscall.SIGHUP) { // as nohup has it
+		ask, kept = append(ask, syscall.SIGHUP), append(kept, syscall.SIGHUP)
+	}
+	ctx, stop := signal.NotifyContext(context.Background(), ask...)
 	defer stop()
 	context.AfterFunc(ctx, stop)
-	signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE) // or it would end without tidying up
+	signal.Notify(make(chan os.Signal, 1), kept...)
 	c := &console{in: os.Stdin, out: &output{File: os.Stdout, gone: stop}, err: os.Stderr, env: os.Getenv}
 	return run(ctx, c, os.Args[1:])
 }

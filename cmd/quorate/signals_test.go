@@ -58,10 +58,18 @@ func head(ts *testscript.TestScript, neg bool, args []string) {
 }
 
 // stops sends a program SIGINT from when a file is there, until it ends: once or, in
-// stops twice, as often as it takes. stops once|twice file program arg...
+// stops twice, as often as it takes; in stops hangup it is SIGHUP, again and again.
+// stops once|twice|hangup file program arg...
 func stops(ts *testscript.TestScript, neg bool, args []string) {
-	if neg || len(args) < 3 || args[0] != "once" && args[0] != "twice" {
-		ts.Fatalf("usage: stops once|twice file program [arg...]")
+	how, sig := "", syscall.SIGINT
+	if len(args) > 0 {
+		how = args[0]
+	}
+	if how == "hangup" {
+		sig = syscall.SIGHUP
+	}
+	if neg || len(args) < 3 || how != "once" && how != "twice" && how != "hangup" {
+		ts.Fatalf("usage: stops once|twice|hangup file program [arg...]")
 	}
 	cmd := programOf(ts, args[2:])
 	told, err := cmd.StderrPipe()
@@ -72,14 +80,14 @@ func stops(ts *testscript.TestScript, neg bool, args []string) {
 	go func() {
 		tick := time.NewTicker(signalsEvery)
 		defer tick.Stop()
-		for sent := false; args[0] == "twice" || !sent; {
+		for sent := false; how != "once" || !sent; {
 			select {
 			case <-tick.C:
 			case <-ended:
 				return
 			}
 			if found, _ := filepath.Glob(ts.MkAbs(args[1])); len(found) > 0 {
-				sent = cmd.Process.Signal(syscall.SIGINT) == nil
+				sent = cmd.Process.Signal(sig) == nil
 			}
 		}
 	}()
