@@ -121,17 +121,26 @@ func (o nodeOptions) config(ctx context.Context, c *console) (pbft.Config, error
 			return cfg, err
 		}
 	}
+	err = o.openKey(ctx, c, &cfg)
+	return cfg, err
+}
+
+// openKey fills in the passphrase of the key, if that has one. It asks for none that would
+// not help.
+func (o nodeOptions) openKey(ctx context.Context, c *console, cfg *pbft.Config) error {
 	if err := o.keys.validate(); err != nil {
-		return cfg, err
+		return err
 	}
 	if cfg.PlainKey && o.keys.file != "" {
-		return cfg, usagef("%s says plain_key = true, and plain keys have no passphrase: drop that or --passphrase-file",
+		return usagef("%s says plain_key = true, and plain keys have no passphrase: drop that or --passphrase-file",
 			filepath.Join(o.dir, pbft.ConfigFile))
 	}
-	if !cfg.PlainKey {
-		cfg.Passphrase, err = o.keys.passphrase(ctx, c, false)
+	if _, err := cfg.CheckKey(); err != nil || cfg.PlainKey {
+		return err
 	}
-	return cfg, err
+	var err error
+	cfg.Passphrase, err = o.keys.passphrase(ctx, c, false)
+	return err
 }
 
 func runNode(ctx context.Context, c *console, o nodeOptions) error {

@@ -157,27 +157,26 @@ func readLine(r io.Reader) ([]byte, error) {
 	return nil, usagef("the passphrase is longer than %d bytes", passphraseBytesMax)
 }
 
-// load returns the key in the file at path.
+// load returns the key in the file at path. It asks for no passphrase that would not help.
 func (k *keyFlags) load(ctx context.Context, c *console, path string) (crypto.PrivateKey, error) {
 	if err := k.validate(); err != nil {
 		return crypto.PrivateKey{}, err
 	}
-	if k.plain {
-		key, err := crypto.LoadPlainKey(path)
-		if errors.Is(err, crypto.ErrKeyEncrypted) {
-			err = usagef("%s is encrypted: drop --%s, and give its passphrase", path, k.plainName)
-		}
-		return key, err
+	switch _, encrypted, err := crypto.CheckKeyFile(path); {
+	case err != nil:
+		return crypto.PrivateKey{}, err
+	case encrypted && k.plain:
+		return crypto.PrivateKey{}, usagef("%s is encrypted: drop --%s, and give its passphrase", path, k.plainName)
+	case !encrypted && !k.plain:
+		return crypto.PrivateKey{}, usagef("%s is not encrypted: give --%s", path, k.plainName)
+	case !encrypted:
+		return crypto.LoadPlainKey(path)
 	}
 	p, err := k.passphrase(ctx, c, false)
 	if err != nil {
 		return crypto.PrivateKey{}, err
 	}
-	key, err := crypto.LoadKey(path, p)
-	if errors.Is(err, crypto.ErrKeyPlain) {
-		err = usagef("%s is not encrypted: give --%s", path, k.plainName)
-	}
-	return key, err
+	return crypto.LoadKey(path, p)
 }
 
 // saver returns a function that saves keys. It asks for a passphrase once.

@@ -16,22 +16,18 @@ import (
 // is open for writing and into which nobody writes.
 func TestOneInterruptionEndsTheWaitForAPassphrase(t *testing.T) {
 	dir := t.TempDir()
-	pipe, key, cluster := filepath.Join(dir, "pipe"), filepath.Join(dir, "key"), filepath.Join(dir, "c")
-	if err := syscall.Mkfifo(pipe, 0o600); err != nil {
+	pipe, secret, cluster := filepath.Join(dir, "pipe"), filepath.Join(dir, "secret"), filepath.Join(dir, "c")
+	if err := errors.Join(syscall.Mkfifo(pipe, 0o600), os.WriteFile(secret, []byte("secret\n"), 0o600)); err != nil {
 		t.Fatal(err)
 	}
-	if code, _, errs := command(t, "init", cluster, "--plain-keys"); code != exitDone {
+	if code, _, errs := command(t, "init", cluster, "--passphrase-file", secret); code != exitDone {
 		t.Fatalf("init: exit code %d: %s", code, errs)
 	}
-	replica := filepath.Join(cluster, "r0")
-	encrypted := bytes.Replace(readFile(t, filepath.Join(replica, "node.toml")), []byte("plain_key = true"), nil, 1)
-	if err := os.WriteFile(filepath.Join(replica, "node.toml"), encrypted, 0o600); err != nil {
-		t.Fatal(err)
-	}
-	genesis := filepath.Join(cluster, "genesis.toml")
+	genesis, replica := filepath.Join(cluster, "genesis.toml"), filepath.Join(cluster, "r0")
+	key := filepath.Join(replica, "key")
 	for _, line := range []string{
-		"keys new " + key, "keys show " + key, "init " + filepath.Join(dir, "other"), "node --dir " + replica,
-		"kv get a --key " + key + " --genesis " + genesis,
+		"keys new " + filepath.Join(dir, "new"), "keys show " + key, "init " + filepath.Join(dir, "other"),
+		"node --dir " + replica, "kv get a --key " + key + " --genesis " + genesis,
 	} {
 		ctx, interrupt := context.WithCancel(t.Context())
 		var out, errs bytes.Buffer
@@ -68,13 +64,4 @@ func writer(t *testing.T, pipe string, ended <-chan int) *os.File {
 		case <-tick.C:
 		}
 	}
-}
-
-func readFile(t *testing.T, path string) []byte {
-	t.Helper()
-	text, err := os.ReadFile(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return text
 }
