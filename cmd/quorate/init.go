@@ -89,8 +89,9 @@ func (o initOptions) validate() error {
 			len(o.hosts), o.replicas))
 	}
 	for _, h := range o.hosts {
-		if h == "" || strings.ContainsAny(h, "/ \t") {
-			errs = append(errs, usagef("--host has %q, want an address or a name", h))
+		ip := net.ParseIP(h)
+		if h == "" || ip == nil && strings.ContainsAny(h, "/:[] \t") || ip.IsUnspecified() {
+			errs = append(errs, usagef("--host has %q, want an address or a name that others reach, without a port", h))
 		}
 	}
 	if o.basePort < 1 || o.basePort > last {
@@ -119,6 +120,7 @@ func (o initOptions) addr(i int) string {
 		if ip.To4() != nil {
 			kind = "ip4"
 		}
+		host = ip.String()
 	}
 	return "/" + kind + "/" + host + "/tcp/" + strconv.Itoa(port)
 }
