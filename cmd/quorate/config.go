@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"path/filepath"
 	"strconv"
 	"strings"
 	"time"
@@ -69,9 +68,6 @@ func newConfigCommand(c *console, use, short string, show bool) *cobra.Command {
 		Example: "  quorate config " + use + " --dir cluster/r0",
 		Args:    cobra.NoArgs,
 		RunE: func(*cobra.Command, []string) error {
-			if err := noFile("--dir", dir); err != nil {
-				return err
-			}
 			info, err := readConfig(dir, genesis)
 			if !show {
 				err = errors.Join(err, info.noKey)
@@ -93,7 +89,7 @@ func newConfigCommand(c *console, use, short string, show bool) *cobra.Command {
 // readConfig loads everything that needs no passphrase, and reports all
 // problems at once.
 func readConfig(dir, genesisPath string) (configInfo, error) {
-	cfg, configErr := pbft.LoadConfig(filepath.Join(dir, pbft.ConfigFile))
+	cfg, configErr := loadConfig(dir)
 	read := cfg.Dir != "" // or else the others would be sought in the wrong place
 	if !read {
 		cfg = pbft.Config{Dir: dir}

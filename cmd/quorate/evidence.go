@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"path/filepath"
 	"strconv"
 	"strings"
 
@@ -303,7 +302,7 @@ to prove.`,
 				return err
 			}
 			if genesis == "" {
-				cfg, err := pbft.LoadConfig(filepath.Join(dir, pbft.ConfigFile))
+				cfg, err := loadConfig(dir)
 				if err != nil {
 					return usageError{err}
 				}

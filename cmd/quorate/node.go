@@ -90,15 +90,21 @@ it does by itself when it suspects the primary, leaves its view or stops.`,
 	return cmd
 }
 
-// config returns the configuration that the flags and node.toml make.
-func (o nodeOptions) config(ctx context.Context, c *console) (pbft.Config, error) {
-	if err := noFile("--dir", o.dir); err != nil {
+// loadConfig reads node.toml in the directory that --dir names.
+func loadConfig(dir string) (pbft.Config, error) {
+	if err := noFile("--dir", dir); err != nil {
 		return pbft.Config{}, err
 	}
-	cfg, err := pbft.LoadConfig(filepath.Join(o.dir, pbft.ConfigFile))
+	cfg, err := pbft.LoadConfig(filepath.Join(dir, pbft.ConfigFile))
 	if errors.Is(err, fs.ErrNotExist) {
-		return cfg, fmt.Errorf("%w: make a replica's directory with quorate init", err)
+		err = fmt.Errorf("%w: name the directory of a replica with --dir; quorate init makes them", err)
 	}
+	return cfg, err
+}
+
+// config returns the configuration that the flags and node.toml make.
+func (o nodeOptions) config(ctx context.Context, c *console) (pbft.Config, error) {
+	cfg, err := loadConfig(o.dir)
 	if err != nil {
 		return cfg, err
 	}
