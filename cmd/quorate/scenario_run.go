@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
@@ -117,9 +116,12 @@ func (c *console) savePicture(p *picture.Picture, path string) error {
 	return nil
 }
 
+// runScenarios plays all. Where that is interrupted, or one cannot be played, it tells of
+// those before all the same: real ones take minutes.
 func (c *console) runScenarios(ctx context.Context, o scenarioRunOptions) error {
 	reports, failed := []scenario.Report{}, []string{}
 	out := newScenarioSheet(c)
+	var ended error
 	for _, s := range scenario.All() {
 		if o.real && s.Real == nil {
 			out.skipped(s)
@@ -127,10 +129,11 @@ func (c *console) runScenarios(ctx context.Context, o scenarioRunOptions) error 
 		}
 		r, err := c.play(ctx, s.Name, o)
 		if ctx.Err() != nil {
-			return errors.New("interrupted")
+			err = errors.New("interrupted")
 		}
 		if err != nil {
-			return scenarioError(err)
+			ended = scenarioError(err)
+			break
 		}
 		reports = append(reports, r)
 		if !r.Passed {
@@ -138,16 +141,18 @@ func (c *console) runScenarios(ctx context.Context, o scenarioRunOptions) error 
 		}
 		out.row(r)
 	}
+	if ended != nil && len(reports) == 0 {
+		return ended
+	}
 	if c.format == "json" {
-		e := json.NewEncoder(c.out)
-		e.SetIndent("", "  ")
-		if err := e.Encode(reports); err != nil {
-			return err
-		}
+		out.err = c.show(table{}, reports)
 	}
 	out.end(len(reports)-len(failed), len(reports))
-	if len(failed) > 0 {
-		return errors.Join(out.err, fmt.Errorf("%d of %d scenarios failed: %s", len(failed), len(reports), strings.Join(failed, ", ")))
+	if ended != nil {
+		ended = fmt.Errorf("%w, after %d scenarios", ended, len(reports))
 	}
-	return out.err
+	if len(failed) > 0 {
+		ended = errors.Join(ended, fmt.Errorf("%d of %d scenarios failed: %s", len(failed), len(reports), strings.Join(failed, ", ")))
+	}
+	return errors.Join(out.err, ended)
 }

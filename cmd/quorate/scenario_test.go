@@ -79,6 +79,37 @@ func TestFuzzEndsWithTheCountWhenInterrupted(t *testing.T) {
 	}
 }
 
+// endsLater is a context that ends when it has been asked so often.
+type endsLater struct {
+	context.Context //nolint:containedctx // it is one
+
+	asked int
+}
+
+func (e *endsLater) Err() error {
+	if e.asked--; e.asked < 0 {
+		return context.Canceled
+	}
+	return nil
+}
+
+// TestInterruptedScenariosAreToldOf interrupts all of them after some, and before the first.
+func TestInterruptedScenariosAreToldOf(t *testing.T) {
+	for asked, told := range map[int]bool{0: false, 5: true} {
+		var out bytes.Buffer
+		c := &console{out: &out, err: &bytes.Buffer{}, format: "json", env: func(string) string { return "" }}
+		err := c.runScenarios(&endsLater{t.Context(), asked}, scenarioRunOptions{all: true, seed: 1})
+		if err == nil || !strings.HasPrefix(err.Error(), "interrupted") || exitCode(err) != exitFailure {
+			t.Errorf("got %v, want that it was interrupted", err)
+		}
+		var reports []scenario.Report
+		wrong := json.Unmarshal(out.Bytes(), &reports)
+		if told && (wrong != nil || len(reports) == 0 || !reports[0].Passed) || !told && out.Len() > 0 {
+			t.Errorf("after %d questions: got %v and\n%s", asked, wrong, out.String())
+		}
+	}
+}
+
 func TestReportFitsTheTerminal(t *testing.T) {
 	long := strings.Repeat("word ", 60)
 	r := scenario.Report{
