@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"strings"
@@ -34,8 +35,8 @@ Results of different loads, clusters or machines are refused.`,
   quorate bench --runs 5 --save after.json
   quorate bench compare before.json after.json`,
 		Args: cobra.ExactArgs(2),
-		RunE: func(_ *cobra.Command, args []string) error {
-			return c.compare(args[0], args[1], notWorse)
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return c.compare(cmd.Context(), args[0], args[1], notWorse)
 		},
 	}
 	cmd.Flags().BoolVar(&notWorse, "not-worse", false,
@@ -43,9 +44,12 @@ Results of different loads, clusters or machines are refused.`,
 	return cmd
 }
 
-func (c *console) compare(pathA, pathB string, notWorse bool) error {
-	a, errA := bench.ReadReport(pathA)
-	b, errB := bench.ReadReport(pathB)
+func (c *console) compare(ctx context.Context, pathA, pathB string, notWorse bool) error {
+	a, errA := awaited(ctx, func() (bench.Report, error) { return bench.ReadReport(pathA) })
+	b, errB := awaited(ctx, func() (bench.Report, error) { return bench.ReadReport(pathB) })
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
 	if err := errors.Join(errA, errB); err != nil {
 		return usageError{err}
 	}

@@ -1,9 +1,9 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"strconv"
 	"strings"
@@ -129,12 +129,12 @@ It ends with exit code 0 if every proof holds, with 1 if one does not, and with 
 if FILE is damaged or of another cluster.`,
 		Example: "  quorate evidence verify evidence.quorate --genesis cluster/genesis.toml",
 		Args:    cobra.ExactArgs(1),
-		RunE: func(_ *cobra.Command, args []string) error {
+		RunE: func(cmd *cobra.Command, args []string) error {
 			g, cluster, err := clusterOf(genesis)
 			if err != nil {
 				return err
 			}
-			found, err := verifyFile(cluster, args[0])
+			found, err := verifyFile(cmd.Context(), cluster, args[0])
 			if err != nil {
 				return err
 			}
@@ -151,8 +151,11 @@ if FILE is damaged or of another cluster.`,
 }
 
 // verifyFile reads and verifies an evidence file.
-func verifyFile(cluster *forensics.Cluster, path string) ([]forensics.Conviction, error) {
-	data, err := readEvidence(path)
+func verifyFile(ctx context.Context, cluster *forensics.Cluster, path string) ([]forensics.Conviction, error) {
+	data, err := awaited(ctx, func() ([]byte, error) { return readUpTo(path, forensics.FileBytesMax+1) })
+	if errors.Is(err, context.Canceled) {
+		return nil, err
+	}
 	if err != nil {
 		return nil, usageError{err}
 	}
@@ -165,16 +168,6 @@ func verifyFile(cluster *forensics.Cluster, path string) ([]forensics.Conviction
 		return nil, err
 	}
 	return nil, usageError{err}
-}
-
-// readEvidence reads a file that has the size of an evidence file.
-func readEvidence(path string) ([]byte, error) {
-	file, err := os.Open(path)
-	if err != nil {
-		return nil, err
-	}
-	data, err := io.ReadAll(io.LimitReader(file, forensics.FileBytesMax+1))
-	return data, errors.Join(err, file.Close())
 }
 
 func newEvidenceAudit(c *console) *cobra.Command {
@@ -198,7 +191,7 @@ lied, and with 2 if DIR has no archive, or a FILE is damaged or has a proof that
 not hold.`,
 		Example: `  quorate evidence audit --dir cluster/r2 --genesis cluster/genesis.toml
   quorate evidence audit --dir r1/data/archive --dir r2/data/archive evidence.quorate -o json`,
-		RunE: func(_ *cobra.Command, args []string) error {
+		RunE: func(cmd *cobra.Command, args []string) error {
 			if len(dirs)+len(args) == 0 {
 				return usagef("nothing to audit: give the directory of a replica with --dir")
 			}
@@ -211,7 +204,7 @@ not hold.`,
 			if err != nil {
 				return err
 			}
-			info, _, err := audit(g, cluster, dirs, args)
+			info, _, err := audit(cmd.Context(), g, cluster, dirs, args)
 			if err != nil {
 				return err
 			}
@@ -230,7 +223,9 @@ not hold.`,
 }
 
 // audit reads archives and evidence files, and judges them together.
-func audit(g *pbft.Genesis, cluster *forensics.Cluster, dirs, files []string) (*evidenceInfo, *forensics.Findings, error) {
+func audit(
+	ctx context.Context, g *pbft.Genesis, cluster *forensics.Cluster, dirs, files []string,
+) (*evidenceInfo, *forensics.Findings, error) {
 	var logs []*forensics.Log
 	damaged, refused := 0, 0
 	for _, dir := range dirs {
@@ -242,9 +237,12 @@ func audit(g *pbft.Genesis, cluster *forensics.Cluster, dirs, files []string) (*
 		damaged, refused = damaged+log.Damaged, refused+log.Refused
 	}
 	for _, file := range files {
-		convictions, err := verifyFile(cluster, file)
+		convictions, err := verifyFile(ctx, cluster, file)
+		if errors.Is(err, forensics.ErrProof) {
+			err = usageError{err} // no agreement is broken
+		}
 		if err != nil {
-			return nil, nil, usageError{err} // also where a proof does not hold: no agreement is broken
+			return nil, nil, err
 		}
 		log := &forensics.Log{}
 		for i := range convictions {
@@ -297,7 +295,7 @@ evidence verify'. It never overwrites a file, and writes none if there is nothin
 to prove.`,
 		Example: "  quorate evidence export --dir cluster/r2\n  quorate evidence export --dir cluster/r2 --to r2.quorate",
 		Args:    cobra.NoArgs,
-		RunE: func(*cobra.Command, []string) error {
+		RunE: func(cmd *cobra.Command, _ []string) error {
 			if err := noFile("--dir", dir); err != nil {
 				return err
 			}
@@ -312,7 +310,7 @@ to prove.`,
 			if err != nil {
 				return err
 			}
-			info, found, err := audit(g, cluster, []string{dir}, nil)
+			info, found, err := audit(cmd.Context(), g, cluster, []string{dir}, nil)
 			if err != nil {
 				return err
 			}

@@ -94,21 +94,22 @@ func readUpTo(path string, most int64) ([]byte, error) {
 
 // awaited returns what read does, unless ctx ends before: a pipe into which nobody
 // writes, or a terminal, keeps read waiting, then until the process ends.
-func awaited(ctx context.Context, read func() ([]byte, error)) ([]byte, error) {
+func awaited[T any](ctx context.Context, read func() (T, error)) (T, error) {
 	type outcome struct {
-		data []byte
-		err  error
+		value T
+		err   error
 	}
 	done := make(chan outcome, 1)
 	go func() {
-		data, err := read()
-		done <- outcome{data, err}
+		value, err := read()
+		done <- outcome{value, err}
 	}()
 	select {
 	case o := <-done:
-		return o.data, o.err
+		return o.value, o.err
 	case <-ctx.Done():
-		return nil, ctx.Err()
+		var none T
+		return none, ctx.Err()
 	}
 }
 
