@@ -242,6 +242,24 @@ func isDir(flag, dir string) error {
 	return noFile(flag, dir)
 }
 
+// temporaryDir makes a directory in that of a flag or, if there is none, in that of temporary
+// files.
+func temporaryDir(in, pattern string) (string, error) {
+	dir, err := os.MkdirTemp(in, pattern)
+	if in == "" {
+		err = adviseTemporary(err)
+	}
+	return dir, err
+}
+
+// adviseTemporary tells whose directory is missing, which nobody named.
+func adviseTemporary(err error) error {
+	if errors.Is(err, fs.ErrNotExist) {
+		return usagef("the directory of temporary files: %w: make it, or name another (TMPDIR)", err)
+	}
+	return err
+}
+
 // noFile reports that a flag that is to name a directory names a file.
 func noFile(flag, dir string) error {
 	if info, err := os.Stat(dir); err == nil && !info.IsDir() {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"strconv"
 	"time"
 
@@ -64,11 +65,15 @@ An interruption ends it, and prints the points that it has.`,
 }
 
 func (c *console) growth(ctx context.Context, o growthOptions) error {
-	o.Dir = dataDir(o.Dir)
 	err := errors.Join(o.Validate(), isDir("--data", o.Dir), takesFile("--save", o.save))
+	if err == nil && o.Dir == "" {
+		_, err = os.Stat(os.TempDir())
+		err = adviseTemporary(err)
+	}
 	if err != nil {
 		return usageError{err}
 	}
+	o.Dir = dataDir(o.Dir)
 	c.tell("%d points, about %v all together\n", len(o.Plan()), o.Takes().Round(time.Second))
 	g, err := bench.MeasureGrowth(ctx, o.GrowthOptions, func(number, of int, p bench.Planned) {
 		c.tell("%d of %d: %d replicas, %d B, %d clients, batches of at most %d\n",

@@ -67,7 +67,11 @@ func (o benchOptions) measureRuns(ctx context.Context, c *console, once oneRun) 
 // newMeter measures the machine, with flushes in dir or, if that is empty, where
 // a cluster's data would be.
 func newMeter(ctx context.Context, dir string) (*roofline.Meter, error) {
-	return roofline.NewMeter(ctx, dataDir(dir))
+	meter, err := roofline.NewMeter(ctx, dataDir(dir))
+	if dir == "" {
+		err = adviseTemporary(err)
+	}
+	return meter, err
 }
 
 // dataDir is where data goes that was told no place.
@@ -131,7 +135,7 @@ func (o *benchOptions) start(ctx context.Context) (stop func() error, err error)
 	if err != nil {
 		return stop, err
 	}
-	dir, err := os.MkdirTemp(o.data, "quorate-bench-")
+	dir, err := temporaryDir(o.data, "quorate-bench-")
 	if err != nil {
 		return stop, err
 	}

@@ -71,7 +71,7 @@ func runDemo(ctx context.Context, c *console, o demoOptions) (err error) {
 	if o.replicas < replicasMin || o.replicas > replicasMax {
 		return usagef("--replicas is %d, want %d to %d", o.replicas, replicasMin, replicasMax)
 	}
-	dir, err := os.MkdirTemp("", "quorate-demo-")
+	dir, err := temporaryDir("", "quorate-demo-")
 	if err != nil {
 		return err
 	}

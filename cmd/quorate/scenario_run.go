@@ -76,7 +76,7 @@ func (c *console) play(ctx context.Context, name string, o scenarioRunOptions) (
 		if play.Binary, err = os.Executable(); err != nil {
 			return r, err
 		}
-		if play.Dir, err = os.MkdirTemp("", "quorate-scenario-"); err != nil {
+		if play.Dir, err = temporaryDir("", "quorate-scenario-"); err != nil {
 			return r, err
 		}
 		defer func() { err = errors.Join(err, os.RemoveAll(play.Dir)) }()
