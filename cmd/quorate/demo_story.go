@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"os"
 	"strings"
 	"time"
 )
@@ -37,12 +38,15 @@ type storyEvent struct {
 
 func newStory(c *console) *story {
 	s := &story{out: c.out, json: c.format == "json", start: time.Now()}
-	if o, ok := c.out.(*output); ok && isTerminal(o.File) && c.env("NO_COLOR") == "" {
+	if o, ok := c.out.(*output); ok && c.takesEscapes(o.File) && c.env("NO_COLOR") == "" {
 		s.plain, s.good, s.bad = "\x1b[36m", "\x1b[32m", "\x1b[1;31m"
 		s.dim, s.reset = "\x1b[2m", "\x1b[0m"
 	}
 	return s
 }
+
+// takesEscapes tells whether f is a terminal that understands escape sequences.
+func (c *console) takesEscapes(f *os.File) bool { return isTerminal(f) && c.env("TERM") != "dumb" }
 
 // tell tells an event; lines after the first are put under it.
 func (s *story) tell(what string, t tone, lines ...string) {

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"os"
 	"runtime"
 	"runtime/debug"
 	"sync"
@@ -125,9 +126,8 @@ func (f *fuzzer) work(ctx context.Context) {
 // watchFuzz tells of the progress until the end: on a terminal every second on one
 // line, elsewhere now and then.
 func (c *console) watchFuzz(ctx context.Context, f *fuzzer, began time.Time) {
-	s := newStory(c)
 	every, format := time.Minute, "%s schedules, %.0f a second, no violation\n"
-	if s.dim != "" {
+	if terminal, ok := c.err.(*os.File); ok && c.takesEscapes(terminal) {
 		every, format = time.Second, "\r\x1b[K%s schedules, %.0f a second, no violation"
 		defer c.tell("\r\x1b[K")
 	}

@@ -78,6 +78,34 @@ func TestPromptsLeaveTheTerminalAsItWas(t *testing.T) {
 	}
 }
 
+// TestOnlyTerminalsAreToldInEscapes looks at the tones of a terminal, and has the fuzzer tell
+// of its progress in a file while the output is one.
+func TestOnlyTerminalsAreToldInEscapes(t *testing.T) {
+	_, program := openTerminal(t)
+	for term, want := range map[string]bool{"xterm": true, "": true, "dumb": false} {
+		path := filepath.Join(t.TempDir(), "log")
+		log, err := os.Create(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		c := &console{out: &output{File: program}, err: log, env: func(name string) string {
+			return map[string]string{"TERM": term}[name]
+		}}
+		if got := newStory(c).reset != ""; got != want {
+			t.Errorf("TERM=%s: it has tones: %v, want %v", term, got, want)
+		}
+		over, end := context.WithCancel(t.Context())
+		end()
+		c.watchFuzz(over, &fuzzer{}, time.Now())
+		if text, err := os.ReadFile(path); err != nil || len(text) > 0 {
+			t.Errorf("TERM=%s: the log of errors has %q (%v), want nothing", term, text, err)
+		}
+		if err := log.Close(); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
 // isShown tells whether a terminal shows what is typed.
 func isShown(t *testing.T, terminal *os.File) bool {
 	t.Helper()
