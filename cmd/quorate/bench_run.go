@@ -124,7 +124,7 @@ func (o benchOptions) put(ctx context.Context) (bench.Result, error) {
 	result, err := bench.Measure(watched, o.load)
 	cancel()
 	watching.Wait()
-	return result, cmp.Or(died, ctx.Err(), err)
+	return result, cmp.Or(died, ctx.Err(), adviseLoad(err, o.load.Genesis))
 }
 
 // start starts replicas as processes of this program. stop ends them and

@@ -117,6 +117,17 @@ func advise(err error, genesis *pbft.Genesis, timeout time.Duration) error {
 	return toldError{words + unreached(unfinished.Links, genesis), err}
 }
 
+// adviseLoad tells why a load could not be put on a cluster in words for people.
+func adviseLoad(err error, genesis *pbft.Genesis) error {
+	err = mismatched(err, "kv")
+	var unfinished *pbft.UnfinishedError
+	if !errors.As(err, &unfinished) {
+		return err
+	}
+	before, after, _ := strings.Cut(err.Error(), unfinished.Error())
+	return toldError{before + "no answer in time" + after + unreached(unfinished.Links, genesis), err}
+}
+
 // unreached tells which replicas cannot be reached, on a line each, and what to do where
 // others answer in their place.
 func unreached(links []pbft.LinkError, genesis *pbft.Genesis) string {

@@ -88,6 +88,35 @@ func TestAdviceKeepsTheErrorAndItsExitCode(t *testing.T) {
 	}
 }
 
+// TestLoadsThatAreNotAnsweredSayWhy of a cluster that cannot be reached, and of one that runs
+// another application.
+func TestLoadsThatAreNotAnsweredSayWhy(t *testing.T) {
+	genesis := &pbft.Genesis{Name: "test", Limits: pbft.DefaultGenesisLimits()}
+	refused := &swarm.DialError{DialErrors: []swarm.TransportError{{
+		Address: ma.StringCast("/ip4/127.0.0.1/tcp/7"), Cause: os.NewSyscallError("connect", syscall.ECONNREFUSED),
+	}}}
+	silent := &pbft.UnfinishedError{
+		Identity: pbft.Identity{Number: 1}, Err: context.DeadlineExceeded,
+		Links: []pbft.LinkError{{Replica: 2, Err: fmt.Errorf("connect to replica 2: %w", refused)}},
+	}
+	for _, c := range []struct {
+		err  error
+		code int
+		want string
+	}{
+		{
+			fmt.Errorf("answered 0 of 2 clients: %w; use fewer", silent), exitUnreachable,
+			"answered 0 of 2 clients: no answer in time; use fewer\nreplica 2 cannot be reached: 127.0.0.1:7: connection refused",
+		},
+		{&pbft.RefusedError{Reason: wire.RefusalInvalid}, exitRefused, "\ndoes this cluster run the kv application?"},
+		{context.Canceled, exitFailure, context.Canceled.Error()},
+	} {
+		if err := adviseLoad(c.err, genesis); exitCode(err) != c.code || !strings.HasSuffix(err.Error(), c.want) {
+			t.Errorf("got exit code %d and %q, want %d and %q", exitCode(err), err, c.code, c.want)
+		}
+	}
+}
+
 // TestRefusedConnectionsAreNamed has a client try to reach replicas at ports where nobody
 // listens, until it knows that of all of them.
 func TestRefusedConnectionsAreNamed(t *testing.T) {
