@@ -60,6 +60,7 @@ func TestCommandsWorkOnACluster(t *testing.T) {
 		{"kv get nothing", exitRefused, "no such key: nothing"},
 		{"kv cas greeting wrong x", exitRefused, "compare-and-swap lost: greeting has the value hello"},
 		{"kv cas greeting hello bye", exitDone, "swapped greeting"},
+		{"kv cas nothing at all", exitRefused, "no such key: nothing"},
 		{"kv cas --absent greeting x", exitRefused, "has the value bye"},
 		{"kv cas --absent lock me", exitDone, "swapped lock"},
 		{"kv scan", exitDone, "greeting  bye\nlock      me\n"},

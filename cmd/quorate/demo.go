@@ -46,8 +46,9 @@ kills the primary, brings it back, kills all replicas at once, and brings them
 back. It ends with the proof: equal states everywhere, every acknowledged
 operation there, none done twice, and a linearizable history.
 
-It leaves nothing behind: processes and files end with it. The exit code is 0 if
-every promise held, and 1 otherwise; then the evidence is kept.`,
+It leaves nothing behind, unless it is interrupted twice: processes and files end
+with it. The exit code is 0 if every promise held, and 1 otherwise; where one is
+broken, the evidence is kept.`,
 		Example: "  quorate demo\n  quorate demo --stay\n  quorate demo -o json",
 		Args:    cobra.NoArgs,
 		RunE:    func(cmd *cobra.Command, _ []string) error { return runDemo(cmd.Context(), c, o) },

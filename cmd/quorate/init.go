@@ -60,7 +60,7 @@ key, its node.toml, and its data. Move each replica's directory, and a copy of
 genesis.toml beside it, to the machine where it runs. Never run, or copy, one
 replica's directory twice: a replica with two lives is a faulty one.
 
-It makes all or nothing, and touches no directory that is there.`,
+It makes all or nothing, and touches no directory that has anything in it.`,
 		Example: `  quorate init cluster --replicas 4 --plain-keys
   quorate init prod --replicas 7 --passphrase-file secret.txt --host 10.0.0.1,10.0.0.2,10.0.0.3,10.0.0.4,10.0.0.5,10.0.0.6,10.0.0.7`,
 		Args: cobra.ExactArgs(1),

@@ -157,7 +157,7 @@ func newKVCas(c *console, f *clusterFlags) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "cas KEY OLD NEW | cas --absent KEY NEW",
 		Short: "Set a key to NEW if it has the value OLD (compare and swap)",
-		Long:  "Cas ends with exit code 4 if the key has another value; with --absent, if it has one at all.",
+		Long:  "Cas ends with exit code 4 if the key has another value, or none; with --absent, if it has one at all.",
 		Example: `  quorate kv cas greeting hello goodbye
   quorate kv cas --absent lock me`,
 		Args: func(_ *cobra.Command, args []string) error {

@@ -78,8 +78,8 @@ it does by itself when it suspects the primary, leaves its view or stops.`,
 	flags.StringVar(&o.app, "app", "", "application to run: "+appNames+" (default: what node.toml names)")
 	flags.BoolVar(&o.rejoin, "rejoin", false, "the data is lost: rejoin without it")
 	flags.DurationVar(&o.requestTimeout, "request-timeout", 0,
-		"how long until a silent primary is replaced; the same on all replicas (default 1s)")
-	flags.StringVar(&o.logLevel, "log-level", "", "debug, info, warn or error (default warn)")
+		"how long until a silent primary is replaced; the same on all replicas (default: what node.toml says, or 1s)")
+	flags.StringVar(&o.logLevel, "log-level", "", "debug, info, warn or error (default: what node.toml says, or warn)")
 	flags.StringVar(&o.adversary, "adversary", "",
 		"for tests of other replicas: lie in this way; needs a program and a cluster made for tests")
 	flags.StringVar(&o.faults, "faults", "",
