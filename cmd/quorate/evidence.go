@@ -4,9 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"strconv"
 	"strings"
+	"syscall"
 
 	"github.com/spf13/cobra"
 
@@ -229,7 +231,11 @@ func audit(
 	var logs []*forensics.Log
 	damaged, refused := 0, 0
 	for _, dir := range dirs {
-		log, err := forensics.ReadArchive(archiveOf(dir), cluster)
+		path, err := archiveOf(dir)
+		if err != nil {
+			return nil, nil, usageError{err}
+		}
+		log, err := forensics.ReadArchive(path, cluster)
 		if err != nil {
 			return nil, nil, usageError{err}
 		}
@@ -257,13 +263,18 @@ func audit(
 }
 
 // archiveOf returns where the archive is in a replica's directory; any other
-// directory is taken for an archive.
-func archiveOf(dir string) string {
+// directory is taken for an archive, but not one into which nobody lets us look.
+func archiveOf(dir string) (string, error) {
 	path := pbft.Config{Dir: dir}.ArchivePath()
-	if info, err := os.Stat(path); err == nil && info.IsDir() {
-		return path
+	info, err := os.Stat(path)
+	switch {
+	case err == nil && info.IsDir():
+		return path, nil
+	case err == nil || errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ENOTDIR):
+		return dir, nil
+	default:
+		return "", err
 	}
-	return dir
 }
 
 // verdict says in one line what an audit found.
