@@ -86,6 +86,9 @@ func (c *console) play(ctx context.Context, name string, o scenarioRunOptions) (
 
 func (c *console) runScenario(ctx context.Context, name string, o scenarioRunOptions) error {
 	r, err := c.play(ctx, name, o)
+	if ctx.Err() != nil {
+		return errors.New("interrupted") // whatever it did not come to is no failure
+	}
 	if err != nil {
 		return scenarioError(err)
 	}

@@ -93,6 +93,16 @@ func (e *endsLater) Err() error {
 	return nil
 }
 
+// TestInterruptedScenarioHasNotFailed is one that came to an end because of that.
+func TestInterruptedScenarioHasNotFailed(t *testing.T) {
+	var out bytes.Buffer
+	c := &console{out: &out, err: &bytes.Buffer{}, format: "table", env: func(string) string { return "" }}
+	err := c.runScenario(&endsLater{t.Context(), 1}, "mute-primary", scenarioRunOptions{seed: 1})
+	if err == nil || err.Error() != "interrupted" || out.Len() > 0 {
+		t.Errorf("got %v and\n%s\nwant only that it was interrupted", err, out.String())
+	}
+}
+
 // TestInterruptedScenariosAreToldOf interrupts all of them after some, and before the first.
 func TestInterruptedScenariosAreToldOf(t *testing.T) {
 	for asked, told := range map[int]bool{0: false, 5: true} {
