@@ -252,7 +252,9 @@ func showInit(c *console, o initOptions, dir string, genesis *pbft.Genesis) erro
 		Replicas: o.replicas, Faults: q.Faults(),
 	}
 	t := pairs("genesis", printable(info.Genesis), "hash", info.Hash)
-	t.above = []string{fmt.Sprintf("made a cluster of %d replicas in %s; it tolerates f = %d", o.replicas, printable(dir), q.Faults())}
+	t.above = []string{
+		fmt.Sprintf("made a cluster of %d replicas in %s; it tolerates f = %d", o.replicas, printable(dir), q.Faults()),
+	}
 	for i := range o.replicas {
 		start := commandLine("quorate", "node", "--dir", filepath.Join(dir, replicaDir(i)))
 		info.Start = append(info.Start, start)

@@ -155,7 +155,8 @@ func (c *console) runScenarios(ctx context.Context, o scenarioRunOptions) error 
 		ended = fmt.Errorf("%w, after %d scenarios", ended, len(reports))
 	}
 	if len(failed) > 0 {
-		ended = errors.Join(ended, fmt.Errorf("%d of %d scenarios failed: %s", len(failed), len(reports), strings.Join(failed, ", ")))
+		ended = errors.Join(ended, fmt.Errorf("%d of %d scenarios failed: %s", len(failed), len(reports),
+			strings.Join(failed, ", ")))
 	}
 	return errors.Join(out.err, ended)
 }

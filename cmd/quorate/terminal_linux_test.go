@@ -45,8 +45,11 @@ func TestPromptsLeaveTheTerminalAsItWas(t *testing.T) {
 		code   int
 		told   string
 	}{
-		"equal":  {"secret\nsecret\n", false, exitDone, "\nThe same again: \n"},
-		"differ": {"secret\nsecrte\n", false, exitUsage, "\nThe same again: \nquorate: the two passphrases differ: try again\n"},
+		"equal": {"secret\nsecret\n", false, exitDone, "\nThe same again: \n"},
+		"differ": {
+			"secret\nsecrte\n", false, exitUsage,
+			"\nThe same again: \nquorate: the two passphrases differ: try again\n",
+		},
 		"none":   {"\n", false, exitUsage, "\nquorate: the passphrase is empty\n"},
 		"ctrl-d": {"\x04", false, exitUsage, "\nquorate: the passphrase is empty\n"},
 		"ctrl-c": {"sec\x03", false, exitFailure, "\nquorate: passphrase: interrupted\n"},

@@ -28,7 +28,8 @@ func (t Thresholds) Validate() error {
 			errs = append(errs, fmt.Errorf(format, args...))
 		}
 	}
-	need(t.Throughput >= 0 && t.Throughput <= math.MaxFloat64, "the least throughput is %g, want a number, 0 or more", t.Throughput)
+	need(t.Throughput >= 0 && t.Throughput <= math.MaxFloat64,
+		"the least throughput is %g, want a number, 0 or more", t.Throughput)
 	for _, q := range []struct {
 		name string
 		most time.Duration
