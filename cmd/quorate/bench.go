@@ -152,7 +152,8 @@ func (o *benchOptions) flags(cmd *cobra.Command) {
 	f.StringVar(&o.html, "html", "", "also write the result to this file, as a page with plots for a browser")
 
 	f.StringVar(&o.cpuProfile, "cpu-profile", "",
-		"existing directory for processor profiles of the measured time: load.pprof, and r0.pprof and so on of replicas that it starts")
+		"existing directory for processor profiles of the measured time: load.pprof, and r0.pprof and so on of replicas that it "+
+			"starts; of several --runs in directories run-1 and so on in it")
 
 	f.Float64Var(&o.want.Throughput, "min-throughput", 0, "operations per second, at least")
 	f.DurationVar(&o.want.P50, "max-p50", 0, "median latency, at most")
