@@ -98,7 +98,9 @@ deleted, and it is started again: what it costs that a replica fetches the whole
 state from the others, and how long it takes.
 
 With a threshold, the exit code is 5 if it is missed: of several runs by the
-median. Where a run fails, those before are shown and written all the same.`,
+median. So it is, in any case, if operations failed, unless --max-errors lets them,
+or if none was answered. Where a run fails, those before are shown and written all
+the same.`,
 		Example: benchExamples,
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -161,7 +163,7 @@ func (o *benchOptions) flags(cmd *cobra.Command) {
 	f.DurationVar(&o.want.P999, "max-p999", 0, "99.9th percentile, at most")
 	f.DurationVar(&o.want.Gap, "max-gap", 0, "longest time without an answer, at most")
 	f.Float64Var(&o.want.Share, "min-share", 0, "share of the machine's limit, 0 to 1, at least")
-	f.Int64Var(&o.want.Errors, "max-errors", 0, "operations that may fail, in all runs")
+	f.Int64Var(&o.want.Errors, "max-errors", 0, "operations that may fail, in all runs (default: none)")
 }
 
 // validate reports what is wrong with the command line, before anything starts.
