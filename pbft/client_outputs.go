@@ -34,14 +34,15 @@ var (
 type OutputsGoneError struct {
 	// Asked is the number of the output that was waited for.
 	Asked uint64
-	// Kept is that of the first which f+1 correct replicas kept when they were asked: who
-	// subscribes from there at once misses those from Asked on, and no more.
+	// Kept is where to go on: a correct replica kept it when it was asked, and f liars cannot
+	// make it later than what some correct one keeps. Others, which did not answer, may be
+	// ahead, so that too few keep it: who subscribes from there may be told so again.
 	Kept uint64
 }
 
 // Error says what is gone, and what is left.
 func (e *OutputsGoneError) Error() string {
-	return fmt.Sprintf("%v: output %d, where f+1 replicas have %d and later ones", ErrOutputsGone, e.Asked, e.Kept)
+	return fmt.Sprintf("%v: output %d, where %d and later ones are", ErrOutputsGone, e.Asked, e.Kept)
 }
 
 // Unwrap returns ErrOutputsGone.
@@ -217,7 +218,8 @@ func (w *listening) heard(q core.Quorum) (h heard, ok bool) {
 
 // gone returns an error if so many replicas do not keep the output any more that no f+1 are
 // left who might: some correct ones may be ahead of others. At most f of those who say so have
-// more than its Kept, and at most f others are faulty: f+1 correct ones have that.
+// more than its Kept, so a correct one has that; and f+1 have that or more, so it is no later
+// than what a correct one has. Of those who do not answer nothing is known.
 func (w *listening) gone(q core.Quorum) error {
 	var kept []uint64
 	for _, m := range w.said {
