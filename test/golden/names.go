@@ -85,6 +85,18 @@ func (n *names) request(client wire.ClientID, session wire.Session, number wire.
 	return fmt.Sprintf("%s%d", name, number)
 }
 
+// ofPrimary says what a Status has against the primary.
+func ofPrimary(m *wire.Status) string {
+	words := ""
+	if m.LostPrimary {
+		words += " lost the primary"
+	}
+	if m.Suspects {
+		words += " suspects the primary"
+	}
+	return words
+}
+
 // message says a message in a few words.
 func (n *names) message(m wire.Message) string {
 	vote := func(v *wire.Vote) string {
@@ -106,14 +118,7 @@ func (n *names) message(m wire.Message) string {
 	case *wire.NewView:
 		return n.newView(m)
 	case *wire.Status:
-		lost := ""
-		if m.LostPrimary {
-			lost = " lost the primary"
-		}
-		if m.Suspects {
-			lost += " suspects the primary"
-		}
-		return fmt.Sprintf("status v%d %s%s h%d executed %d", m.View, activity(m.Active), lost, m.Stable, m.Executed)
+		return fmt.Sprintf("status v%d %s%s h%d executed %d", m.View, activity(m.Active), ofPrimary(m), m.Stable, m.Executed)
 	case *wire.FetchCommitted:
 		return fmt.Sprintf("fetch-committed n%d to n%d", m.First, m.Last)
 	case *wire.Committed:

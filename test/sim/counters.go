@@ -10,10 +10,10 @@ import (
 // Counters tell how often what happened in a run. Zero over many runs means
 // that something is not tested.
 type Counters struct {
-	// LeftViews and EnteredViews count over all replicas; CarriedOver those
+	// Suspicions, LeftViews and EnteredViews count over all replicas; CarriedOver those
 	// entered views that carried numbers over, Nulls the executions of null
 	// batches.
-	LeftViews, EnteredViews, CarriedOver, Nulls int
+	Suspicions, LeftViews, EnteredViews, CarriedOver, Nulls int
 	// Checkpoints counts numbers, Fetches begun and Transfers finished transfers,
 	// BrokenTransfers those that a crash cut, GivenUp those that led nowhere, and
 	// Pieces what was of use.
@@ -120,6 +120,8 @@ func (c Counters) Zero() []string {
 // observe counts one observation.
 func (c *Counters) observe(obs core.Observation) {
 	switch obs := obs.(type) {
+	case core.Suspected:
+		c.Suspicions++
 	case core.LeftView:
 		c.LeftViews++
 		switch obs.Why {

@@ -123,12 +123,7 @@ func (w *world) planFaulty() {
 		w.sometime(func() { w.loseData(n) })
 	}
 	for range w.o.Rots {
-		n := next(rotten)
-		w.after(w.between(0, w.o.Turbulence/3), func() { // so that a checkpoint comes while there are faults
-			if !w.calm {
-				w.rot(n)
-			}
-		})
+		w.rotEarly(next(rotten))
 	}
 	for range w.o.BadDisks {
 		w.corrode(next(corroded))
@@ -151,6 +146,16 @@ func (w *world) planFaulty() {
 		n.byzantine = true
 		n.strategy = w.drawLiar()
 	}
+}
+
+// rotEarly has the state of a replica change by itself, so early that a checkpoint comes while
+// there are faults.
+func (w *world) rotEarly(n *node) {
+	w.after(w.between(0, w.o.Turbulence/3), func() {
+		if !w.calm {
+			w.rot(n)
+		}
+	})
 }
 
 // drawLiar returns what a liar does: half of those that are asked queries lie in their

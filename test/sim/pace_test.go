@@ -52,8 +52,9 @@ func TestByzantineClientsDeposeNobody(t *testing.T) {
 		o.Seed, o.Outlaws, o.Outstanding, o.InFlight, o.BatchRequests = seed, 2, 3, 1+int(seed%3), 1+int(seed%2) //nolint:gosec // small
 		o.ClientsMax = o.Clients + int(seed%3)                                                                   //nolint:gosec // small
 		o.Turbulence, o.Hasty = time.Minute, true
-		if res := Run(o); res.Violation != nil || res.Views > 0 {
-			t.Errorf("seed %d: got %v, view %d, want view 0", seed, res.Violation, res.Views)
+		if res := Run(o); res.Violation != nil || res.Views > 0 || res.Counters.Suspicions > 0 {
+			t.Errorf("seed %d: got %v, view %d, and %d suspicions, want view 0, and none",
+				seed, res.Violation, res.Views, res.Counters.Suspicions)
 		}
 	}
 }
