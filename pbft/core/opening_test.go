@@ -23,14 +23,15 @@ func TestNewPrimaryOpensItsViewHoweverItsBatchesCome(t *testing.T) {
 		k.ask(4, 1)
 		k.run(60)
 		gone = true
-		for k.leaves < 2 && k.tick < 3*k.cfg.RequestTicks {
+		two, three := k.runners[2].r, k.runners[3].r
+		for min(two.view, three.view) == 0 && k.tick < 3*k.cfg.RequestTicks {
 			k.run(1)
 		}
 		k.run(late)
-		lacks := k.runners[2].r.executed - k.runners[1].r.executed
-		if k.leaves != 2 || lacks <= fetchedBodiesMax {
-			t.Fatalf("%d left their view, and replica 1 lacks %d batches, want two and more than %d", k.leaves, lacks,
-				fetchedBodiesMax)
+		lacks := two.executed - k.runners[1].r.executed
+		if two.view != 1 || three.view != 1 || lacks <= fetchedBodiesMax {
+			t.Fatalf("two are in views %d and %d, and replica 1 lacks %d batches, want view 1, and more than %d",
+				two.view, three.view, lacks, fetchedBodiesMax)
 		}
 		dark = false
 		if served := k.run(50); served == 0 || k.view() != 1 {
