@@ -48,13 +48,16 @@ const (
 	// FaultRubbish means that a replica sent a client frames that no correct one sends,
 	// so many that the client ended the stream.
 	FaultRubbish
+	// FaultUnreachable means that there was no connection to a replica for so long that it
+	// is not just starting again. It is counted once for each such time.
+	FaultUnreachable
 )
 
 // String names the fault as the log does.
 func (f Fault) String() string {
 	names := [...]string{
 		"other-genesis", "other-epoch", "other-version", "impostor", "bad-hello", "frame-size", "slow-frame",
-		"not-reading", "replaced-stream", "unexpected-data", "stranger", "crowd", "rubbish",
+		"not-reading", "replaced-stream", "unexpected-data", "stranger", "crowd", "rubbish", "unreachable",
 	}
 	if int(f) < len(names) {
 		return names[f]
@@ -133,7 +136,7 @@ func (f Fault) word() string {
 	switch f {
 	case FaultGenesis, FaultEpoch, FaultVersion:
 		return "MISMATCH"
-	case FaultHello, FaultFrameSlow, FaultNotReading, FaultReplaced, FaultCrowd:
+	case FaultHello, FaultFrameSlow, FaultNotReading, FaultReplaced, FaultCrowd, FaultUnreachable:
 		return "TROUBLE"
 	default:
 		return "MISBEHAVIOUR"

@@ -151,7 +151,7 @@ func (t *Transport) Run(ctx context.Context, in Inbound) error {
 			continue
 		}
 		remember(t.host, m.peer, m.addrs)
-		l, k := &link{tell: func(up bool) { in.Link(m.id, up) }}, &kin{}
+		l, k := newLink(m.id, t.faults, func(up bool) { in.Link(m.id, up) }), &kin{}
 		for class := range wire.Class(wire.Classes) {
 			c := t.courier(m, class, l, k)
 			couriers.Go(func() { c.run(ctx) })
@@ -275,40 +275,6 @@ func complete(in Inbound) Inbound {
 		in.ClientGone = func(uint64) {}
 	}
 	return in
-}
-
-// link makes one state of the streams of all classes: it is up when they all
-// are.
-type link struct {
-	tell func(up bool)
-
-	mu struct {
-		sync.Mutex
-		up int // how many streams are
-	}
-}
-
-// stream returns the state function for the courier of one class. The lock is
-// held while tell is called, so that calls come in order.
-func (l *link) stream() func(up bool, err error) {
-	was := false
-	return func(up bool, _ error) {
-		l.mu.Lock()
-		defer l.mu.Unlock()
-		switch {
-		case up == was:
-			return
-		case up:
-			if l.mu.up++; l.mu.up == wire.Classes {
-				l.tell(true)
-			}
-		default:
-			if l.mu.up--; l.mu.up == wire.Classes-1 {
-				l.tell(false)
-			}
-		}
-		was = up
-	}
 }
 
 // gate lets stream handlers in until it is closed, and then waits for them.

@@ -246,14 +246,14 @@ func TestNothingIsPrinted(t *testing.T) {
 
 func TestFaultsHaveNames(t *testing.T) {
 	seen := map[string]bool{}
-	for f := FaultGenesis; f <= FaultRubbish; f++ {
+	for f := FaultGenesis; f <= FaultUnreachable; f++ {
 		if name := f.String(); name == "" || strings.HasPrefix(name, "fault-") || seen[name] {
 			t.Errorf("fault %d is named %q, want a name of its own", byte(f), name)
 		}
 		seen[f.String()] = true
 	}
-	if got := (FaultRubbish + 1).String(); got != "fault-13" {
-		t.Errorf("an unknown fault is named %q, want fault-13", got)
+	if got := (FaultUnreachable + 1).String(); got != "fault-14" {
+		t.Errorf("an unknown fault is named %q, want fault-14", got)
 	}
 }
 
