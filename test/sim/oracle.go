@@ -21,8 +21,9 @@ type oracle struct {
 	ran       map[operation]wire.Seq     // O4
 	answered  wire.Seq                   // O5: the highest number with an answered operation
 	said      map[statement]crypto.Digest
-	views     map[wire.ReplicaID]wire.View // O8: the highest that each correct one has signed for
-	votes     votes                        // O1
+	views     map[wire.ReplicaID]wire.View         // O8: the highest that each correct one has signed for
+	promised  map[wire.Seq]map[wire.ReplicaID]bool // O3: who, but for liars, signed a checkpoint
+	votes     votes                                // O1
 	losses    losses
 	promises  promises
 	bound     bound
@@ -51,7 +52,8 @@ func newOracle(w *world) oracle {
 		w: w, batches: map[wire.Seq]crypto.Digest{}, histories: map[wire.Seq]crypto.Digest{},
 		courses: map[wire.Seq]crypto.Digest{}, states: map[wire.Seq]crypto.Digest{}, ran: map[operation]wire.Seq{},
 		said: map[statement]crypto.Digest{}, views: map[wire.ReplicaID]wire.View{}, votes: newVotes(w),
-		losses: losses{}, promises: promises{}, bound: bound{}, reference: newReference(&w.o),
+		promised: map[wire.Seq]map[wire.ReplicaID]bool{},
+		losses:   losses{}, promises: promises{}, bound: bound{}, reference: newReference(&w.o),
 		history: history{on: w.o.History, places: map[operation]int{}},
 	}
 }
@@ -217,6 +219,7 @@ func (o *oracle) signed(n *node, sealed *wire.Sealed) {
 		o.bound.commit(m.Vote)
 	case *wire.Checkpoint:
 		once(m.Kind(), 0, m.Seq, m.State)
+		o.promise(m)
 	case *wire.ViewChange:
 		once(m.Kind(), m.View, wire.Seq(n.losses), sealed.Digest()) //nolint:gosec // small
 		if hidden := o.promises.hidden(m); hidden != 0 {
@@ -277,6 +280,7 @@ func (o *oracle) judge(n *node, obs core.Observation) {
 	case core.Divided:
 		o.w.breach(lawState, "R%d sees no quorum with one state at %d: %s", n.id, obs.Seq, obs.States)
 	case core.BecameStable:
+		o.stable(n, obs.Seq)
 		if n.rot && obs.Seq > n.rotAt {
 			o.w.breach(lawState, "R%d takes checkpoint %d for its own, and its state has changed by itself", n.id, obs.Seq)
 		}
@@ -293,6 +297,27 @@ func (o *oracle) judge(n *node, obs core.Observation) {
 		}
 	case core.Refused, core.Accepted, core.Abstained, core.Suspected, core.BecamePrepared, core.BecameCommitted,
 		core.FellBehind, core.CaughtUp, core.AwaitsView, core.Rejoined:
+	}
+}
+
+// promise notes a checkpoint.
+func (o *oracle) promise(m *wire.Checkpoint) {
+	if o.promised[m.Seq] == nil {
+		o.promised[m.Seq] = map[wire.ReplicaID]bool{}
+	}
+	o.promised[m.Seq][m.Sender] = true
+}
+
+// stable checks O3 of a checkpoint that n takes for stable: with those that may say anything,
+// a quorum has signed it.
+func (o *oracle) stable(n *node, seq wire.Seq) {
+	if n.byzantine {
+		return
+	}
+	o.w.checked(lawState)
+	if signed := len(o.promised[seq]); signed < o.votes.enough {
+		o.w.breach(lawState, "R%d takes checkpoint %d for stable, which %d signed of those that do not lie, not %d",
+			n.id, seq, signed, o.votes.enough)
 	}
 }
 

@@ -243,3 +243,25 @@ func TestClientsThatAreTurnedAwayAreFound(t *testing.T) {
 		o.expectBreach(t, fmt.Sprint("with room for ", room), want)
 	}
 }
+
+func TestCheckpointsThatTooFewSignedAreFound(t *testing.T) {
+	for name, c := range map[string]struct {
+		liars   int
+		signers []wire.ReplicaID
+		want    string
+	}{
+		"a quorum":           {0, []wire.ReplicaID{0, 1, 3}, ""},
+		"too few":            {0, []wire.ReplicaID{0, 1}, "R1 takes checkpoint 8 for stable, which 2 signed of those that do not lie, not 3"},
+		"twice":              {0, []wire.ReplicaID{0, 1, 1}, "which 2 signed"},
+		"with a liar":        {1, []wire.ReplicaID{0, 1}, ""},
+		"a liar and another": {1, []wire.ReplicaID{0}, "which 1 signed"},
+	} {
+		o := watched(t)
+		o.votes.enough -= c.liars
+		for _, id := range c.signers {
+			o.promise(&wire.Checkpoint{Seq: 8, Sender: id})
+		}
+		o.stable(&node{w: o.w, id: 1}, 8)
+		o.expectBreach(t, name, c.want)
+	}
+}
