@@ -14,6 +14,9 @@ import "github.com/quorate/quorate/pbft/wire"
 //     left after it; now it votes meanwhile.
 //   - What f say makes nobody leave who does not suspect the primary itself. Beside one who
 //     does, they have it leave, as they could always have all others join it.
+//   - A word lasts no longer than its sender is heard. Who suspected the primary, for its disk
+//     stood still, and then died of that, would otherwise have the next one leave alone that
+//     hears something too late, and no quorum would be left in the view.
 //   - What is proven needs no company: all get the proof. Nor does the end of a view that no
 //     quorum votes in any more, or that did not begin.
 //
@@ -41,14 +44,15 @@ func (r *Replica) maybeDistrust(fx *Effects) {
 	}
 }
 
-// suspecting counts the replicas that say that they suspect the primary of this view, or have
-// left the view, and this one.
+// suspecting counts the replicas within hearing that say that they suspect the primary of this
+// view, those that have left the view, and this one.
 func (r *Replica) suspecting() int {
 	n := 1
 	for i := range r.peers {
 		p, h := &r.peers[i], r.change.votes[i]
 		left := p.view > r.view || h != nil && h.message.View > r.view
-		if wire.ReplicaID(i) != r.id && (left || p.view == r.view && p.suspects) { //nolint:gosec // i < n
+		says := p.view == r.view && p.suspects && r.heard(p, r.cfg.HeartbeatTicks)
+		if wire.ReplicaID(i) != r.id && (left || says) { //nolint:gosec // i < n
 			n++
 		}
 	}

@@ -93,6 +93,29 @@ func TestSuspicionIsTakenBack(t *testing.T) {
 	}
 }
 
+// TestWordsOfTheDeadAreForgotten: a replica suspects the primary, and dies. When another one
+// suspects the primary much later, it is alone with that; and not while the first is heard.
+func TestWordsOfTheDeadAreForgotten(t *testing.T) {
+	for name, alive := range map[string]bool{"dead": false, "alive": true} {
+		t.Run(name, func(t *testing.T) {
+			r := doubter(t, 4, 1)
+			var fx Effects
+			r.Step(word(2, 0, true), &fx)
+			for range r.cfg.HeartbeatTicks + 1 {
+				r.Step(word(0, 0, false), &fx)
+				r.Step(word(1, 0, false), &fx)
+				if alive {
+					r.Step(word(2, 0, true), &fx)
+				}
+				r.Step(Tick{}, &fx)
+			}
+			if r.suspect("of this test", &fx); (r.view == 1) != alive {
+				t.Errorf("it is in view %d, and the one that suspected first is %s", r.view, name)
+			}
+		})
+	}
+}
+
 // TestWhoSuspectsVotes: a client asks one replica alone, which the primary never hears. It
 // suspects the primary, and says so at once and whenever it says where it stands; but it votes
 // for what others ask.

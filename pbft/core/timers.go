@@ -145,12 +145,17 @@ func (r *Replica) inCompany() bool { return r.hears(r.cfg.HeartbeatTicks) }
 // hears tells whether a quorum, this replica included, was heard in the last ticks.
 func (r *Replica) hears(ticks int) bool {
 	n := 1
-	for i, p := range r.peers {
-		if wire.ReplicaID(i) != r.id && p.heard != 0 && r.tick+1-p.heard <= uint64(ticks) { //nolint:gosec // positive
+	for i := range r.peers {
+		if wire.ReplicaID(i) != r.id && r.heard(&r.peers[i], ticks) { //nolint:gosec // i < n
 			n++
 		}
 	}
 	return n >= r.q.Strong()
+}
+
+// heard tells whether a status of p came in the last ticks.
+func (r *Replica) heard(p *peer, ticks int) bool {
+	return p.heard != 0 && r.tick+1-p.heard <= uint64(ticks) //nolint:gosec // positive
 }
 
 // oldest returns since when the oldest known work waits. A client waits since its
