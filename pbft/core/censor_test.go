@@ -8,17 +8,27 @@ import (
 )
 
 // TestBackupsThatAreKeptBehindSuspectACensor lets the primary keep two backups a little
-// behind the third, which has left the view alone, and which it tells everything: it withholds
-// its commits from the two until they have asked it for batches, and gives them just too few
-// from then on. So they are behind at every tick, and catching up.
+// behind the third, which has left the view alone, or is left without proposals, and which it
+// tells everything: it withholds its commits from the two until they have asked it for batches,
+// and gives them just too few from then on. So they are behind at every tick, and catching up.
 func TestBackupsThatAreKeptBehindSuspectACensor(t *testing.T) {
+	for name, leaves := range map[string]bool{"left": true, "without proposals": false} {
+		t.Run(name, func(t *testing.T) { censored(t, leaves) })
+	}
+}
+
+// censored runs until the censor is left, and the client that it left out is answered.
+func censored(t *testing.T, leaves bool) {
+	t.Helper()
 	k := newTrack(t, func(c *Config) { c.Interval, c.Window = 128, 256 })
 	k.ask(8, 2, 0)
 	k.run(50)
-	alone := Effects{}
-	k.runners[3].r.leave(1, "the primary made it leave", &alone)
-	for _, send := range alone.Send {
-		k.send(3, send)
+	if leaves {
+		alone := Effects{}
+		k.runners[3].r.leave(1, "the primary made it leave", &alone)
+		for _, send := range alone.Send {
+			k.send(3, send)
+		}
 	}
 	victim := k.ask(1, 1, 1, 2, 3)[0]
 	asked := map[wire.ReplicaID]bool{}
@@ -26,7 +36,8 @@ func TestBackupsThatAreKeptBehindSuspectACensor(t *testing.T) {
 		req, isRequest := m.(*wire.Request)
 		withheld := m.Kind() == wire.KindCommit || m.Kind() == wire.KindCommitted
 		asked[from] = asked[from] || to == 0 && m.Kind() == wire.KindFetchCommitted
-		if isRequest && to == 0 && req.Client == victim.id || withheld && from == 0 && to < 3 {
+		if isRequest && to == 0 && req.Client == victim.id || withheld && from == 0 && to < 3 ||
+			!leaves && to == 3 && m.Kind() == wire.KindPrePrepare && from == 0 {
 			return -1
 		}
 		return 1
