@@ -30,7 +30,7 @@ func TestReplicaThatSuspectsAloneVotesOn(t *testing.T) {
 		c.At(5*c.Timeout(), func() {
 			c.Crash(2)
 			answered := c.AllAnswered()
-			c.Expect("R0, R1 and R3 go on", c.Timeout()/2, func() bool { return c.AllAnswered() >= answered+3 })
+			c.Expect("R0, R1 and R3 go on", c.Timeout(), func() bool { return c.AllAnswered() >= answered+3 })
 		})
 	}
 	if res := Run(o); res.Violation != nil || res.Views > 0 {
