@@ -225,11 +225,12 @@ func (b *book) none(t *testing.T, what string, fits func(core.Observation) bool)
 	}
 }
 
-// changes tells whether o says that a view was left or entered.
+// changes tells whether o says that a view was left or entered, or is about to be.
 func changes(o core.Observation) bool {
+	_, suspected := o.(core.Suspected)
 	_, left := o.(core.LeftView)
 	_, entered := o.(core.EnteredView)
-	return left || entered
+	return suspected || left || entered
 }
 
 // fence waits until all that the liar has sent as votes is behind the replicas:

@@ -25,6 +25,7 @@ type oracle struct {
 	promised  map[wire.Seq]map[wire.ReplicaID]bool // O3: who, but for liars, signed a checkpoint
 	votes     votes                                // O1
 	losses    losses
+	suspected suspicions
 	promises  promises
 	bound     bound
 	reference reference
@@ -53,7 +54,7 @@ func newOracle(w *world) oracle {
 		courses: map[wire.Seq]crypto.Digest{}, states: map[wire.Seq]crypto.Digest{}, ran: map[operation]wire.Seq{},
 		said: map[statement]crypto.Digest{}, views: map[wire.ReplicaID]wire.View{}, votes: newVotes(w),
 		promised: map[wire.Seq]map[wire.ReplicaID]bool{},
-		losses:   losses{}, promises: promises{}, bound: bound{}, reference: newReference(&w.o),
+		losses:   losses{}, suspected: suspicions{}, promises: promises{}, bound: bound{}, reference: newReference(&w.o),
 		history: history{on: w.o.History, places: map[operation]int{}},
 	}
 }
@@ -289,13 +290,16 @@ func (o *oracle) judge(n *node, obs core.Observation) {
 		if obs.Why == unreachable {
 			o.losses.left(n, obs.View-1)
 		}
+		o.suspected.left(n, obs)
+	case core.Suspected:
+		o.suspected.note(n, obs)
 	case core.EnteredView:
 		o.w.note(markObserve, n.id, 1, uint64(obs.View))
 	case core.Contradicted:
 		if !n.byzantine {
 			o.w.breach(lawAgreement, "R%d holds two commit certificates of %d, of views %d and %d", n.id, obs.Seq, obs.View, obs.Other)
 		}
-	case core.Refused, core.Accepted, core.Abstained, core.Suspected, core.BecamePrepared, core.BecameCommitted,
+	case core.Refused, core.Accepted, core.Abstained, core.BecamePrepared, core.BecameCommitted,
 		core.FellBehind, core.CaughtUp, core.AwaitsView, core.Rejoined:
 	}
 }
