@@ -100,7 +100,7 @@ func (r *Replica) allowance() (ticks uint64, less bool) {
 func (r *Replica) judge(fx *Effects) string {
 	p := &r.pace
 	worked := p.worked
-	p.worked = false
+	p.worked, p.passed = false, false
 	allowed, less := r.allowance()
 	line, since := r.pool.longest(&r.clients, r.change.began())
 	if line == nil {

@@ -149,3 +149,21 @@ func TestWhoSuspectsVotes(t *testing.T) {
 		t.Errorf("without replica 2 %d batches are executed, in view %d: want more, by its votes", k.runners[0].r.executed-before, r.view)
 	}
 }
+
+// TestOnlyWhoPassesOverIsNotedSlow: what a primary did to a client that has long been served
+// does not count when its view is left for another reason.
+func TestOnlyWhoPassesOverIsNotedSlow(t *testing.T) {
+	for name, idle := range map[string]int{"at once": 0, "long after": 1} {
+		t.Run(name, func(t *testing.T) {
+			r := doubter(t, 4, 1)
+			r.pace.passed = true // as when it was judged last
+			var fx Effects
+			for range idle {
+				r.Step(Tick{}, &fx)
+			}
+			if r.leave(1, "of this test", &fx); len(r.pace.slow) != 1-idle {
+				t.Errorf("primaries noted slow: %v", r.pace.slow)
+			}
+		})
+	}
+}
