@@ -22,6 +22,7 @@ type oracle struct {
 	answered  wire.Seq                   // O5: the highest number with an answered operation
 	said      map[statement]crypto.Digest
 	views     map[wire.ReplicaID]wire.View         // O8: the highest that each correct one has signed for
+	reach     map[wire.ReplicaID]wire.Seq          // O8: the highest number that each correct one voted on
 	promised  map[wire.Seq]map[wire.ReplicaID]bool // O3: who, but for liars, signed a checkpoint
 	votes     votes                                // O1
 	losses    losses
@@ -53,8 +54,8 @@ func newOracle(w *world) oracle {
 		w: w, batches: map[wire.Seq]crypto.Digest{}, histories: map[wire.Seq]crypto.Digest{},
 		courses: map[wire.Seq]crypto.Digest{}, states: map[wire.Seq]crypto.Digest{}, ran: map[operation]wire.Seq{},
 		said: map[statement]crypto.Digest{}, views: map[wire.ReplicaID]wire.View{}, votes: newVotes(w),
-		promised: map[wire.Seq]map[wire.ReplicaID]bool{},
-		losses:   losses{}, suspected: suspicions{}, promises: promises{}, bound: bound{}, reference: newReference(&w.o),
+		reach: map[wire.ReplicaID]wire.Seq{}, promised: map[wire.Seq]map[wire.ReplicaID]bool{},
+		losses: losses{}, suspected: suspicions{}, promises: promises{}, bound: bound{}, reference: newReference(&w.o),
 		history: history{on: w.o.History, places: map[operation]int{}},
 	}
 }
@@ -206,6 +207,9 @@ func (o *oracle) signed(n *node, sealed *wire.Sealed) {
 	once := func(kind wire.Kind, view wire.View, seq wire.Seq, digest crypto.Digest) {
 		same(o, o.said, statement{n.id, kind, view, seq}, digest, lawConflict)
 		o.goesOn(n, kind, view)
+		if kind <= wire.KindCommit {
+			o.reach[n.id] = max(o.reach[n.id], seq)
+		}
 	}
 	switch m := sealed.Message().(type) { //nolint:gochecksumtype // the others cannot conflict
 	case *wire.PrePrepare:
@@ -299,8 +303,22 @@ func (o *oracle) judge(n *node, obs core.Observation) {
 		if !n.byzantine {
 			o.w.breach(lawAgreement, "R%d holds two commit certificates of %d, of views %d and %d", n.id, obs.Seq, obs.View, obs.Other)
 		}
+	case core.Rejoined:
+		o.returned(n, obs.Seq)
 	case core.Refused, core.Accepted, core.Abstained, core.BecamePrepared, core.BecameCommitted,
-		core.FellBehind, core.CaughtUp, core.AwaitsView, core.Rejoined:
+		core.FellBehind, core.CaughtUp, core.AwaitsView:
+	}
+}
+
+// returned checks O8 of a replica that lost its data and votes again: a stable checkpoint
+// covers all that it ever voted on.
+func (o *oracle) returned(n *node, stable wire.Seq) {
+	if n.byzantine {
+		return
+	}
+	o.w.checked(lawConflict)
+	if last := o.reach[n.id]; stable < last {
+		o.w.breach(lawConflict, "R%d votes again from checkpoint %d on, and had voted on %d", n.id, stable, last)
 	}
 }
 

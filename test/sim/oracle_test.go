@@ -265,3 +265,14 @@ func TestCheckpointsThatTooFewSignedAreFound(t *testing.T) {
 		o.expectBreach(t, name, c.want)
 	}
 }
+
+func TestWhoVotesAgainTooEarlyIsFound(t *testing.T) {
+	for stable, want := range map[wire.Seq]string{
+		8: "", 12: "", 7: "O8 conflict: R1 votes again from checkpoint 7 on, and had voted on 8",
+	} {
+		o := watched(t)
+		o.reach[1], o.reach[2] = 8, 20
+		o.returned(&node{w: o.w, id: 1, fault: amnesiac}, stable)
+		o.expectBreach(t, fmt.Sprint("from ", stable), want)
+	}
+}
