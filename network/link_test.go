@@ -34,7 +34,7 @@ func TestUnreachablePeerIsToldOnce(t *testing.T) {
 				if told := len(faults.snapshot()) > 0 && faults.snapshot()[0].Count == uint64(want); told != (time.Since(l.mu.since) >= unreachableAfter) { //nolint:gosec // small
 					t.Fatalf("%s after it was gone: told %t, %v", time.Since(l.mu.since), told, faults.snapshot())
 				}
-				time.Sleep(time.Second)
+				<-time.After(time.Second) // of the bubble
 			}
 		}
 		fails("refused", 1)
