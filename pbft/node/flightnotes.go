@@ -245,8 +245,8 @@ func (f *flight) observe(at time.Duration, o core.Observation) {
 	case core.BecameCommitted:
 		e.what, e.view, e.seq, e.counts = sawCommitted, o.View, o.Seq, [countsMax]uint32{0, short(o.Digest)}
 		f.milestones.add(e)
-	case core.Misbehaved, core.Suspected, core.LeftView, core.EnteredView, core.BecameStable, core.Diverged, core.Divided, core.FellBehind,
-		core.CaughtUp, core.AwaitsView, core.Rejoined, core.Contradicted:
+	case core.Misbehaved, core.Suspected, core.LeftView, core.EnteredView, core.BecameStable, core.Diverged, core.Divided,
+		core.FellBehind, core.CaughtUp, core.AwaitsView, core.Rejoined, core.Contradicted:
 		e.what = sawRare
 		f.rare.note(e, describe(o))
 	}

@@ -64,8 +64,8 @@ func ofOneMessage(o core.Observation) bool {
 	switch o.(type) {
 	case core.Refused, core.Accepted, core.Abstained, core.BecamePrepared, core.BecameCommitted:
 		return true
-	case core.Misbehaved, core.Suspected, core.LeftView, core.EnteredView, core.BecameStable, core.Diverged, core.Divided, core.FellBehind,
-		core.CaughtUp, core.AwaitsView, core.Rejoined, core.Contradicted:
+	case core.Misbehaved, core.Suspected, core.LeftView, core.EnteredView, core.BecameStable, core.Diverged, core.Divided,
+		core.FellBehind, core.CaughtUp, core.AwaitsView, core.Rejoined, core.Contradicted:
 		return false
 	}
 	return false

@@ -315,7 +315,10 @@ func (r *reader) someNumber() Number {
 }
 
 func (r *reader) status() Message {
-	m := &Status{View: r.view(), Active: r.flag(), LostPrimary: r.flag(), Suspects: r.flag(), Stable: r.seq(), Executed: r.seq()}
+	m := &Status{
+		View: r.view(), Active: r.flag(), LostPrimary: r.flag(), Suspects: r.flag(),
+		Stable: r.seq(), Executed: r.seq(),
+	}
 	if n := r.count("slots", StatusSlotsMax, slotBytes); n > 0 {
 		m.Slots = make([]SlotStatus, n)
 	}
