@@ -21,7 +21,7 @@ type oracle struct {
 	ran       map[operation]wire.Seq     // O4
 	answered  wire.Seq                   // O5: the highest number with an answered operation
 	said      map[statement]crypto.Digest
-	views     map[wire.ReplicaID]wire.View         // O8: the highest that each correct one has signed for
+	views     map[memory]wire.View                 // O8: the highest that each correct one has signed for
 	reach     map[wire.ReplicaID]wire.Seq          // O8: the highest number that each correct one voted on
 	promised  map[wire.Seq]map[wire.ReplicaID]bool // O3: who, but for liars, signed a checkpoint
 	votes     votes                                // O1
@@ -49,11 +49,17 @@ type statement struct {
 	seq    wire.Seq
 }
 
+// memory is what a replica may know of: all since it last lost its data.
+type memory struct {
+	of     wire.ReplicaID
+	losses int
+}
+
 func newOracle(w *world) oracle {
 	return oracle{
 		w: w, batches: map[wire.Seq]crypto.Digest{}, histories: map[wire.Seq]crypto.Digest{},
 		courses: map[wire.Seq]crypto.Digest{}, states: map[wire.Seq]crypto.Digest{}, ran: map[operation]wire.Seq{},
-		said: map[statement]crypto.Digest{}, views: map[wire.ReplicaID]wire.View{}, votes: newVotes(w),
+		said: map[statement]crypto.Digest{}, views: map[memory]wire.View{}, votes: newVotes(w),
 		reach: map[wire.ReplicaID]wire.Seq{}, promised: map[wire.Seq]map[wire.ReplicaID]bool{},
 		losses: losses{}, suspected: suspicions{}, promises: promises{}, bound: bound{}, reference: newReference(&w.o),
 		history: history{on: w.o.History, places: map[operation]int{}},
@@ -240,17 +246,18 @@ func (o *oracle) signed(n *node, sealed *wire.Sealed) {
 	}
 }
 
-// goesOn checks O8 of views: a correct replica signs nothing of one that it has left,
-// whatever it forgot. Who lost its data cannot know for which views it asked.
+// goesOn checks O8 of views: a correct replica signs nothing of one that it has left, whatever
+// it forgot. Who lost its data cannot know for which views it asked before, if nobody heard it.
 func (o *oracle) goesOn(n *node, kind wire.Kind, view wire.View) {
-	if kind == wire.KindCheckpoint || kind == wire.KindViewChange && n.losses > 0 {
+	if kind == wire.KindCheckpoint {
 		return
 	}
 	o.w.checked(lawConflict)
-	if last := o.views[n.id]; view < last {
+	at := memory{n.id, n.losses}
+	if last := o.views[at]; view < last {
 		o.w.breach(lawConflict, "R%d signs a %s of view %d after something of view %d", n.id, kind, view, last)
 	}
-	o.views[n.id] = max(o.views[n.id], view)
+	o.views[at] = max(o.views[at], view)
 }
 
 // observe counts, tells and checks what replicas observe.

@@ -176,12 +176,13 @@ func TestVotesInViewsThatWereLeftAreFound(t *testing.T) {
 		"an older one":            {wire.KindCommit, 2, 0, "R1 signs a commit of view 2 after something of view 3"},
 		"an older view change":    {wire.KindViewChange, 2, 0, "R1 signs a view-change of view 2"},
 		"of who lost its data":    {wire.KindViewChange, 2, 1, ""},
-		"its votes":               {wire.KindPrepare, 2, 1, "R1 signs a prepare of view 2"},
+		"its votes":               {wire.KindPrepare, 2, 1, ""},
 		"checkpoints have no one": {wire.KindCheckpoint, 0, 0, ""},
 	} {
 		o := watched(t)
-		n := &node{w: o.w, id: 1, losses: c.losses}
+		n := &node{w: o.w, id: 1}
 		o.goesOn(n, wire.KindPrepare, 3)
+		n.losses = c.losses
 		o.goesOn(&node{w: o.w, id: 2}, wire.KindPrepare, 1)
 		o.goesOn(n, c.kind, c.view)
 		o.expectBreach(t, name, c.want)
