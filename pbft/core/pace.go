@@ -62,6 +62,7 @@ type pace struct {
 	calm      int    // ticks of work since strict was high
 	worked    bool   // an operation executed since the last tick
 	passed    bool   // a client was passed over when it was judged last
+	grudge    uint64 // the tick until which that is held against the primary
 	owes      bool   // the debt was too much, and is not down to half of that
 	full      uint64 // the tick of the last full batch
 
@@ -83,7 +84,7 @@ type turn struct {
 
 // enter forgets what was of the old view only.
 func (p *pace) enter() {
-	p.debt, p.strict, p.calm, p.full, p.turns, p.passed, p.owes = 0, 0, 0, 0, nil, false, false
+	p.debt, p.strict, p.calm, p.full, p.turns, p.passed, p.owes, p.grudge = 0, 0, 0, 0, nil, false, false, 0
 }
 
 // allowance returns how many ticks a client may wait in a view that keeps up, and
@@ -120,6 +121,7 @@ func (r *Replica) judge(fx *Effects) string {
 	long := min(allowed, uint64(r.cfg.RequestTicks)) //nolint:gosec // Validate: positive
 	ordering := r.executed >= r.carried()            // or what executes is not this primary's order
 	if p.passed = r.watchTurns(line.client, ordering && r.tick-since > long); p.passed {
+		p.grudge = r.tick + uint64(r.cfg.RequestTicks) //nolint:gosec // Validate: positive
 		return fmt.Sprintf("the primary passes over a client that waits longer than %d ticks", long)
 	}
 	r.remind(line, fx)

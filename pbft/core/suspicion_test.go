@@ -167,3 +167,23 @@ func TestOnlyWhoPassesOverIsNotedSlow(t *testing.T) {
 		})
 	}
 }
+
+// TestPassingOverIsHeldAgainstThePrimary for a request timeout, though no client waits any more.
+func TestPassingOverIsHeldAgainstThePrimary(t *testing.T) {
+	r := doubter(t, 4, 1)
+	var fx Effects
+	r.suspect("it passes over a client", &fx)
+	r.pace.grudge = r.tick + uint64(r.cfg.RequestTicks) //nolint:gosec // positive
+	held := 0
+	for range 2 * r.cfg.RequestTicks {
+		for id := range wire.ReplicaID(3) {
+			r.Step(word(id, 0, false), &fx)
+		}
+		if r.Step(Tick{}, &fx); r.change.suspects != "" {
+			held++
+		}
+	}
+	if want := r.cfg.RequestTicks - 1; held != want {
+		t.Errorf("it is held against it for %d ticks, want %d", held, want)
+	}
+}

@@ -83,7 +83,9 @@ func (r *Replica) able() bool {
 	return r.change.alone != r.tick // who hears no quorum is cut off itself
 }
 
-// grievance returns why the primary is to be suspected, if it is.
+// grievance returns why the primary is to be suspected, if it is. That it passed over a client
+// is held against it for a request timeout: or one that serves each in time to have the word
+// against it taken back would never have f+1 against it at once.
 func (r *Replica) grievance(fx *Effects) string {
 	c := &r.change
 	since, what, waits := r.oldest()
@@ -93,9 +95,12 @@ func (r *Replica) grievance(fx *Effects) string {
 		return what
 	case !waits && r.silent():
 		return "the primary is silent"
-	default:
-		return r.judge(fx)
 	}
+	why := r.judge(fx)
+	if why == "" && r.tick < r.pace.grudge {
+		return c.suspects
+	}
+	return why
 }
 
 // began returns since when this replica is able to judge: since it entered its view, and

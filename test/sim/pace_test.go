@@ -93,7 +93,7 @@ func TestSlowPrimaryIsDemoted(t *testing.T) {
 		after := float64(4*operations-answered) / (res.Virtual - demoted).Seconds()
 		t.Logf("%s: %.0f operations a second without faults, %.0f before it is demoted after %s at number %d, %.0f after that",
 			name, sound, before, demoted, number, after)
-		if demoted == 0 || number > wire.Seq(14*o.Interval) || after < sound/2 || res.Views > 1 {
+		if demoted == 0 || number > wire.Seq(12*o.Interval) || after < sound/2 || res.Views > 1 {
 			t.Errorf("%s: demoted after %s, at number %d, in view %d; %.0f operations a second after that, want %.0f at least",
 				name, demoted, number, res.Views, after, sound/2)
 		}
