@@ -52,7 +52,7 @@ type Client struct {
 	cfg       clientConfig
 	transport clientTransport
 
-	submits  chan *call   // new operations; not received while the window is full
+	submits  *inbox       // new operations
 	readings chan *call   // new reads outside of the order; not received while many are under way
 	errands  chan errand  // all else that callers want
 	arrivals chan arrival // verified messages and changes of links
@@ -104,6 +104,7 @@ type call struct {
 	op       []byte
 	readOnly bool
 	number   wire.Number // 0 until it has one
+	queued   bool        // it waits in the loop's queue, which owns this
 	// done has room for the one answer, so the loop never waits for a caller.
 	done chan answer
 }
@@ -153,7 +154,7 @@ func (a *answer) letGo() {
 func newClient(cfg clientConfig, transport clientTransport) *Client {
 	c := &Client{
 		cfg: cfg, transport: transport, settled: newSettledThings(len(cfg.keys)),
-		submits: make(chan *call), readings: make(chan *call), errands: make(chan errand),
+		submits: newInbox(), readings: make(chan *call), errands: make(chan errand),
 		arrivals: make(chan arrival, eventsMax),
 		ended:    make(chan struct{}),
 		full:     fmt.Errorf("%w: %d operations have no result yet", ErrOverload, core.ClientWindowMax),
@@ -264,25 +265,24 @@ func (c *Client) do(ctx context.Context, w *call) (Result, error) {
 	if err := c.cfg.refuse(w.op); err != nil {
 		return Result{}, err
 	}
+	if ctx.Err() != nil {
+		return Result{}, c.unsent(ctx, w)
+	}
 	w.done = make(chan answer, 1)
-	submits, errands := c.submits, c.errands
 	if w.number == 0 {
-		errands = nil
-	} else {
-		submits = nil
+		if !c.submits.put(w) {
+			return Result{}, c.closed()
+		}
+		return c.await(ctx, w)
 	}
 	select {
-	case submits <- w:
-	case errands <- errand{retry: w}:
+	case c.errands <- errand{retry: w}:
+		return c.await(ctx, w)
 	case <-ctx.Done():
 		return Result{}, c.unsent(ctx, w)
-	case <-c.ended:
-		if w.number != 0 { // it may have been sent before
-			return Result{}, &UnfinishedError{Identity: Identity{c.cfg.session, w.number}, Err: c.closed()}
-		}
-		return Result{}, c.closed()
+	case <-c.ended: // it may have been sent before
+		return Result{}, &UnfinishedError{Identity: Identity{c.cfg.session, w.number}, Err: c.closed()}
 	}
-	return c.await(ctx, w)
 }
 
 // unsent is the error of a call whose context ended before the loop took it.
@@ -290,15 +290,13 @@ func (c *Client) unsent(ctx context.Context, w *call) error {
 	return &UnfinishedError{Identity: Identity{c.cfg.session, w.number}, Links: c.broken(), Err: ctx.Err()}
 }
 
-// await returns the answer to a call that the loop has taken.
+// await returns the answer to a call that the loop has, which answers each, also when it ends.
 func (c *Client) await(ctx context.Context, w *call) (Result, error) {
 	select {
 	case a := <-w.done:
 		return a.result, a.err
 	case <-ctx.Done():
 		return c.leave(ctx, w)
-	case <-c.ended:
-		return c.last(w)
 	}
 }
 
@@ -327,27 +325,12 @@ func (c *Client) leave(ctx context.Context, w *call) (Result, error) {
 	select {
 	case c.errands <- errand{leave: w}:
 	case <-c.ended:
-		return c.last(w)
 	}
-	select {
-	case a := <-w.done:
-		if unfinished, ok := a.err.(*UnfinishedError); ok && unfinished.Err == nil { //nolint:errorlint // the loop made it, unwrapped
-			unfinished.Err = ctx.Err()
-		}
-		return a.result, a.err
-	case <-c.ended:
-		return c.last(w)
+	a := <-w.done
+	if unfinished, ok := a.err.(*UnfinishedError); ok && unfinished.Err == nil { //nolint:errorlint // the loop made it, unwrapped
+		unfinished.Err = ctx.Err()
 	}
-}
-
-// last returns the answer that the loop gave w before it ended, if it did.
-func (c *Client) last(w *call) (Result, error) {
-	select {
-	case a := <-w.done:
-		return a.result, a.err
-	default:
-		return Result{}, c.closed()
-	}
+	return a.result, a.err
 }
 
 // closed returns ErrClosed with the reason. Only after ended.

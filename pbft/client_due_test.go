@@ -132,7 +132,7 @@ func answered(l *clientLoop, r *request) {
 func idleLoop(t *testing.T) *clientLoop {
 	t.Helper()
 	cfg := newFakeCluster(t, 4).config()
-	c := &Client{cfg: cfg, transport: sink{}, settled: newSettledThings(len(cfg.keys))}
+	c := &Client{cfg: cfg, transport: sink{}, settled: newSettledThings(len(cfg.keys)), submits: newInbox()}
 	l := &clientLoop{
 		Client: c, window: newWindow(1), links: make([]link, len(cfg.keys)), views: make([]wire.View, len(cfg.keys)),
 		deadline: time.NewTimer(0),

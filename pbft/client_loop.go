@@ -54,6 +54,8 @@ type arrival struct {
 type clientLoop struct {
 	*Client
 	window   *window
+	queue    queue
+	always   chan struct{} // closed: there is something to receive at any time
 	underway underway
 	requests []*request // oldest first; the first has operations without an answer, between events
 	links    []link
@@ -83,8 +85,9 @@ func (c *Client) run(ctx context.Context) {
 	l := &clientLoop{
 		Client: c, window: newWindow(c.cfg.next),
 		links: make([]link, len(c.cfg.keys)), views: make([]wire.View, len(c.cfg.keys)),
-		deadline: time.NewTimer(0),
+		deadline: time.NewTimer(0), always: make(chan struct{}),
 	}
+	close(l.always)
 	defer l.deadline.Stop()
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error { return c.serve(ctx) })
@@ -130,10 +133,6 @@ func (c *Client) serve(ctx context.Context) error {
 func (l *clientLoop) loop(ctx context.Context) {
 	for {
 		l.sweep()
-		submits, full := l.submits, !l.window.admits(0, 0)
-		if !l.resumes.IsZero() || full && !l.cfg.noWait && !l.window.spent() {
-			submits = nil
-		}
 		readings := l.readings
 		if len(l.queries) == queriesOpenMax {
 			readings = nil
@@ -143,12 +142,8 @@ func (l *clientLoop) loop(ctx context.Context) {
 			return
 		case w := <-readings:
 			l.onReading(w)
-		case w := <-submits:
-			if full {
-				w.done <- answer{err: l.noRoom()}
-			} else {
-				l.onSubmits(w)
-			}
+		case <-l.submitted():
+			l.onSubmits()
 		case e := <-l.errands:
 			l.onErrand(e)
 		case a := <-l.arrivals:
@@ -157,6 +152,18 @@ func (l *clientLoop) loop(ctx context.Context) {
 			l.onDeadline(time.Now())
 		}
 	}
+}
+
+// submitted returns what can be received from when calls wait that may be taken now.
+func (l *clientLoop) submitted() <-chan struct{} {
+	full := !l.window.admits(0, 0)
+	switch {
+	case !l.resumes.IsZero(), full && !l.cfg.noWait && !l.window.spent():
+		return nil
+	case l.queue.length() > 0:
+		return l.always
+	}
+	return l.submits.filled
 }
 
 // noRoom is the error of a call that the window does not admit, now or ever.
@@ -195,25 +202,41 @@ func (l *clientLoop) end(cause error) {
 		}
 	}
 	l.endReadings(l.closed())
+	l.submits.close()
+	for w := l.nextCall(); w != nil; w = l.nextCall() {
+		w.done <- answer{err: l.closed()}
+	}
 }
 
-// onSubmits takes w and the other calls that wait, as many as one request
-// holds, so that they share its signature: writes one, and reads one.
-func (l *clientLoop) onSubmits(w *call) {
-	runtime.Gosched() // those who were answered with w submit next
-	var writes, reads []*call
+// onSubmits takes calls that wait, as many as one request holds, so that they share its
+// signature: writes one, and reads one.
+func (l *clientLoop) onSubmits() {
+	if !l.window.admits(0, 0) {
+		if w := l.nextCall(); w != nil {
+			w.done <- answer{err: l.noRoom()}
+		}
+		return
+	}
 	most := l.cfg.opsTogether()
-	for taken, bytes := 0, 0; w != nil; w = l.waiting() {
+	if l.queue.length() < most {
+		runtime.Gosched() // those who were answered together submit next
+	}
+	var writes, reads []*call
+	for taken, bytes := 0, 0; taken < most && bytes < l.cfg.limits.OpBytesMax && l.window.admits(taken, bytes); taken++ {
+		w := l.nextCall()
+		if w == nil {
+			break
+		}
 		l.window.makeRoom(taken, bytes)
 		if w.readOnly {
 			reads = append(reads, w)
 		} else {
 			writes = append(writes, w)
 		}
-		taken, bytes = taken+1, bytes+len(w.op)
-		if taken == most || bytes >= l.cfg.limits.OpBytesMax || !l.window.admits(taken, bytes) {
-			break
-		}
+		bytes += len(w.op)
+	}
+	if len(writes)+len(reads) == 0 {
+		return // they left
 	}
 	l.resumes = time.Time{}
 	if len(writes)+len(reads) < most {
@@ -240,14 +263,12 @@ func (l *clientLoop) sendCalls(calls []*call) {
 	}
 }
 
-// waiting returns a call that waits now, or nil.
-func (l *clientLoop) waiting() *call {
-	select {
-	case w := <-l.submits:
-		return w
-	default:
-		return nil
+// nextCall returns the call that has waited longest, or nil.
+func (l *clientLoop) nextCall() *call {
+	if l.queue.length() == 0 {
+		l.queue.fill(l.submits)
 	}
+	return l.queue.take()
 }
 
 func (l *clientLoop) onRetry(w *call) {
@@ -270,6 +291,11 @@ func (l *clientLoop) onRetry(w *call) {
 // onLeave forgets that w waits. Its operation goes on: it is sent, and its
 // result kept for a retry, until new operations need its place. A read is given up.
 func (l *clientLoop) onLeave(w *call) {
+	l.queue.fill(l.submits)
+	if l.queue.leave(w) {
+		l.unread(w, nil)
+		return
+	}
 	o, ok := l.window.table[w.number]
 	if l.onUnread(w, nil) || !ok || !slices.Contains(o.calls, w) {
 		return // answered already

@@ -212,7 +212,7 @@ func (l *clientLoop) onUnread(w *call, why error) bool {
 	return false
 }
 
-// unread answers a call of Query that it has no answer.
+// unread answers a call that was not sent, or one of Query, that it has no answer.
 func (l *clientLoop) unread(w *call, why error) {
 	w.done <- answer{err: &UnfinishedError{Identity: Identity{Session: l.cfg.session}, Links: l.broken(), Err: why}}
 }

@@ -235,6 +235,44 @@ func TestWindowHoldsBackWhatReplicasWouldRefuse(t *testing.T) {
 	})
 }
 
+// TestCallsBeyondTheWindowAreNotSentWhenTheyEnd fills the window, has calls wait beside it,
+// and ends some by their contexts and some by Close: none has an identity, and none is sent.
+func TestCallsBeyondTheWindowAreNotSentWhenTheyEnd(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFakeCluster(t, 4)
+		f.answer = silent
+		c := f.client()
+		submit := func(ctx context.Context, calls int) chan error {
+			ends := make(chan error, calls)
+			for range calls {
+				go func() { _, err := c.Submit(ctx, []byte("x")); ends <- err }()
+			}
+			synctest.Wait()
+			return ends
+		}
+		submit(t.Context(), core.ClientWindowMax)
+		ctx, cancel := context.WithCancel(t.Context())
+		leaving, staying := submit(ctx, 10), submit(t.Context(), 10)
+		cancel()
+		for range 10 {
+			var u *UnfinishedError
+			if err := <-leaving; !errors.As(err, &u) || u.Identity.Number != 0 || !errors.Is(err, context.Canceled) {
+				t.Errorf("a call that left got %v, want an UnfinishedError without a number that is canceled", err)
+			}
+		}
+		closeClient(t, c)
+		for range 10 {
+			var u *UnfinishedError
+			if err := <-staying; errors.As(err, &u) || !errors.Is(err, ErrClosed) {
+				t.Errorf("a call that was not sent got %v, want ErrClosed alone", err)
+			}
+		}
+		if got := openNumbers(f); len(got) != core.ClientWindowMax {
+			t.Errorf("%d numbers were out, want %d", len(got), core.ClientWindowMax)
+		}
+	})
+}
+
 // TestClientThatDoesNotWaitIsRefusedAtOnce: beyond its window nothing is sent; what
 // f+1 replicas have no room for goes on, and is not waited for.
 func TestClientThatDoesNotWaitIsRefusedAtOnce(t *testing.T) {

@@ -270,6 +270,8 @@ type worker struct {
 
 // closedLoop submits the next operation when the last is answered.
 func (w *worker) closedLoop(ctx context.Context) {
+	ctx, cancel := context.WithCancel(ctx) // each caller has one of its own
+	defer cancel()
 	for now := time.Now(); now.Before(w.record.to) && ctx.Err() == nil; now = time.Now() {
 		w.submit(ctx, now)
 	}
@@ -279,6 +281,8 @@ func (w *worker) closedLoop(ctx context.Context) {
 // it. The times do not depend on the answers: what is due while all workers are
 // busy is taken late, and its latency counts from when it was due.
 func (w *worker) openLoop(ctx context.Context) {
+	ctx, cancel := context.WithCancel(ctx) // each caller has one of its own
+	defer cancel()
 	for {
 		_, due, ok := w.take(ctx, 0)
 		if !ok {
