@@ -25,6 +25,7 @@ import (
 type window struct {
 	next     wire.Number // above all numbers in use
 	low      wire.Number // Acked: no number up to it is in the table
+	free     wire.Number // nor one above low and up to this, which lowest found
 	takeover bool        // (C3) holds low back
 	table    map[wire.Number]*operation
 	bytes    int         // of the operations in the table
@@ -39,7 +40,8 @@ type operation struct {
 	number   wire.Number
 	op       []byte
 	readOnly bool
-	calls    []*call // who waits; none if all their contexts ended
+	calls    []*call  // who waits; none if all their contexts ended
+	one      [1]*call // memory for them, where there is one, as nearly always
 	request  *request
 	votes    []vote // by replica
 	// answer is set once there is one and nobody waited for it.
@@ -144,7 +146,13 @@ func (w *window) acked() wire.Number {
 }
 
 // lowest returns what low can become, with the first new operation if not before.
-func (w *window) lowest() wire.Number { return w.lowestFrom(w.low) }
+func (w *window) lowest() wire.Number {
+	low := w.lowestFrom(max(w.low, w.free))
+	if !w.takeover {
+		w.free = low
+	}
+	return low
+}
 
 // lowestFrom returns the number before the first one in the table above low, or before
 // next if there is none. What an earlier process left may lie far apart.
@@ -207,7 +215,9 @@ func (w *window) add(c *call) *operation {
 }
 
 func (w *window) insert(c *call) *operation {
-	o := &operation{number: c.number, op: c.op, readOnly: c.readOnly, calls: []*call{c}}
+	o := &operation{number: c.number, op: c.op, readOnly: c.readOnly, one: [1]*call{c}}
+	o.calls = o.one[:]
+	w.free = min(w.free, o.number-1)
 	w.table[o.number] = o
 	w.bytes += len(o.op)
 	w.next = max(w.next, o.number+1)

@@ -48,7 +48,7 @@ func (l *load) fill(ctx context.Context) error {
 			rng := rand.New(rand.NewPCG(l.o.Seed, uint64(i))) //nolint:gosec // not for secrets
 			ctx, cancel := context.WithTimeout(ctx, fillPatience)
 			defer cancel()
-			if _, err := client.Submit(ctx, kv.Put(fillKey(i), payload(rng, fillValue))); err != nil {
+			if _, err := client.Submit(ctx, kv.Put(fillKey(i), payload(nil, rng, fillValue))); err != nil {
 				return fmt.Errorf("fill the state, %d of %d values in: %w", i, values, err)
 			}
 			return nil

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -266,6 +267,7 @@ type worker struct {
 	*load
 	client int
 	rng    *rand.Rand
+	value  []byte // memory for the next
 }
 
 // closedLoop submits the next operation when the last is answered.
@@ -341,7 +343,8 @@ func (w *worker) operation() operation {
 	if w.rng.Float64() < w.o.ReadShare {
 		return operation{true, kv.Get(key)}
 	}
-	return operation{false, kv.Put(key, payload(w.rng, w.o.Payload))}
+	w.value = payload(w.value[:0], w.rng, w.o.Payload)
+	return operation{false, kv.Put(key, w.value)}
 }
 
 // submit runs one operation that was due at a time.
@@ -376,8 +379,10 @@ func keyNames() []string {
 	return names
 }
 
-func payload(rng *rand.Rand, n int) []byte {
-	b := make([]byte, 0, n+8)
+// payload appends n random bytes to b.
+func payload(b []byte, rng *rand.Rand, n int) []byte {
+	b = slices.Grow(b, n+8)
+	n += len(b)
 	for len(b) < n {
 		b = binary.LittleEndian.AppendUint64(b, rng.Uint64())
 	}
