@@ -114,6 +114,20 @@ func BenchmarkMerkleTree(b *testing.B) {
 	}
 }
 
+// BenchmarkFold measures the root of a tree that overwrites its leaves, and of a wide one.
+func BenchmarkFold(b *testing.B) {
+	for _, n := range []int{16, 256} {
+		for name, fold := range map[string]func([]Digest) Digest{"pairs": MerkleFold, "wide": WideFold} {
+			b.Run(fmt.Sprintf("%d/%s", n, name), func(b *testing.B) {
+				leaves := testLeaves(n)
+				for b.Loop() {
+					fold(leaves)
+				}
+			})
+		}
+	}
+}
+
 // BenchmarkSum measures the digest of a node of a Merkle tree, of a request, and of
 // something long.
 func BenchmarkSum(b *testing.B) {

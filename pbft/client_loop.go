@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"runtime"
 	"slices"
 	"time"
 
@@ -154,18 +153,6 @@ func (l *clientLoop) loop(ctx context.Context) {
 	}
 }
 
-// submitted returns what can be received from when calls wait that may be taken now.
-func (l *clientLoop) submitted() <-chan struct{} {
-	full := !l.window.admits(0, 0)
-	switch {
-	case !l.resumes.IsZero(), full && !l.cfg.noWait && !l.window.spent():
-		return nil
-	case l.queue.length() > 0:
-		return l.always
-	}
-	return l.submits.filled
-}
-
 // noRoom is the error of a call that the window does not admit, now or ever.
 func (l *clientLoop) noRoom() error {
 	if l.window.spent() {
@@ -206,69 +193,6 @@ func (l *clientLoop) end(cause error) {
 	for w := l.nextCall(); w != nil; w = l.nextCall() {
 		w.done <- answer{err: l.closed()}
 	}
-}
-
-// onSubmits takes calls that wait, as many as one request holds, so that they share its
-// signature: writes one, and reads one.
-func (l *clientLoop) onSubmits() {
-	if !l.window.admits(0, 0) {
-		if w := l.nextCall(); w != nil {
-			w.done <- answer{err: l.noRoom()}
-		}
-		return
-	}
-	most := l.cfg.opsTogether()
-	if l.queue.length() < most {
-		runtime.Gosched() // those who were answered together submit next
-	}
-	var writes, reads []*call
-	for taken, bytes := 0, 0; taken < most && bytes < l.cfg.limits.OpBytesMax && l.window.admits(taken, bytes); taken++ {
-		w := l.nextCall()
-		if w == nil {
-			break
-		}
-		l.window.makeRoom(taken, bytes)
-		if w.readOnly {
-			reads = append(reads, w)
-		} else {
-			writes = append(writes, w)
-		}
-		bytes += len(w.op)
-	}
-	if len(writes)+len(reads) == 0 {
-		return // they left
-	}
-	l.resumes = time.Time{}
-	if len(writes)+len(reads) < most {
-		l.resumes = l.gapEnd()
-	}
-	l.sendCalls(writes)
-	l.sendCalls(reads)
-}
-
-// sendCalls sends calls of one kind, in one request if their bytes allow it.
-func (l *clientLoop) sendCalls(calls []*call) {
-	var ops []*operation
-	bytes := 0
-	for _, w := range calls {
-		if len(ops) > 0 && bytes+len(w.op) > l.cfg.limits.OpBytesMax {
-			l.sendNew(ops)
-			ops, bytes = nil, 0
-		}
-		ops = append(ops, l.window.add(w))
-		bytes += len(w.op)
-	}
-	if len(ops) > 0 {
-		l.sendNew(ops)
-	}
-}
-
-// nextCall returns the call that has waited longest, or nil.
-func (l *clientLoop) nextCall() *call {
-	if l.queue.length() == 0 {
-		l.queue.fill(l.submits)
-	}
-	return l.queue.take()
 }
 
 func (l *clientLoop) onRetry(w *call) {

@@ -185,7 +185,7 @@ func verifyCertificate(opener *wire.Opener, weak int, cert Certificate) (Result,
 		if !ok {
 			return Result{}, fmt.Errorf("%w: frame %d is a %s, want a reply", ErrProof, i, sealed.Message().Kind())
 		}
-		if i > 0 && wire.ReplyLeaf(&m.Told) != wire.ReplyLeaf(&replies[0].Told) {
+		if i > 0 && !m.Equal(&replies[0].Told) {
 			return Result{}, fmt.Errorf("%w: reply %d, of replica %d, says otherwise than the first", ErrProof, i, m.Sender)
 		}
 		if slices.ContainsFunc(replies, func(o *wire.Reply) bool { return o.Sender == m.Sender }) {

@@ -39,8 +39,7 @@ func (v vote) digest() crypto.Digest {
 	if v.leaf != nil {
 		return *v.leaf
 	}
-	told := v.replies.Told(v.at)
-	return wire.ReplyLeaf(&told)
+	return wire.AnswerDigest(v.answer())
 }
 
 // digested returns v with its digest, which is then computed once.

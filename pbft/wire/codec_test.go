@@ -270,7 +270,7 @@ func TestDigestsOfTheSameBytesDifferByUse(t *testing.T) {
 		"empty":        crypto.Sum(),
 		"view change":  (&wire.ViewChange{}).Digest(),
 		"request":      (&wire.Request{}).Digest(),
-		"reply":        wire.ReplyLeaf(&wire.Told{}),
+		"answer":       wire.AnswerDigest(&wire.Answer{}),
 		"history flip": wire.HistoryDigest(b, a),
 	} {
 		if other := seen[d]; other != "" {

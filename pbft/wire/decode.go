@@ -302,8 +302,7 @@ func (r *reader) reply() Message {
 	m.Session = Session(r.u64())
 	m.Answer = r.answerHead()
 	m.Result = r.bytes("bytes of a result", r.lim.ResultBytesMax)
-	m.Inner, m.Outer = r.place(innerPathMax), r.place(outerPathMax)
-	r.need(m.Inner.Leaves <= RepliesMax, "a group has too many answers")
+	m.Inner, m.Outer = r.inner(), r.outer()
 	m.Sender, m.Signature = r.id(), r.signature()
 	return m
 }

@@ -14,8 +14,8 @@ const (
 	tagRequest    = "quorate request 1\x00"
 	tagViewChange = "quorate view-change 1\x00"
 	tagHistory    = "quorate history 1\x00"
-	tagReply      = "quorate reply 1\x00"
-	tagReplies    = "quorate replies 1\x00"
+	tagAnswer     = "quorate answer 1\x00"
+	tagReplies    = "quorate replies 2\x00"
 	tagSeen       = "quorate seen 1\x00"
 	tagKey        = "quorate client key 1\x00"
 )
@@ -88,23 +88,22 @@ func HistoryDigest(prev, batch crypto.Digest) crypto.Digest {
 	return crypto.Sum([]byte(tagHistory), prev[:], batch[:])
 }
 
-// ReplyLeaf returns the leaf of an answer in the Merkle tree of its group. It
-// covers what a client relies on: whose operation, where executed, how it ended,
-// and the result; not who replies, so it is equal at correct replicas.
-func ReplyLeaf(t *Told) crypto.Digest { return replyLeaf(&t.Client, t.Session, &t.Answer) }
-
-func replyLeaf(client *ClientID, session Session, a *Answer) crypto.Digest {
-	var room [len(ClientID{}) + 8 + answerHeadBytes + countBytes]byte
-	b := append(buf(room[:0]), client[:]...)
-	b = b.u64(uint64(session)).answerHead(a).count(len(a.Result))
-	return crypto.Sum([]byte(tagReply), b, a.Result)
+// AnswerDigest returns the leaf of an answer in the tree of its group. It covers what a
+// client relies on beside whose operation it was, which its group has: which one, where
+// executed, how it ended, and the result; not who replies, so it is equal at correct
+// replicas.
+func AnswerDigest(a *Answer) crypto.Digest {
+	var room [len(tagAnswer) + answerHeadBytes + countBytes]byte
+	b := append(buf(room[:0]), tagAnswer...).answerHead(a).count(len(a.Result))
+	return crypto.Sum(b, a.Result)
 }
 
-// groupDigest returns the leaf of a group of so many answers in the tree of all
-// groups. It covers their number, so that an answer has one place in its group.
-func groupDigest(answers int, root crypto.Digest) crypto.Digest {
-	var room [countBytes]byte
-	return crypto.Sum([]byte(tagReplies), buf(room[:0]).count(answers), root[:])
+// groupDigest returns the leaf of a group of so many answers in the tree of all groups. It
+// covers whose they are, and their number, so that an answer has one place in its group.
+func groupDigest(client *ClientID, session Session, answers int, root crypto.Digest) crypto.Digest {
+	var room [len(tagReplies) + len(ClientID{}) + 8 + countBytes + crypto.DigestSize]byte
+	b := append(append(buf(room[:0]), tagReplies...), client[:]...)
+	return crypto.Sum(b.u64(uint64(session)).count(answers).digest(&root))
 }
 
 // digestCovering returns the digest of a message of kind k, over the part of

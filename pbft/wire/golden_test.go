@@ -67,7 +67,7 @@ func TestDigestsKeepTheirBytes(t *testing.T) {
 		{"batch", all[wire.KindPrePrepare].Digest()},
 		{"view-change", all[wire.KindViewChange].Digest()},
 		{"history", wire.HistoryDigest(digest("history"), digest("batch"))},
-		{"reply leaf", wire.ReplyLeaf(&message[*wire.Reply](all[wire.KindReply]).Told)},
+		{"answer", wire.AnswerDigest(&message[*wire.Reply](all[wire.KindReply]).Answer)},
 	} {
 		fmt.Fprintf(&s, "%s: %s\n", d.name, d.digest)
 	}

@@ -251,7 +251,7 @@ func TestIllegalAnswersAreMalformed(t *testing.T) {
 	inner := func(change func(*wire.Place)) func(wire.Message) {
 		return reply(func(m *wire.Reply) { change(&m.Inner) })
 	}
-	refuseAll(t, illegalPlaces(wire.KindReply, inner, 8))
+	refuseAll(t, illegalPlaces(wire.KindReply, inner, 30))
 	outer := func(change func(*wire.Place)) func(wire.Message) {
 		return reply(func(m *wire.Reply) { change(&m.Outer) })
 	}

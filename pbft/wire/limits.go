@@ -31,9 +31,9 @@ const (
 	// there are several.
 	OutputsMax      = 256
 	OutputsBytesMax = 64 << 10
-	// innerPathMax and outerPathMax bound the paths of a reply: a tree of RepliesMax
-	// leaves is no deeper, nor is one of 2^32.
-	innerPathMax, outerPathMax = 8, 32
+	// innerPathMax and outerPathMax bound the paths of a reply: in a wide tree of RepliesMax
+	// leaves none is longer, nor in a tree of 2^32 groups.
+	innerPathMax, outerPathMax = 30, 32
 )
 
 // Limits bounds the variable parts of messages. Decoding checks them before it

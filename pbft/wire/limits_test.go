@@ -110,7 +110,7 @@ func TestEveryKindFitsItsLimit(t *testing.T) {
 		{&wire.FetchCommitted{First: 1, Last: 1}, 0},
 		{&wire.FetchViewChange{View: 1, Refs: nv.ViewChanges}, 0},
 		{&wire.Piece{Data: make([]byte, lim.PieceBytesMax)}, 0},
-		{largestReply(lim), (8 + 32) * crypto.DigestSize},
+		{largestReply(lim), (30 + 32) * crypto.DigestSize},
 		{largestReplies(lim), 32 * crypto.DigestSize},
 		{&wire.Refusal{Reason: 1, Detail: string(make([]byte, wire.RefusalDetailBytesMax))}, 0},
 		{&wire.Prepare{Vote: wire.Vote{Seq: 1, Sender: 1}}, 0},

@@ -19,15 +19,22 @@ func (s *repliesRoot) sign(signer crypto.Signer, d crypto.Domain) crypto.Signatu
 	return signer.Sign(d.Message(byte(KindReply), buf(nil).repliesRoot(s)))
 }
 
-// climb returns the root that the path leads to from leaf, if it fits.
-func (p *Place) climb(leaf crypto.Digest) crypto.Digest {
-	root, _ := crypto.MerkleClimb(leaf, int(p.Index), int(p.Leaves), p.Path)
+// climb returns the root that the path of a group leads to, if it fits.
+func (p *Place) climb(group crypto.Digest) crypto.Digest {
+	root, _ := crypto.MerkleClimb(group, int(p.Index), int(p.Leaves), p.Path)
+	return root
+}
+
+// climbWide returns the root that the path of an answer leads to, if it fits.
+func (p *Place) climbWide(answer crypto.Digest) crypto.Digest {
+	root, _ := crypto.WideClimb(answer, int(p.Index), int(p.Leaves), p.Path)
 	return root
 }
 
 // signed returns what the signature of m must cover.
 func (m *Reply) signed() repliesRoot {
-	group := groupDigest(int(m.Inner.Leaves), m.Inner.climb(ReplyLeaf(&m.Told)))
+	answers := m.Inner.climbWide(AnswerDigest(&m.Answer))
+	group := groupDigest(&m.Client, m.Session, int(m.Inner.Leaves), answers)
 	return repliesRoot{m.View, m.Outer.Leaves, m.Outer.climb(group), m.Sender}
 }
 
@@ -38,14 +45,14 @@ func (m *Replies) signed() repliesRoot {
 
 // group returns the leaf of m in the tree of all groups.
 func (m *Replies) group() crypto.Digest {
-	return groupDigest(len(m.Answers), crypto.MerkleFold(m.leaves()))
+	return groupDigest(&m.Client, m.Session, len(m.Answers), crypto.WideFold(m.leaves()))
 }
 
 // leaves returns those of the tree of m's answers.
 func (m *Replies) leaves() []crypto.Digest {
 	leaves := make([]crypto.Digest, len(m.Answers))
 	for i := range m.Answers {
-		leaves[i] = replyLeaf(&m.Client, m.Session, &m.Answers[i])
+		leaves[i] = AnswerDigest(&m.Answers[i])
 	}
 	return leaves
 }

@@ -1,6 +1,10 @@
 package wire
 
-import "github.com/quorate/quorate/crypto"
+import (
+	"bytes"
+
+	"github.com/quorate/quorate/crypto"
+)
 
 // Message is one of the messages of the protocol: exactly the types of this
 // package that implement it.
@@ -231,19 +235,25 @@ type Told struct {
 	Answer
 }
 
-// Place is where something is in a Merkle tree. The only leaf of its tree has the
-// Place{Leaves: 1}.
+// Equal tells whether t and o say the same of the same operation.
+func (t *Told) Equal(o *Told) bool {
+	return t.Client == o.Client && t.Session == o.Session && t.Number == o.Number && t.Seq == o.Seq &&
+		t.Outcome == o.Outcome && bytes.Equal(t.Result, o.Result)
+}
+
+// Place is where something is in a Merkle tree: of groups, crypto.MerkleTree, or of the
+// answers of one, crypto.WideTree. The only leaf of its tree has the Place{Leaves: 1}.
 type Place struct {
 	Index  uint32          // of the leaf
 	Leaves uint32          // how many leaves the tree has
-	Path   []crypto.Digest // from the leaf's sibling up
+	Path   []crypto.Digest // from the leaf's siblings up
 }
 
 // Replies answers operations of one client: those of a batch, or kept results.
 // One signature covers all that a replica answers at once, to all of its clients:
 // it signs (view, number of groups, root, sender), where each Replies is a group,
-// and root that of the Merkle tree over the groups. A group's digest is over the
-// root of the tree of its answers, which the receiver computes.
+// and root that of the Merkle tree over the groups. A group's digest is over whose it
+// is and the root of the wide tree of its answers, which the receiver computes.
 type Replies struct {
 	View      View
 	Client    ClientID

@@ -18,7 +18,7 @@ func (m *Replies) Reply(i int) *Reply { return m.Prover()(i) }
 // Prover returns what Reply is, for who needs more than one of m: all answers are hashed
 // once.
 func (m *Replies) Prover() func(i int) *Reply {
-	tree := crypto.NewMerkleTree(m.leaves())
+	tree := crypto.NewWideTree(m.leaves())
 	return func(i int) *Reply {
 		inner := Place{Index: uint32(i), Leaves: uint32(len(m.Answers)), Path: tree.Path(i)} //nolint:gosec // at most RepliesMax
 		return &Reply{
@@ -194,11 +194,20 @@ func (r *reader) answerHead() Answer {
 	return a
 }
 
-func (r *reader) place(pathMax int) Place {
+// outer reads the place of a group.
+func (r *reader) outer() Place { return r.place(outerPathMax, crypto.MerklePathFits) }
+
+// inner reads the place of an answer in its group.
+func (r *reader) inner() Place {
+	p := r.place(innerPathMax, crypto.WidePathFits)
+	r.need(p.Leaves <= RepliesMax, "a group has too many answers")
+	return p
+}
+
+func (r *reader) place(pathMax int, fits func(index, leaves, length int) bool) Place {
 	p := Place{Index: r.u32(), Leaves: r.u32(), Path: r.digests("digests of a path", pathMax)}
 	if r.err == nil {
-		fits := crypto.MerklePathFits(int(p.Index), int(p.Leaves), len(p.Path))
-		r.need(fits, "the path does not lead from its leaf to a root")
+		r.need(fits(int(p.Index), int(p.Leaves), len(p.Path)), "the path does not lead from its leaf to a root")
 	}
 	return p
 }
@@ -214,7 +223,7 @@ func (r *reader) replies() Message {
 	}
 	m.Answers = make([]Answer, n)
 	r.answers(m.Answers)
-	m.Outer = r.place(outerPathMax)
+	m.Outer = r.outer()
 	m.Sender, m.Signature = r.id(), r.signature()
 	return m
 }

@@ -105,7 +105,6 @@ func TestAnAnswerHasOneProof(t *testing.T) {
 		"view":            func(m *wire.Reply) { m.View++ },
 		"sender":          func(m *wire.Reply) { m.Sender++ },
 		"place":           func(m *wire.Reply) { m.Inner.Index = 0 },
-		"answers":         func(m *wire.Reply) { m.Inner.Leaves = 4 },
 		"place of group":  func(m *wire.Reply) { m.Outer.Index = 0 },
 		"groups":          func(m *wire.Reply) { m.Outer.Leaves = 4 },
 		"trees swapped":   func(m *wire.Reply) { m.Inner, m.Outer = m.Outer, m.Inner },
@@ -116,6 +115,28 @@ func TestAnAnswerHasOneProof(t *testing.T) {
 		if _, err := w.opener().OpenOne(wire.Encode(&lie)); !errors.Is(err, wire.ErrSignature) {
 			t.Errorf("another %s: got %v, want ErrSignature", name, err)
 		}
+	}
+}
+
+// TestAnAnswerHasOneGroup moves an answer into a group with one answer more, in which it would
+// have a path of the same length.
+func TestAnAnswerHasOneGroup(t *testing.T) {
+	w := newStubWorld(t)
+	var told []wire.Told
+	for n := range wire.Number(17) {
+		told = append(told, wire.Told{Client: w.clients[0].Public(), Session: 1, Answer: wire.Answer{Number: n + 1}})
+	}
+	m, ok := wire.SealReplies(w.replicas[1], w.domain, 1, 1, told)[0].Message().(*wire.Replies)
+	if !ok || len(m.Answers) != 17 {
+		t.Fatalf("17 answers are not one group: %v", m)
+	}
+	reply := m.Reply(0)
+	if _, err := w.opener().OpenOne(wire.Encode(reply)); err != nil {
+		t.Fatal(err)
+	}
+	reply.Inner.Leaves++
+	if _, err := w.opener().OpenOne(wire.Encode(reply)); !errors.Is(err, wire.ErrSignature) {
+		t.Errorf("an answer of another group: got %v, want ErrSignature", err)
 	}
 }
 

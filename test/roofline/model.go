@@ -6,6 +6,7 @@ import (
 	"math"
 	"math/bits"
 
+	"github.com/quorate/quorate/crypto"
 	"github.com/quorate/quorate/pbft/core"
 	"github.com/quorate/quorate/pbft/wire"
 )
@@ -84,6 +85,9 @@ type Limit struct {
 // voteBytes is about the length of a vote's frame, and of what it signs.
 const voteBytes = 128
 
+// wideFan is how many nodes of a crypto.WideTree have one parent.
+const wideFan = 16
+
 // requests is how many requests a batch has.
 func (s Shape) requests() float64 { return s.OpsPerBatch / s.OpsPerSignature }
 
@@ -157,16 +161,18 @@ func (s Shape) Needs() Needs {
 	// answers every client.
 	frames := requests + (n - 1) + (n-1)*(n-1) + n*(n-1) + n*k
 	bytes := n*requests*request + (n-1)*(2*n-1)*voteBytes + n*s.repliesBytes()
-	// At each replica two digests a leaf, of answers and of groups, and one less than
-	// there are leaves for the nodes of both trees together, and the batch's bytes
-	// once; at each client its own group and that one's path, which f+1 replies share.
-	hashes := n*(3*b+2*k-1) + 3*b + k*float64(1+pathLength(k))
+	// At each replica one digest an answer, and a node of the wide trees for 15 of them, of
+	// 512 bytes; three a group and one less, for the tree of groups; and the batch's bytes
+	// once. At each client its own group and that one's path, which f+1 replies share.
+	wide := (b - k) / (wideFan - 1)
+	hashes := (n+1)*(b+wide) + n*(3*k-1) + k*float64(2+pathLength(k))
+	hashed := n*requests*request + (n+1)*wide*(wideFan-2)*crypto.DigestSize
 
 	return Needs{
 		RequestsSigned: requests, RequestsVerified: n * requests,
 		VotesSigned: votesMade, VotesVerified: votesNeeded,
 		RepliesSigned: n, RepliesVerified: k * weak,
-		Hashes: hashes, HashedBytes: n * requests * request,
+		Hashes: hashes, HashedBytes: hashed,
 		Flushes: n / float64(s.InFlight), Frames: frames, Bytes: bytes,
 	}
 }

@@ -38,19 +38,19 @@ func TestLimitCountsWhatPBFTNeeds(t *testing.T) {
 		shape Shape
 		want  []float64 // of the terms, for each operation
 	}{
-		{"alone", shape(func(*Shape) {}), []float64{1, 4, 8, 3 + 5 + 8, 4, 2, 16 + 4, 4, 1 + 3 + 9 + 12 + 4, 0}},
+		{"alone", shape(func(*Shape) {}), []float64{1, 4, 8, 3 + 5 + 8, 4, 2, 5 + 8 + 2, 4, 1 + 3 + 9 + 12 + 4, 0}},
 		{
 			"100 of 10 clients", shape(func(s *Shape) { s.OpsPerBatch, s.ClientsPerBatch, s.InFlight = 100, 10, 4 }),
-			[]float64{1, 4, .08, .16, .04, .2, 12.76 + 3.5, .01, 1 + .24 + .4, 0},
+			[]float64{1, 4, .08, .16, .04, .2, 5.3 + 1.16 + .6, .01, 1 + .24 + .4, 0},
 		},
 		{
 			"100, ten signed together",
 			shape(func(s *Shape) { s.OpsPerBatch, s.ClientsPerBatch, s.OpsPerSignature = 100, 10, 10 }),
-			[]float64{.1, .4, .08, .16, .04, .2, 12.76 + 3.5, .04, .1 + .24 + .4, 0},
+			[]float64{.1, .4, .08, .16, .04, .2, 5.3 + 1.16 + .6, .04, .1 + .24 + .4, 0},
 		},
 		{
 			"seven", shape(func(s *Shape) { s.Replicas, s.Faults, s.Cores = 7, 2, 1 }),
-			[]float64{1, 7, 14, 6 + 6*3 + 4 + 7*4, 7, 3, 28 + 4, 7, 1 + 6 + 36 + 42 + 7, 0},
+			[]float64{1, 7, 14, 6 + 6*3 + 4 + 7*4, 7, 3, 8 + 14 + 2, 7, 1 + 6 + 36 + 42 + 7, 0},
 		},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -80,6 +80,10 @@ func TestTermsWithLengthsCountBytes(t *testing.T) {
 		if got := long.Terms[i].PerOp - short.Terms[i].PerOp; got != want {
 			t.Errorf("%s: 1000 bytes more cost %g, want %g", long.Terms[i].Name, got, want)
 		}
+	}
+	group := limit(shape(func(s *Shape) { s.OpsPerBatch = 16 }), costs)
+	if got, want := 16*(group.Terms[6].PerOp-short.Terms[6].PerOp), 5*448.0; math.Abs(got-want) > 1e-6 {
+		t.Errorf("the node over 16 answers costs %g beside its first 64 bytes, want %g", got, want)
 	}
 	results := limit(shape(func(s *Shape) { s.ResultBytes = 500 }), costs)
 	if got := results.Terms[9].PerOp - short.Terms[9].PerOp; got != 2000 {

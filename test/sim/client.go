@@ -290,7 +290,7 @@ func (c *client) hear(from wire.ReplicaID, view wire.View, told *wire.Told) {
 	if q == nil {
 		return
 	}
-	if q.say(wire.ReplyLeaf(told), from) < c.w.quorum.Weak() {
+	if q.say(wire.AnswerDigest(&told.Answer), from) < c.w.quorum.Weak() {
 		return
 	}
 	c.w.note(markAnswer, wire.ReplicaID(c.id), uint64(told.Number), uint64(told.Seq)) //nolint:gosec // small
