@@ -1,6 +1,8 @@
 package core
 
 import (
+	"slices"
+
 	"github.com/quorate/quorate/pbft/wire"
 )
 
@@ -31,7 +33,11 @@ func (r *Replica) run(cert *wire.CommitCert, batch *wire.Batch, fx *Effects) {
 		r.time = max(batch.Time, r.time+1)
 	}
 	r.clients.latest = wire.Session(r.time) + sessionLead //nolint:gosec // after 1970
-	var orders []Order
+	ops := 0
+	for _, req := range batch.Requests {
+		ops += len(req.Ops)
+	}
+	orders := slices.Grow([]Order(nil), ops)
 	for _, req := range batch.Requests {
 		orders = r.clients.take(req, orders)
 		digest := req.Digest()

@@ -26,30 +26,36 @@ const (
 type seenCache struct {
 	locks  [seenLocks]sync.Mutex // of the places with this number, modulo seenLocks
 	places []crypto.Digest
+	// marks are one byte of what is at each place: most of what is asked for was never
+	// added, and then its place, which is in no cache of a processor, is not looked at.
+	marks []byte
 }
+
+// markByte is the byte of a digest that is its mark: none that says where its place is.
+const markByte = 8
 
 // newSeenCache returns a cache of so many places, a power of two.
 func newSeenCache(places int) *seenCache {
-	return &seenCache{places: make([]crypto.Digest, places)}
+	return &seenCache{places: make([]crypto.Digest, places), marks: make([]byte, places)}
 }
 
-func (s *seenCache) at(d *crypto.Digest) (*crypto.Digest, *sync.Mutex) {
-	n := binary.LittleEndian.Uint64(d[:])
-	return &s.places[n%uint64(len(s.places))], &s.locks[n%seenLocks]
+func (s *seenCache) at(d *crypto.Digest) (place uint64, mu *sync.Mutex) {
+	n := binary.LittleEndian.Uint64(d[:markByte])
+	return n % uint64(len(s.places)), &s.locks[n%seenLocks]
 }
 
 // Seen tells whether d was added and is not forgotten yet.
 func (s *seenCache) Seen(d crypto.Digest) bool {
-	place, mu := s.at(&d)
+	at, mu := s.at(&d)
 	mu.Lock()
 	defer mu.Unlock()
-	return *place == d && !d.IsZero()
+	return s.marks[at] == d[markByte] && s.places[at] == d && !d.IsZero()
 }
 
 // Add remembers d.
 func (s *seenCache) Add(d crypto.Digest) {
-	place, mu := s.at(&d)
+	at, mu := s.at(&d)
 	mu.Lock()
 	defer mu.Unlock()
-	*place = d
+	s.places[at], s.marks[at] = d, d[markByte]
 }
