@@ -2,9 +2,9 @@ package crypto
 
 import "crypto/sha256"
 
-// wideFan is how many nodes have one parent in a wide tree. Of 16 one parent costs as many
-// blocks of SHA-256 as four parents of two, and stands for 15 of those; a path is three to
-// four times as long.
+// wideFan is how many nodes have one parent in a wide tree. The parent of 16 costs nine blocks
+// of SHA-256, where the 15 parents of two in its place cost 30; a path is three to four times
+// as long.
 const wideFan = 16
 
 // wideInnerPrefix begins what an inner node hashes.

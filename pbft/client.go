@@ -253,8 +253,8 @@ func (c *Client) SubmitWith(ctx context.Context, id Identity, op []byte) (Result
 
 // Close ends the client and waits until all that it started has ended. Calls
 // that wait end, too: what they asked for may still be executed, so their errors are
-// *UnfinishedErrors, and ErrClosed. It may be called again, and returns why the client
-// ended by itself, if it did.
+// *UnfinishedErrors, and ErrClosed; of a Submit or Read that was not sent yet, ErrClosed
+// alone. It may be called again, and returns why the client ended by itself, if it did.
 func (c *Client) Close() error {
 	c.once.Do(c.cancel)
 	<-c.ended
@@ -333,7 +333,7 @@ func (c *Client) leave(ctx context.Context, w *call) (Result, error) {
 	return a.result, a.err
 }
 
-// closed returns ErrClosed with the reason. Only after ended.
+// closed returns ErrClosed with the reason. Only after ended, or once the inbox is closed.
 func (c *Client) closed() error {
 	if c.cause != nil {
 		return fmt.Errorf("%w: %w", ErrClosed, c.cause)
