@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"os/signal"
 	"path/filepath"
 	"syscall"
 	"time"
@@ -74,7 +75,11 @@ func stops(ts *testscript.TestScript, neg bool, args []string) {
 	cmd := programOf(ts, args[2:])
 	told, err := cmd.StderrPipe()
 	ts.Check(err)
-	ts.Check(cmd.Start())
+	caught := make(chan os.Signal, 1) // what is caught here is not ignored there, as under nohup it were
+	signal.Notify(caught, sig)
+	err = cmd.Start()
+	signal.Stop(caught)
+	ts.Check(err)
 	ended := make(chan struct{})
 	defer close(ended)
 	go func() {
