@@ -1,6 +1,9 @@
 package crypto
 
-import "crypto/sha256"
+import (
+	"crypto/sha256"
+	"slices"
+)
 
 // wideFan is how many nodes have one parent in a wide tree. The parent of 16 costs nine blocks
 // of SHA-256, where the 15 parents of two in its place cost 30; a path is three to four times
@@ -23,7 +26,7 @@ func NewWideTree(leaves []Digest) *WideTree {
 	if len(leaves) == 0 {
 		return &WideTree{}
 	}
-	level := append([]Digest(nil), leaves...)
+	level := slices.Clone(leaves)
 	t := &WideTree{levels: [][]Digest{level}}
 	for len(level) > 1 {
 		level = wideParents(level, make([]Digest, 0, wideAbove(len(level))))
