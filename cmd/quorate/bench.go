@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -333,16 +332,4 @@ func (o benchOptions) publish(c *console, report bench.Report, err error) error 
 	}
 	return errors.Join(err, c.show(benchTable(report), report), writeFile(o.save, report.WriteJSON),
 		writeFile(o.html, report.WriteHTML), missed)
-}
-
-// writeFile writes a file, if it has a name.
-func writeFile(path string, write func(io.Writer) error) error {
-	if path == "" {
-		return nil
-	}
-	f, err := os.Create(path)
-	if err != nil {
-		return usageError{err}
-	}
-	return errors.Join(write(f), f.Close())
 }

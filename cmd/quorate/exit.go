@@ -92,7 +92,8 @@ func exitCode(err error) int {
 // isBadInput tells whether err blames what the user gave.
 func isBadInput(err error) bool {
 	for _, target := range []error{
-		pbft.ErrConfig, pbft.ErrGenesis, pbft.ErrNotMember, pbft.ErrOperation, fs.ErrNotExist, fs.ErrExist, syscall.ENOTDIR,
+		pbft.ErrConfig, pbft.ErrGenesis, pbft.ErrNotMember, pbft.ErrOperation,
+		fs.ErrNotExist, fs.ErrExist, fs.ErrPermission, syscall.ENOTDIR, syscall.EISDIR, syscall.EROFS,
 		crypto.ErrPassphrase, crypto.ErrKeyFile, crypto.ErrKeyFileUnsafe, crypto.ErrKeyPlain, crypto.ErrKeyEncrypted,
 	} {
 		if errors.Is(err, target) {

@@ -108,11 +108,7 @@ func (c *console) runScenario(ctx context.Context, name string, o scenarioRunOpt
 
 // savePicture draws a picture into a file.
 func (c *console) savePicture(p *picture.Picture, path string) error {
-	f, err := os.Create(path)
-	if err != nil {
-		return usageError{err}
-	}
-	if err := errors.Join(p.Write(f), f.Close()); err != nil {
+	if err := writeFile(path, p.Write); err != nil {
 		return err
 	}
 	c.tell("picture: %s\n", path)
