@@ -138,6 +138,8 @@ type client struct {
 // more than its address may have.
 type served struct {
 	max, maxPerIP int
+	answers       *outbox.Pool
+	answersOwn    int
 	mu            struct {
 		sync.RWMutex
 		last    uint64                   // the last number given; numbers are never reused
@@ -148,7 +150,10 @@ type served struct {
 }
 
 func newServed(clientsMax, clientsPerIPMax int) *served {
-	s := &served{max: clientsMax, maxPerIP: clientsPerIPMax}
+	s := &served{
+		max: clientsMax, maxPerIP: clientsPerIPMax,
+		answers: outbox.NewPool(answersPoolBytes), answersOwn: min(answersOwnBytes, answersPoolBytes/clientsMax),
+	}
 	s.mu.clients = make(map[uint64]*client)
 	s.mu.conns = make(map[network.Conn]*client)
 	s.mu.byIP = make(map[netip.Addr]int)
@@ -166,11 +171,18 @@ func (v *served) add(s network.Stream, frameMax int) *client {
 	}
 	v.mu.last++
 	c := &client{
-		conn: v.mu.last, stream: s, ip: ip, queue: outbox.New(queueLimits(wire.ClassClients, frameMax)),
+		conn: v.mu.last, stream: s, ip: ip, queue: outbox.New(v.answerLimits(frameMax)),
 	}
 	v.mu.conns[s.Conn()] = c
 	v.mu.byIP[ip]++
 	return c
+}
+
+// answerLimits returns the bounds of what waits for one client.
+func (v *served) answerLimits(frameMax int) outbox.Limits {
+	limits := queueLimits(wire.ClassClients, frameMax)
+	limits.Pool, limits.Own = v.answers, v.answersOwn
+	return limits
 }
 
 // admit lets a client be answered.
@@ -181,6 +193,7 @@ func (v *served) admit(c *client) {
 }
 
 func (v *served) remove(c *client) {
+	c.queue.Close()
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	delete(v.mu.clients, c.conn)

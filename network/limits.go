@@ -52,6 +52,13 @@ const (
 	// answered by an attempt at once.
 	steadyLinkTime = time.Second
 
+	// Of the answers that wait for a client, answersOwnBytes have room whatever others have,
+	// or less where so much for each is more than answersPoolBytes; and the rest in
+	// answersPoolBytes that all share. So those who read none of theirs take 512 MiB at the
+	// most, and leave something to those who do.
+	answersOwnBytes  = 1 << 20
+	answersPoolBytes = 256 << 20
+
 	// connsSlack covers connections that are closed and not yet accounted as such.
 	connsSlack = 2
 	// clientConnsMax bounds the connections of one client key.

@@ -126,3 +126,34 @@ func TestClientsThatLeaveAreNotHeldOnTo(t *testing.T) {
 		}
 	}
 }
+
+// TestAnswersThatNobodyReadsShareTheirRoom has a client read nothing: what waits for it takes
+// room of what all clients share, which it leaves behind when it goes.
+func TestAnswersThatNobodyReadsShareTheirRoom(t *testing.T) {
+	h := hold(t, 4, 4)
+	pool := h.transport.served.answers
+	a := h.stranger(t)
+	st := a.admitted(t, h.siege, outsider, wire.ClassClients)
+	if _, err := st.Write(framed(networktest.Frame(wire.KindRequest, 1, 0))); err != nil {
+		t.Fatal(err)
+	}
+	<-h.entered
+	h.transport.served.mu.RLock()
+	conn := h.transport.served.mu.last
+	h.transport.served.mu.RUnlock()
+	answer, waiting := make([]byte, h.transport.cfg.FrameBytesMax), 0
+	for h.transport.Answer(conn, answer) {
+		waiting += len(answer)
+	}
+	if used := pool.Used(); used == 0 || used > waiting-h.transport.served.answersOwn {
+		t.Errorf("%d bytes were taken for a client that reads nothing, %d of the room of all", waiting, used)
+	}
+	if err := a.Close(); err != nil {
+		t.Fatal(err)
+	}
+	h.release()
+	await(t, "its room is free again", func() bool { return pool.Used() == 0 })
+	if h.transport.Answer(conn, answer) || pool.Used() != 0 {
+		t.Error("a client that is gone was answered")
+	}
+}

@@ -20,6 +20,8 @@ func TestGrowthSaysWhatIsWrongWithItsFlags(t *testing.T) {
 		"--payloads 65537":                "payload is 65537, want 0 to 65536",
 		"--clients 0 --batch-limits 2000": "batch limit is 2000, want 1 to 1024",
 		"--duration 0s":                   "duration is 0s",
+		"--states-mib 0,-1":               "state is to hold -1048576 bytes",
+		"--states-mib 17592186044416":     "17592186044416 MiB",
 		"--data /does/not/exist":          "--data",
 	} {
 		code, out, errs := command(t, append([]string{"bench", "growth"}, strings.Fields(line)...)...)
@@ -34,6 +36,8 @@ func TestGrowthSaysWhatIsWrongWithItsFlags(t *testing.T) {
 func TestGrowthIsPrintedAndSaved(t *testing.T) {
 	work := bench.Work{Signatures: 3.891, Verifications: 10.76, Frames: 205.4, Bytes: 31417, Flushes: 0.64}
 	d := bench.Dimensions{Replicas: 4, Payload: 128, Clients: 16, BatchLimit: 512}
+	full := d
+	full.State = 1 << 30
 	var text strings.Builder
 	err := growthTable(bench.Growth{Default: d, Points: []bench.GrowthPoint{
 		{
@@ -43,13 +47,14 @@ func TestGrowthIsPrintedAndSaved(t *testing.T) {
 		{Planned: bench.Planned{Varied: bench.VariedPayload, Dimensions: d}, View: 1},
 		{Planned: bench.Planned{Varied: bench.VariedClients, Dimensions: d}, Errors: 2, FirstError: "late"},
 		{Planned: bench.Planned{Varied: bench.VariedClients, Dimensions: d}, Unsettled: true},
+		{Planned: bench.Planned{Varied: bench.VariedState, Dimensions: full}, Written: 20480},
 	}}).write(&text)
 	if err != nil {
 		t.Fatal(err)
 	}
 	for _, want := range []string{
 		"(default)", "1234", "3.89 / 3.89 = 1.00", "205 / 205 = 1.50", "10.8 /", "128 B", "view 1", "2 errors: late",
-		"replicas were behind",
+		"replicas were behind", "1024 MiB", "20.0 KiB",
 	} {
 		if !strings.Contains(text.String(), want) {
 			t.Errorf("got\n%s\nwant %q in it", text.String(), want)
@@ -71,7 +76,7 @@ func TestInterruptedGrowthPrintsWhatItHas(t *testing.T) {
 	var out strings.Builder
 	c := &console{out: &out, err: interrupting, env: func(string) string { return "" }}
 	code := run(ctx, c, []string{
-		"bench", "growth", "--replicas", "4", "--payloads", "0", "--clients", "16", "--batch-limits", "512",
+		"bench", "growth", "--replicas", "4", "--payloads", "0", "--clients", "16", "--batch-limits", "512", "--states-mib", "0",
 		"--duration", "1s", "--warm-up", "0s", "--data", t.TempDir(), "--save", save,
 	})
 	if code != exitFailure || !strings.Contains(out.String(), "(default)") {

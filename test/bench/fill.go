@@ -9,6 +9,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/quorate/quorate/app/kv"
+	"github.com/quorate/quorate/pbft"
 )
 
 // fillValue is the length of the values that the state is filled with, and fillOpen
@@ -32,6 +33,21 @@ const (
 	settleFor    = 5 * time.Second
 	settleMax    = 5 * time.Minute
 )
+
+// hold has the cluster hold Options.Fill bytes of values that the load does not touch, and
+// returns once they are on disk: written tells how much its processes have written.
+func (l *load) hold(ctx context.Context, limits pbft.GenesisLimits, written func() (bytes int64, ok bool)) error {
+	if l.o.Fill == 0 {
+		return nil
+	}
+	if err := l.fill(ctx); err != nil {
+		return err
+	}
+	if err := passCheckpoint(ctx, l.clients[0], limits.CheckpointInterval, limits.Window); err != nil {
+		return err
+	}
+	return settle(ctx, written)
+}
 
 // fill has the cluster hold Options.Fill bytes of values that the load does not
 // touch. They cannot be compressed.

@@ -30,6 +30,7 @@ type GrowthOptions struct {
 	Default Dimensions
 	// The values of each dimension beside the default one.
 	Replicas, Payloads, Clients, BatchLimits []int
+	States                                   []int64
 	// Outstanding is how many operations each client keeps open.
 	Outstanding int
 	// WarmUp is not measured; Duration is, of each point.
@@ -49,6 +50,14 @@ type Dimensions struct {
 	Payload    int `json:"payload_bytes"`
 	Clients    int `json:"clients"`
 	BatchLimit int `json:"batch_requests_max"`
+	// State is how many bytes of other values the state holds, on disk, before the load begins.
+	State int64 `json:"state_bytes"`
+}
+
+// String names all of them.
+func (d Dimensions) String() string {
+	return fmt.Sprintf("%d replicas, %d B, %d clients, batches of at most %d, %d MiB of other values",
+		d.Replicas, d.Payload, d.Clients, d.BatchLimit, d.State>>20)
 }
 
 // Planned is a point to measure. Varied is the dimension in which it differs from the
@@ -64,6 +73,7 @@ const (
 	VariedPayload    = "payload"
 	VariedClients    = "clients"
 	VariedBatchLimit = "batch limit"
+	VariedState      = "state"
 )
 
 // Growth is what was measured: docs/PERFORMANCE.md documents its JSON.
@@ -99,13 +109,19 @@ type GrowthPoint struct {
 	Planned
 
 	Faults     int           `json:"tolerates"`
-	Operations int64         `json:"operations"` // answered in the measured time
+	Filled     time.Duration `json:"filled_ns,omitempty"` // how long it took until the disks held the state
+	Operations int64         `json:"operations"`          // answered in the measured time
 	PerSecond  float64       `json:"operations_per_second"`
 	Errors     int64         `json:"errors"`
 	FirstError string        `json:"first_error,omitempty"`
 	P50        time.Duration `json:"p50_ns"`
 	P99        time.Duration `json:"p99_ns"`
-	View       uint64        `json:"view"` // of f+1 replicas at the end; above 0 where a primary was replaced
+	Max        time.Duration `json:"max_ns"`
+	// Written is how many bytes this process had written to disk for each operation, at all
+	// replicas together: journals, checkpoints, and tables put in order. 0 where the system
+	// does not tell.
+	Written float64 `json:"written_per_operation,omitempty"`
+	View    uint64  `json:"view"` // of f+1 replicas at the end; above 0 where a primary was replaced
 	// Unsettled says that replicas were not yet done with what they had been asked for when
 	// they were counted: the counts are not those of the operations.
 	Unsettled bool `json:"unsettled,omitempty"`
@@ -144,7 +160,7 @@ func GrowthDefaults() GrowthOptions {
 	return GrowthOptions{
 		Default:  Dimensions{Replicas: 4, Payload: 128, Clients: 16, BatchLimit: batch},
 		Replicas: []int{4, 7, 10, 16, 31}, Payloads: []int{0, 128, 1 << 10, 16 << 10, 64 << 10},
-		Clients: []int{1, 10, 100, 1000}, BatchLimits: []int{1, 4, 16, batch},
+		Clients: []int{1, 10, 100, 1000}, BatchLimits: []int{1, 4, 16, batch}, States: []int64{0, 64 << 20, 256 << 20},
 		Outstanding: 1, WarmUp: time.Second / 2, Duration: 2 * time.Second, RequestTimeout: pbft.RequestTimeoutDefault, Seed: 1,
 	}
 }
@@ -157,9 +173,12 @@ func (o GrowthOptions) Validate() error {
 			errs = append(errs, fmt.Errorf(format, args...))
 		}
 	}
+	few := func(name string, values int) int {
+		need(values <= growthValuesMax, "%s has %d values, want at most %d", name, values, growthValuesMax)
+		return min(values, growthValuesMax)
+	}
 	each := func(name string, defaultValue int, values []int, low, high int) {
-		need(len(values) <= growthValuesMax, "%s has %d values, want at most %d", name, len(values), growthValuesMax)
-		for _, v := range append([]int{defaultValue}, values[:min(len(values), growthValuesMax)]...) {
+		for _, v := range append([]int{defaultValue}, values[:few(name, len(values))]...) {
 			need(v >= low && v <= high, "%s is %d, want %d to %d", name, v, low, high)
 		}
 	}
@@ -168,6 +187,9 @@ func (o GrowthOptions) Validate() error {
 	each("payload", d.Payload, o.Payloads, 0, payloadMax)
 	each("clients", d.Clients, o.Clients, 1, clientsMax)
 	each("batch limit", d.BatchLimit, o.BatchLimits, 1, growthBatchMax)
+	for _, v := range append([]int64{d.State}, o.States[:few("state", len(o.States))]...) {
+		need(v >= 0 && v <= fillMax, "the state is to hold %d bytes, want 0 to %d", v, int64(fillMax))
+	}
 	need(o.Outstanding >= 1 && o.Outstanding <= outstandingMax, "outstanding is %d, want 1 to %d", o.Outstanding, outstandingMax)
 	need(o.WarmUp >= 0, "warm-up is %v, want 0 or more", o.WarmUp)
 	need(o.Duration > 0 && o.Duration <= durationMax, "duration is %v, want more than 0, to %v", o.Duration, durationMax)
@@ -179,19 +201,27 @@ func (o GrowthOptions) Validate() error {
 // Plan returns the points: the default one first, and each other once.
 func (o GrowthOptions) Plan() []Planned {
 	plan := []Planned{{"", o.Default}}
+	add := func(name string, d Dimensions) {
+		if !slices.ContainsFunc(plan, func(p Planned) bool { return p.Dimensions == d }) {
+			plan = append(plan, Planned{name, d})
+		}
+	}
 	vary := func(name string, values []int, set func(*Dimensions, int)) {
 		for _, v := range values {
 			d := o.Default
 			set(&d, v)
-			if !slices.ContainsFunc(plan, func(p Planned) bool { return p.Dimensions == d }) {
-				plan = append(plan, Planned{name, d})
-			}
+			add(name, d)
 		}
 	}
 	vary(VariedReplicas, o.Replicas, func(d *Dimensions, v int) { d.Replicas = v })
 	vary(VariedPayload, o.Payloads, func(d *Dimensions, v int) { d.Payload = v })
 	vary(VariedClients, o.Clients, func(d *Dimensions, v int) { d.Clients = v })
 	vary(VariedBatchLimit, o.BatchLimits, func(d *Dimensions, v int) { d.BatchLimit = v })
+	for _, v := range o.States {
+		d := o.Default
+		d.State = v
+		add(VariedState, d)
+	}
 	return plan
 }
 
@@ -201,6 +231,7 @@ const (
 	growthPointTime   = time.Second
 	growthReplicaTime = 100 * time.Millisecond
 	growthClientTime  = 2 * time.Millisecond
+	growthFillTime    = 100 * time.Millisecond // for each MiB of a state
 )
 
 // Takes returns about how long the measurement takes.
@@ -209,6 +240,9 @@ func (o GrowthOptions) Takes() time.Duration {
 	for _, p := range o.Plan() {
 		sum += o.WarmUp + o.Duration + growthPointTime +
 			time.Duration(p.Replicas)*growthReplicaTime + time.Duration(p.Clients)*growthClientTime
+		if p.State > 0 {
+			sum += time.Duration(p.State>>20)*growthFillTime + settleFor
+		}
 	}
 	return sum
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"os"
 	"runtime"
 	"slices"
 	"sync"
@@ -49,7 +50,7 @@ func MeasureGrowth(ctx context.Context, o GrowthOptions, begun func(number, of i
 		}
 		point, err := o.measure(ctx, p)
 		if err != nil {
-			return g, fmt.Errorf("%d replicas, %d B, %d clients, batches of %d: %w", p.Replicas, p.Payload, p.Clients, p.BatchLimit, err)
+			return g, fmt.Errorf("%v: %w", p.Dimensions, err)
 		}
 		g.Points = append(g.Points, point)
 	}
@@ -77,18 +78,25 @@ func (o GrowthOptions) measure(ctx context.Context, p Planned) (point GrowthPoin
 	defer func() { err = errors.Join(err, cluster.Close()) }()
 	g := &growing{cluster: cluster, options: o}
 	g.load = newLoad(Options{
-		Clients: p.Clients, Outstanding: o.Outstanding, Payload: p.Payload, Seed: o.Seed,
+		Clients: p.Clients, Outstanding: o.Outstanding, Payload: p.Payload, Seed: o.Seed, Fill: p.State,
 		dial: func(ctx context.Context) (Client, error) { return cluster.Dial(ctx, pbft.DialConfig{}) },
 	})
 	defer g.close()
 	if err := g.connect(ctx); err != nil {
 		return point, err
 	}
+	process := func() (bytes int64, ok bool) { return written([]int{os.Getpid()}) }
+	began := time.Now()
+	if err := g.hold(ctx, limits, process); err != nil {
+		return point, err
+	}
+	filled := time.Since(began)
 	if o.WarmUp > 0 {
 		g.drive(ctx, o.WarmUp, math.MaxInt64)
 	}
 	before, quietBefore := quiet(ctx, g.counts)
 	requests := g.signed()
+	writtenBefore, _ := process()
 	lasted := g.drive(ctx, o.duration(), o.most())
 	after, quietAfter := quiet(ctx, g.counts)
 	if err := ctx.Err(); err != nil {
@@ -96,7 +104,14 @@ func (o GrowthOptions) measure(ctx context.Context, p Planned) (point GrowthPoin
 	}
 	point = g.point(p, lasted)
 	point.Unsettled = !quietBefore || !quietAfter
-	return point, point.account(after.Minus(before), g.signed().minus(requests))
+	if p.State > 0 {
+		point.Filled = filled
+	}
+	counts := after.Minus(before)
+	if writtenAfter, ok := process(); ok && counts.Operations > 0 {
+		point.Written = float64(writtenAfter-writtenBefore) * float64(p.Replicas) / float64(counts.Operations)
+	}
+	return point, point.account(counts, g.signed().minus(requests))
 }
 
 func (o GrowthOptions) duration() time.Duration {
@@ -189,7 +204,7 @@ func (g *growing) point(p Planned, lasted time.Duration) GrowthPoint {
 	r := g.record.result(Options{Duration: lasted})
 	point := GrowthPoint{
 		Planned: p, Faults: (p.Replicas - 1) / 3, Operations: r.Operations, PerSecond: r.PerSecond,
-		Errors: r.Errors, FirstError: r.FirstError, P50: r.P50, P99: r.P99,
+		Errors: r.Errors, FirstError: r.FirstError, P50: r.P50, P99: r.P99, Max: r.Max,
 		ClientsPerBatch: r.Reached.ClientsPerBatch, InFlight: p.Clients * g.options.Outstanding,
 	}
 	var views []uint64

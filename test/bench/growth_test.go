@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -73,6 +74,31 @@ func TestGrowthCountsWhatTheFormulaNeeds(t *testing.T) {
 	}
 }
 
+// TestGrowthFillsTheState before it measures, and tells what is written then where the data
+// is on a disk.
+func TestGrowthFillsTheState(t *testing.T) {
+	t.Parallel() // it waits until nothing more is written
+	o := tiny(t)
+	o.States, o.Outstanding = []int64{3 * fillValue}, 1
+	g, err := MeasureGrowth(t.Context(), o, nil)
+	if err != nil || len(g.Points) != 2 {
+		t.Fatalf("got %v and %d points, want 2", err, len(g.Points))
+	}
+	small, full := g.Points[0], g.Points[1]
+	if full.Varied != VariedState || full.State != 3*fillValue || full.Operations != o.operations || full.Errors > 0 {
+		t.Errorf("%+v: want %d operations on a state of %d bytes", full, o.operations, 3*fillValue)
+	}
+	if small.Filled != 0 || full.Filled == 0 {
+		t.Errorf("the state was filled for %v and %v, want only the second", small.Filled, full.Filled)
+	}
+	onDisk := slices.Contains([]string{"ext4", "xfs", "btrfs"}, g.Included.FileSystem)
+	for _, p := range g.Points {
+		if onDisk && p.Written == 0 || p.Written < 0 || p.Max < p.P99 {
+			t.Errorf("on %d bytes %.1f were written for each operation, which took %v at the most", p.State, p.Written, p.Max)
+		}
+	}
+}
+
 // TestCountsWaitForReplicasThatAreBehind, but not for ever: who reads them is told.
 func TestCountsWaitForReplicasThatAreBehind(t *testing.T) {
 	for behind, want := range map[time.Duration]bool{0: true, time.Second: true, time.Hour: false} {
@@ -117,17 +143,19 @@ func TestGrowthVariesOneThingAtATime(t *testing.T) {
 	o := GrowthDefaults()
 	o.Default = Dimensions{Replicas: 4, Payload: 128, Clients: 16, BatchLimit: 512}
 	o.Replicas, o.Payloads, o.Clients, o.BatchLimits = []int{4, 7}, []int{128, 0}, []int{1}, []int{512, 1, 1}
+	o.States = []int64{0, 1 << 20}
 	want := []Planned{
 		{"", o.Default},
-		{VariedReplicas, Dimensions{7, 128, 16, 512}},
-		{VariedPayload, Dimensions{4, 0, 16, 512}},
-		{VariedClients, Dimensions{4, 128, 1, 512}},
-		{VariedBatchLimit, Dimensions{4, 128, 16, 1}},
+		{VariedReplicas, Dimensions{7, 128, 16, 512, 0}},
+		{VariedPayload, Dimensions{4, 0, 16, 512, 0}},
+		{VariedClients, Dimensions{4, 128, 1, 512, 0}},
+		{VariedBatchLimit, Dimensions{4, 128, 16, 1, 0}},
+		{VariedState, Dimensions{4, 128, 16, 512, 1 << 20}},
 	}
 	if diff := cmp.Diff(o.Plan(), want); diff != "" {
 		t.Error(diff)
 	}
-	if least := 5 * (o.WarmUp + o.Duration); o.Takes() < least {
+	if least := 6*(o.WarmUp+o.Duration) + settleFor; o.Takes() < least {
 		t.Errorf("it takes %v, want at least %v", o.Takes(), least)
 	}
 	if err := GrowthDefaults().Validate(); err != nil {
@@ -138,7 +166,7 @@ func TestGrowthVariesOneThingAtATime(t *testing.T) {
 func TestGrowthOptionsReportEveryProblem(t *testing.T) {
 	o := GrowthOptions{
 		Default: Dimensions{Replicas: 4, Payload: 1, Clients: 1, BatchLimit: 1}, Replicas: []int{3, 65}, Payloads: []int{-1},
-		Clients: make([]int, 17), BatchLimits: []int{0}, WarmUp: -1, RequestTimeout: 1,
+		Clients: make([]int, 17), BatchLimits: []int{0}, States: []int64{-1, fillMax + 1}, WarmUp: -1, RequestTimeout: 1,
 	}
 	_, err := MeasureGrowth(t.Context(), o, nil)
 	if err == nil {
@@ -146,7 +174,7 @@ func TestGrowthOptionsReportEveryProblem(t *testing.T) {
 	}
 	for _, want := range []string{
 		"replicas is 3", "replicas is 65", "payload", "clients has 17", "clients is 0", "batch limit", "outstanding", "warm-up",
-		"duration", "request timeout",
+		"duration", "request timeout", "hold -1 bytes", "hold 1099511627777 bytes",
 	} {
 		if !strings.Contains(err.Error(), want) {
 			t.Errorf("got %q, want it to name %q", err, want)

@@ -60,17 +60,8 @@ func Measure(ctx context.Context, o Options) (Result, error) {
 	if err := l.connect(ctx); err != nil {
 		return Result{}, err
 	}
-	if o.Fill > 0 {
-		if err := l.fill(ctx); err != nil {
-			return Result{}, err
-		}
-		limits := o.limits()
-		if err := passCheckpoint(ctx, l.clients[0], limits.CheckpointInterval, limits.Window); err != nil {
-			return Result{}, err
-		}
-		if err := settle(ctx, func() (int64, bool) { return written(l.processes()) }); err != nil {
-			return Result{}, err
-		}
+	if err := l.hold(ctx, o.limits(), func() (int64, bool) { return written(l.processes()) }); err != nil {
+		return Result{}, err
 	}
 	return l.run(ctx)
 }

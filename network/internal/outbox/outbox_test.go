@@ -80,6 +80,79 @@ func TestQueueIsBoundedAndInOrder(t *testing.T) {
 	})
 }
 
+// TestPoolIsSharedAndNeverFull pushes to, pops from and closes queues of one pool: no more is
+// ever taken of it than it has, what each has of its own is never refused, and a queue that
+// asks for no more than the pool leaves it gets that.
+func TestPoolIsSharedAndNeverFull(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		const bytes = 200
+		pool := outbox.NewPool(bytes)
+		own := rapid.IntRange(0, 20).Draw(t, "own")
+		type held struct {
+			*outbox.Queue
+			inHand int // what the reader has popped last
+			closed bool
+		}
+		beyond := func(n int) int { return max(0, n-own) }
+		var queues []*held
+		for range rapid.IntRange(1, 6).Draw(t, "queues") {
+			queues = append(queues, &held{Queue: outbox.New(outbox.Limits{Frames: 1000, Bytes: 1000, Pool: pool, Own: own})})
+		}
+		for range rapid.IntRange(1, 200).Draw(t, "steps") {
+			q := rapid.SampledFrom(queues).Draw(t, "queue")
+			_, waiting := q.Len()
+			has := beyond(waiting + q.inHand)
+			switch rapid.IntRange(0, 9).Draw(t, "step") {
+			case 0, 1, 2, 3, 4, 5:
+				f := make([]byte, rapid.IntRange(1, 60).Draw(t, "size"))
+				wants := beyond(waiting + q.inHand + len(f))
+				fits := !q.closed && (wants == has || wants <= bytes-(pool.Used()+wants-has))
+				if got := q.Push(f); got != fits {
+					t.Fatalf("Push(%d bytes) = %t, want %t: %d wait, %d in hand, %d used", len(f), got, fits, waiting, q.inHand, pool.Used())
+				}
+			case 6, 7, 8:
+				f, _ := q.Pop()
+				q.inHand = len(f)
+			default:
+				if rapid.Bool().Draw(t, "close") {
+					q.Close()
+					q.closed, q.inHand = true, 0
+				}
+			}
+			want := 0
+			for _, q := range queues {
+				_, waiting := q.Len()
+				want += beyond(waiting + q.inHand)
+			}
+			if used := pool.Used(); used != want || used > bytes {
+				t.Fatalf("%d of %d bytes are used, want %d", used, bytes, want)
+			}
+		}
+		for _, q := range queues {
+			q.Close()
+		}
+		if pool.Used() != 0 {
+			t.Fatalf("%d bytes are used by queues that are closed", pool.Used())
+		}
+	})
+}
+
+// TestOneQueueLeavesHalfOfThePool that nobody empties, and the next one half of that.
+func TestOneQueueLeavesHalfOfThePool(t *testing.T) {
+	const bytes = 1000
+	pool := outbox.NewPool(bytes)
+	limits := outbox.Limits{Frames: bytes, Bytes: bytes, Pool: pool, Own: 10}
+	for _, want := range []int{510, 260, 135} {
+		q, room := outbox.New(limits), 0
+		for q.Push([]byte{1}) {
+			room++
+		}
+		if room != want {
+			t.Errorf("%d bytes fit, want %d", room, want)
+		}
+	}
+}
+
 func TestReadyIsSignalledAfterAPush(t *testing.T) {
 	q := outbox.New(outbox.Limits{Frames: 2, Bytes: 10})
 	select {
