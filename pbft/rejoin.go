@@ -1,6 +1,8 @@
 package pbft
 
 import (
+	"crypto/rand"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -41,6 +43,13 @@ func keepRejoin(data string, j *journal.Journal) (rejoin bool, err error) {
 		return false, err
 	}
 	return true, errors.Join(os.Remove(mark), syncDir(data))
+}
+
+// newLife returns a name for this start: core.Restored.Life.
+func newLife() uint64 {
+	var b [8]byte
+	_, _ = rand.Read(b[:])                   // it never fails
+	return binary.BigEndian.Uint64(b[:]) | 1 // 0 is none
 }
 
 // syncDir makes the entries of a directory durable.

@@ -197,7 +197,7 @@ func newNode(cfg Config, genesis *Genesis, p nodeParts) (*node.Node, error) {
 		Core: coreConfig, Domain: genesis.Domain(), Keys: genesis.Keys(), Signer: p.key,
 		Limits: genesis.WireLimits(), Verifier: crypto.NewVerifier(verifierKeys),
 		Machine: p.machine, Transport: p.transport, Journal: d.journal, State: d.state,
-		Records: d.records, Rejoin: d.rejoin, Tick: cfg.TickInterval(), Clock: cfg.Clock,
+		Records: d.records, Rejoin: d.rejoin, Life: newLife(), Tick: cfg.TickInterval(), Clock: cfg.Clock,
 		Output: cfg.Output, Observe: cfg.Observe, Dump: (&flightFiles{dir: cfg.FlightPath()}).put,
 	}
 	if d.archive != nil {

@@ -68,8 +68,30 @@ type catchingUp struct {
 	reach wire.Seq // what others had executed then
 }
 
-// sendStatus tells where this replica stands.
+// sendStatus tells where this replica stands, and asks where the others do while that is
+// not known to one that lost its data.
 func (r *Replica) sendStatus(to wire.ReplicaID, fx *Effects) {
+	st := r.status()
+	if j := r.rejoin; j != nil && !j.closed {
+		st.Asks = j.life
+	}
+	if to == Everyone {
+		r.change.hurry.said = st.LostPrimary
+	}
+	fx.Send = append(fx.Send, Send{To: to, Message: st})
+}
+
+// answerRejoining tells one that lost its data where this replica stands now.
+func (r *Replica) answerRejoining(st *wire.Status, fx *Effects) {
+	if st.Asks == 0 {
+		return
+	}
+	answer := r.status()
+	answer.Answers = st.Asks
+	fx.Send = append(fx.Send, Send{To: st.Sender, Message: answer})
+}
+
+func (r *Replica) status() *wire.Status {
 	st := &wire.Status{
 		View: r.view, Active: r.active, LostPrimary: r.lostPrimary(), Suspects: r.change.suspects != "",
 		Stable: r.low, Executed: r.executed, Sender: r.id,
@@ -82,10 +104,7 @@ func (r *Replica) sendStatus(to wire.ReplicaID, fx *Effects) {
 			st.Slots = r.appendStatus(st.Slots, s)
 		}
 	}
-	if to == Everyone {
-		r.change.hurry.said = st.LostPrimary
-	}
-	fx.Send = append(fx.Send, Send{To: to, Message: st})
+	return st
 }
 
 // appendStatus appends what of s a peer should know. A slot of which there is nothing
@@ -136,6 +155,7 @@ func (r *Replica) onStatus(st *wire.Status, fx *Effects) {
 	if st.View == r.view && st.Active && r.active {
 		r.answerVotes(st, fx)
 	}
+	r.answerRejoining(st, fx) // behind the proof of what it says
 }
 
 // answerView helps a peer to this replica's view.

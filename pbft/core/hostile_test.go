@@ -302,6 +302,7 @@ func (s *swarm) anyNewView(from wire.ReplicaID, view wire.View) *wire.NewView {
 func (s *swarm) anyStatus(from wire.ReplicaID, view wire.View, seq wire.Seq) *wire.Status {
 	perhaps := func() bool { return s.rng.IntN(2) == 0 }
 	st := &wire.Status{View: view, Active: perhaps(), Stable: min(seq, s.anySeq()), Executed: seq, Sender: from}
+	st.Asks, st.Answers = uint64(s.rng.IntN(3)), uint64(s.rng.IntN(3)) //nolint:gosec // lives are few
 	for at := seq; s.rng.IntN(3) > 0 && at < wire.NumberMax; {
 		at++
 		st.Slots = append(st.Slots, wire.SlotStatus{

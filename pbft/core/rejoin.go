@@ -14,9 +14,12 @@ import (
 // collects, one correct had executed that too, and no replica executes more than
 // slotWindowsMax windows above its stable checkpoint: so one window more than that,
 // above the highest certified checkpoint, or above what f+1 claim to have executed
-// if that is more, bounds everything.
+// if that is more, bounds everything. That holds of what others say after it lost its
+// data, so it asks them: what they said before may have waited for it all the time, and
+// tells nothing of what it voted on since.
 type rejoining struct {
-	closed bool // until is known
+	life   uint64 // names the question that others are to answer
+	closed bool   // until is known
 	until  wire.Seq
 	floor  wire.View // the highest view that it is seen to have asked for
 	told   wire.View // the floor of which it last said that it waits for it
@@ -27,7 +30,7 @@ type rejoining struct {
 // hearStatus collects how far the others are, while that is unknown.
 func (r *Replica) hearStatus(st *wire.Status, fx *Effects) {
 	j := r.rejoin
-	if j == nil || j.closed {
+	if j == nil || j.closed || st.Answers != j.life {
 		return
 	}
 	// A claim above what is proven here counts only after its proof came.

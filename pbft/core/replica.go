@@ -1,6 +1,7 @@
 package core
 
 import (
+	"errors"
 	"fmt"
 
 	"github.com/quorate/quorate/crypto"
@@ -76,6 +77,10 @@ type Restored struct {
 	// Rejoin says that the kept data is missing: the replica may have voted on
 	// anything, and stays silent until no vote of its own can conflict.
 	Rejoin bool
+	// Life names this start: no other of this replica has the same, nor one that anybody
+	// could foresee, and it is not 0. A replica whose data is lost counts only what others
+	// say in answer to it.
+	Life uint64
 }
 
 // New returns a replica. Its first event must be Start.
@@ -104,6 +109,12 @@ func New(cfg Config, restored Restored) (*Replica, error) {
 	}
 	if restored.Rejoin && r.rejoin == nil {
 		r.rejoin = &rejoining{}
+	}
+	if r.rejoin != nil && !r.rejoin.closed {
+		if restored.Life == 0 {
+			return nil, errors.New("core: a replica that rejoins needs a Life")
+		}
+		r.rejoin.life = restored.Life
 	}
 	r.settleRestored()
 	return r, nil

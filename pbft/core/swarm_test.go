@@ -153,7 +153,7 @@ func (m *member) config() Config {
 // start begins a life from the disk.
 func (m *member) start() {
 	m.life++
-	m.boot = Restored{Snapshot: m.snapshot, Records: slices.Clone(m.journal), Rejoin: m.lost}
+	m.boot = Restored{Snapshot: m.snapshot, Records: slices.Clone(m.journal), Rejoin: m.lost, Life: uint64(m.life)}
 	m.lost = false
 	m.events, m.told, m.todo = nil, nil, nil
 	m.current = m.snapshot

@@ -38,6 +38,8 @@ type Config struct {
 	// Rejoin says that the kept data is missing and the replica may have voted
 	// on anything.
 	Rejoin bool
+	// Life is core.Restored.Life.
+	Life uint64
 
 	// Tick is the time between two ticks of the core; 0 means TickDefault.
 	Tick time.Duration

@@ -93,7 +93,7 @@ func New(cfg Config) (*Node, error) {
 		return nil, err
 	}
 	_, cfg.Core.Inputs = cfg.Machine.(app.Proposer)
-	replica, err := core.New(cfg.Core, core.Restored{Snapshot: state, Records: cfg.Records, Rejoin: cfg.Rejoin})
+	replica, err := core.New(cfg.Core, core.Restored{Snapshot: state, Records: cfg.Records, Rejoin: cfg.Rejoin, Life: cfg.Life})
 	if err != nil {
 		return nil, fmt.Errorf("node: %w", err)
 	}

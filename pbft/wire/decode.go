@@ -338,6 +338,7 @@ func (r *reader) status() Message {
 		m.ViewChanges[i] = r.id()
 		r.need(i == 0 || m.ViewChanges[i] > m.ViewChanges[i-1], "view changes are not in ascending order of sender")
 	}
+	m.Asks, m.Answers = r.u64(), r.u64()
 	m.Sender, m.Signature = r.id(), r.signature()
 	return m
 }

@@ -225,7 +225,7 @@ func (b buf) status(m *Status) buf {
 	for _, id := range m.ViewChanges {
 		b = b.id(id)
 	}
-	return b.id(m.Sender)
+	return b.u64(m.Asks).u64(m.Answers).id(m.Sender)
 }
 
 func (b buf) report(m *Report) buf {

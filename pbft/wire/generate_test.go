@@ -156,6 +156,7 @@ func (d draw) newView() *wire.NewView {
 
 func (d draw) status() *wire.Status {
 	m := &wire.Status{View: d.view(0), Active: d.flag("active"), LostPrimary: d.flag("lost"), Suspects: d.flag("suspects"), Sender: d.id()}
+	m.Asks, m.Answers = d.n("asks", 0, 1<<64-1), d.n("answers", 0, 1<<64-1)
 	m.Stable = wire.Seq(d.n("stable", 0, 500))
 	m.Executed = wire.Seq(d.n("executed", 0, 500))
 	seq := m.Executed

@@ -300,8 +300,13 @@ type Status struct {
 	// ViewChanges names, while not active, the senders whose view changes for
 	// View are held, ascending.
 	ViewChanges []ReplicaID
-	Sender      ReplicaID
-	Signature   crypto.Signature
+	// Asks, if it is not 0, names a life of the sender, which has lost its data: what others
+	// said before tells it nothing, and they answer with a Status that Answers it.
+	Asks uint64
+	// Answers is what the receiver asked, to whom alone such a Status goes, or 0.
+	Answers   uint64
+	Sender    ReplicaID
+	Signature crypto.Signature
 }
 
 // FetchBatches asks for batches by digest.

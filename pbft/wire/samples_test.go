@@ -65,6 +65,7 @@ func (w *world) samples(tb testing.TB) map[wire.Kind]*wire.Sealed {
 		},
 		&wire.Status{
 			View: 6, LostPrimary: true, Suspects: true, Stable: 256, Executed: 299, Sender: 2, ViewChanges: []wire.ReplicaID{0, 2},
+			Asks: 0x1122334455667788, Answers: 0x8877665544332211,
 			Slots: []wire.SlotStatus{{Seq: 300, HavePrePrepare: true}, {Seq: 302, HavePrepared: true, HaveCommitted: true}},
 		},
 		&wire.FetchBatches{Digests: []crypto.Digest{digest("batch"), digest("another")}, Sender: 3},

@@ -21,7 +21,7 @@ const (
 	replyFixedBytes          = 8 + len(ClientID{}) + 8 + repliesEntryBytes + 2*placeFixedBytes + 4 + signatureBytes
 	repliesFixedBytes        = 8 + len(ClientID{}) + 8 + countBytes + placeFixedBytes + 4 + signatureBytes
 	repliesEntryBytes        = answerHeadBytes + countBytes // of each answer, before the results
-	statusFixedBytes         = 8 + 1 + 1 + 1 + 8 + 8 + countBytes + countBytes + 4 + signatureBytes
+	statusFixedBytes         = 8 + 1 + 1 + 1 + 8 + 8 + countBytes + countBytes + 8 + 8 + 4 + signatureBytes
 	reportFixedBytes         = 8 + 8 + 1 + 1 + 8 + 8 + crypto.DigestSize + 8 + crypto.DigestSize + 4 + signatureBytes
 	refusalFixedBytes        = len(ClientID{}) + 8 + 8 + 1 + countBytes + 4 + signatureBytes
 	fetchBatchesFixedBytes   = countBytes + 4 + signatureBytes

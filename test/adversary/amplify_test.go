@@ -81,7 +81,7 @@ func TestAStatusBringsBoundedBytes(t *testing.T) {
 	for range statusTicks { // or what was sent counts as under way
 		l.wait()
 	}
-	status := l.forge(&wire.Status{Sender: 3, Active: true})
+	status := l.forge(&wire.Status{Sender: 3, Active: true, Asks: 1})
 	got := 0
 	for _, s := range l.flood(r0, 3, status, floodCopies).Send {
 		if s.Sealed != nil {

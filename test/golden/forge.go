@@ -88,7 +88,7 @@ func (w *World) forgery(by wire.ReplicaID, c call) (wire.Message, error) {
 	case "status":
 		return &wire.Status{
 			View: c.view(), Active: !c.flag("inactive"), LostPrimary: c.flag("lost"), Suspects: c.flag("suspects"),
-			Stable: c.seq("h"), Executed: c.seq("executed"), Sender: by,
+			Stable: c.seq("h"), Executed: c.seq("executed"), Answers: uint64(c.seq("answers")), Sender: by,
 		}, nil
 	case "evidence":
 		return w.forgeEvidence(c)

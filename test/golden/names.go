@@ -97,6 +97,18 @@ func ofPrimary(m *wire.Status) string {
 	return words
 }
 
+// ofLife says what a Status asks, or answers, one that lost its data.
+func ofLife(m *wire.Status) string {
+	words := ""
+	if m.Asks != 0 {
+		words += fmt.Sprintf(" asks life %d", m.Asks)
+	}
+	if m.Answers != 0 {
+		words += fmt.Sprintf(" answers life %d", m.Answers)
+	}
+	return words
+}
+
 // message says a message in a few words.
 func (n *names) message(m wire.Message) string {
 	vote := func(v *wire.Vote) string {
@@ -118,7 +130,7 @@ func (n *names) message(m wire.Message) string {
 	case *wire.NewView:
 		return n.newView(m)
 	case *wire.Status:
-		return fmt.Sprintf("status v%d %s%s h%d executed %d", m.View, activity(m.Active), ofPrimary(m), m.Stable, m.Executed)
+		return fmt.Sprintf("status v%d %s%s h%d executed %d%s", m.View, activity(m.Active), ofPrimary(m), m.Stable, m.Executed, ofLife(m))
 	case *wire.FetchCommitted:
 		return fmt.Sprintf("fetch-committed n%d to n%d", m.First, m.Last)
 	case *wire.Committed:

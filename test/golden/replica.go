@@ -29,6 +29,7 @@ type replica struct {
 	dirty     bool        // a flush is due
 	reserves  bool        // a reservation is not durable
 	lost      bool
+	lives     uint64 // how often it has started
 
 	app    *state
 	taking []wire.Seq // snapshots that become durable by command
@@ -72,8 +73,9 @@ func (r *replica) start() error {
 	cfg := r.w.config
 	cfg.ID = r.id
 	r.app.restore()
+	r.lives++
 	var err error
-	r.core, err = core.New(cfg, core.Restored{Snapshot: r.app.Snapshot, Records: r.journal, Rejoin: r.lost})
+	r.core, err = core.New(cfg, core.Restored{Snapshot: r.app.Snapshot, Records: r.journal, Rejoin: r.lost, Life: r.lives})
 	if err != nil {
 		return err
 	}

@@ -189,7 +189,7 @@ func (n *node) boot() bool {
 	config := n.config()
 	config.Inputs = n.proposer != nil
 	n.bounds = config.Bounds(n.w.opener.Limits())
-	n.replica, err = core.New(config, core.Restored{Snapshot: snapshot, Records: found.records, Rejoin: n.lost})
+	n.replica, err = core.New(config, core.Restored{Snapshot: snapshot, Records: found.records, Rejoin: n.lost, Life: uint64(n.life) + 1})
 	n.lost = false
 	n.w.did(n, Step{Do: StepStart, Kept: found.kept, Seq: snapshot.Seq})
 	return n.check("start", err)
