@@ -308,6 +308,20 @@ func keptRuns() []kept {
 				},
 			},
 		},
+		{
+			"what a journal that began anew has made durable leaves before the early votes of the next view (of the simulator itself)",
+			[]Options{
+				{
+					Seed: 12000957, Replicas: 4, Faults: 1, Clients: 2, Operations: 9, Outstanding: 1, OpsMax: 1, History: true,
+					Interval: 3, Window: 9, InFlight: 4, BatchRequests: 1, BatchBytes: 1048576, QueueRequests: 512,
+					ArchiveBytes: 1024, ClientsMax: 10000, Loss: 0.05, Duplication: 0.1, DelayMin: 1000000, DelayMax: 14000000,
+					FlushMax: 5000000, SnapshotMax: 1000000000, Snipes: 4, Mutes: 3, OutageMax: 2000000000, Replay: 0.2,
+					Corruption: 0.05, Clogs: 3, Breaks: 0.5, Pauses: 2, Jumps: 2, Drift: 0.1, FlushFailures: 1, FullDisks: 1,
+					Liars: 1, Tick: 50000000, StatusEvery: 100000000, Turbulence: 6000000000, Hasty: true,
+					Patience: 66000000000, AnswerMax: 20000000000, SegmentBytes: 16384, Marks: true,
+				},
+			},
+		},
 	}
 }
 

@@ -38,9 +38,12 @@ func (n *node) sort() {
 	n.early = early[:0]
 }
 
-// durable notes that everything appended is.
+// durable notes that everything appended is. What waited for that is sent before anything
+// early overtakes it, as the real driver does: a vote of a view that was left since would
+// follow one of the next.
 func (n *node) durable() {
-	n.dirty, n.reserves, n.appended, n.risked = false, false, 0, 0
+	n.dirty, n.appended, n.risked = false, 0, 0
+	n.reserves = n.reserves && len(n.held) > 0
 	n.cover()
 }
 
@@ -153,6 +156,7 @@ func (n *node) flush() {
 // release sends what waited for the flush.
 func (n *node) release() {
 	held := n.held
+	n.reserves = n.reserves && n.dirty
 	n.held, n.free = n.free[:0], nil
 	n.let(held)
 	clear(held)
