@@ -29,6 +29,7 @@ func TestEveryClassOfFaultsBitesAlone(t *testing.T) {
 		"full links":      {func(o *Options) { o.LinkMax = 2 }, []string{"Overflowed"}},
 		"clogs":           {func(o *Options) { o.Clogs = 4 }, []string{"Clogged"}},
 		"cuts":            {func(o *Options) { o.Cuts = 4 }, []string{"Cuts"}},
+		"backlog":         {func(o *Options) { o.Backlog, o.Crashes = 64, 20 }, []string{"Waited"}},
 		"breaks":          {func(o *Options) { o.Breaks, o.Crashes = 1, 20 }, []string{"Unlinked", "Abandoned"}},
 		"flaps":           {func(o *Options) { o.Flaps = 10 }, []string{"Unlinked", "Flaps"}},
 		"shuns":           {func(o *Options) { o.Shuns = 4 }, []string{"Shunned"}},

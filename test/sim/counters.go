@@ -37,6 +37,8 @@ type Counters struct {
 	// between an execution and its answers, HalfStable those between the effects
 	// of a stable checkpoint.
 	HalfSent, Unanswered, HalfStable int
+	// Waited counts messages that waited, at their sender, for who was down or cut off.
+	Waited int
 	// Replayed counts old messages that the network repeated, Corrupted frames
 	// that it damaged, Overflowed what a full link dropped, Clogged what one held
 	// up, Cuts links cut in one direction, Shunned messages of a view that was

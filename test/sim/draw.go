@@ -33,6 +33,9 @@ func FromSeed(seed uint64) Options {
 		d.duel(&o)
 	}
 	d.results(&o)
+	if d.oneIn(3) {
+		o.Backlog = pick(d, 1, 8, 64, 512)
+	}
 	o.History, o.Audit = seed%4 == 1, seed%4 == 3
 	return o.withDefaults().withoutFunctions()
 }

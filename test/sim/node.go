@@ -295,6 +295,7 @@ func (n *node) end(disk func(*rand.Rand)) {
 	n.diverged = false
 	n.w.did(n, Step{Do: StepCrash})
 	n.unconnected()
+	n.w.backlog.forget(n)
 	n.w.hangUp(n)
 }
 

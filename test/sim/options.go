@@ -103,6 +103,9 @@ type Options struct {
 	// it at once, Cuts that some links pass nothing in one direction, Shuns that
 	// the messages of one view do not reach some replicas.
 	Clogs, Cuts, Shuns int
+	// Backlog is how many messages to a process that is down or cut off wait at each other
+	// one, the newest, and reach it when it is there again; 0: they are lost.
+	Backlog int
 	// Breaks is the probability that a connection breaks, and who had it is told, where
 	// a process ends or the network splits. Flaps is the number of times that somebody is
 	// told so of connections that are well.

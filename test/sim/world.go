@@ -54,6 +54,7 @@ type world struct {
 	byID     [][]*node              // those of each replica
 	clients  []*client
 	links    links
+	backlog  backlog
 	weather  *weather // nil if there is none
 	ending   *ending  // nil if this is no liveness run
 	asked    []*wire.Sealed
@@ -122,7 +123,7 @@ func Run(o Options) Result {
 	w := &world{
 		o: o, rng: rand.New(rand.NewPCG(o.Seed, 1)), quorum: q, track: newTrack(),
 		domain: crypto.Domain{Cluster: crypto.Sum([]byte("sim"))},
-		links:  newLinks(o.Replicas + o.Twins), scheme: NewScheme(), accused: make([]int, o.Replicas),
+		links:  newLinks(o.Replicas + o.Twins), backlog: newBacklog(o.Replicas + o.Twins), scheme: NewScheme(), accused: make([]int, o.Replicas),
 		byID: make([][]*node, o.Replicas), calmAt: o.Turbulence,
 	}
 	if o.Marks {
