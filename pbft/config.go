@@ -291,9 +291,10 @@ func InitData(dir string) error {
 	return os.WriteFile(filepath.Join(data, FreshFile), text, 0o600)
 }
 
-// checkData tells whether this is the replica's first start. It refuses, with
-// ErrDataMissing, to start one that may have run and whose data is gone, unless
-// Rejoin says that this is known.
+// checkData tells whether this is the replica's first start: it never is where Rejoin says
+// that the data is lost, for a copy of a directory that was made for the first one proves
+// nothing. It refuses, with ErrDataMissing, to start one that may have run and whose data is
+// gone, unless Rejoin says that this is known.
 func (c Config) checkData() (fresh bool, err error) {
 	data := c.DataPath()
 	entries, err := os.ReadDir(data)
@@ -301,7 +302,7 @@ func (c Config) checkData() (fresh bool, err error) {
 		return false, err
 	}
 	if slices.ContainsFunc(entries, func(e fs.DirEntry) bool { return e.Name() == FreshFile }) {
-		return true, nil
+		return !c.Rejoin, nil
 	}
 	if len(entries) > 0 || c.Rejoin {
 		return false, nil

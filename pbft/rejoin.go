@@ -29,6 +29,12 @@ func markRejoin(data string) error {
 	return errors.Join(err, f.Sync(), f.Close(), syncDir(data))
 }
 
+// rejoinMarked tells whether markRejoin has noted that, and no journal says it yet.
+func rejoinMarked(data string) bool {
+	_, err := os.Lstat(filepath.Join(data, RejoinFile))
+	return err == nil
+}
+
 // keepRejoin moves what markRejoin noted into the journal, and tells whether
 // there was anything.
 func keepRejoin(data string, j *journal.Journal) (rejoin bool, err error) {

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
-	"strings"
 	"testing"
 
 	"github.com/quorate/quorate/checkpoint/journal"
@@ -54,35 +53,59 @@ func TestAStartThatFailsLeavesNoJournalThatForgot(t *testing.T) {
 }
 
 // TestRejoinIsKeptWhereverTheStartEnds is a process that ends between the mark,
-// the journal, and the record in it.
+// the journal, and the record in it, without and with the mark of a first start.
 func TestRejoinIsKeptWhereverTheStartEnds(t *testing.T) {
 	genesis := clusterOf4(t)
-	c := Config{Dir: t.TempDir()}
-	if err := os.Mkdir(c.DataPath(), 0o700); err != nil {
-		t.Fatal(err)
-	}
-	if err := markRejoin(c.DataPath()); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := openDisk(c, genesis, 3); !errors.Is(err, journal.ErrMissing) || !strings.Contains(err.Error(), "--rejoin") {
-		t.Errorf("before there is a journal: %v, want %v and what to do", err, journal.ErrMissing)
-	}
 	domain := genesis.Domain()
 	self := journal.Identity{Cluster: domain.Cluster, Epoch: domain.Epoch, Replica: 3}
-	j, err := journal.Create(filepath.Join(c.DataPath(), journalDir), self, journal.Options{Limits: genesis.WireLimits()})
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := j.Close(); err != nil {
-		t.Fatal(err)
-	}
-	for _, life := range []string{"with the mark", "with the record"} {
-		if !rejoins(t, c, genesis) {
-			t.Errorf("the start %s forgets that the replica rejoins", life)
+	for _, made := range []bool{false, true} {
+		for _, journals := range []bool{false, true} {
+			c := Config{Dir: t.TempDir()}
+			if err := InitData(c.Dir); err != nil {
+				t.Fatal(err)
+			}
+			if !made {
+				if err := markStarted(c.DataPath()); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if err := markRejoin(c.DataPath()); err != nil {
+				t.Fatal(err)
+			}
+			if journals {
+				j, err := journal.Create(filepath.Join(c.DataPath(), journalDir), self, journal.Options{Limits: genesis.WireLimits()})
+				if err := errors.Join(err, j.Close()); err != nil {
+					t.Fatal(err)
+				}
+			}
+			for _, life := range []string{"with the mark", "with the record"} {
+				if !rejoins(t, c, genesis) {
+					t.Errorf("made by init: %v, journal: %v: the start %s forgets that the replica rejoins", made, journals, life)
+				}
+			}
+			if _, err := os.Lstat(filepath.Join(c.DataPath(), RejoinFile)); !errors.Is(err, os.ErrNotExist) {
+				t.Errorf("the mark is still there: %v", err)
+			}
 		}
 	}
-	if _, err := os.Lstat(filepath.Join(c.DataPath(), RejoinFile)); !errors.Is(err, os.ErrNotExist) {
-		t.Errorf("the mark is still there: %v", err)
+}
+
+// TestRejoinIsObeyedBesideTheMarkOfAFirstStart puts back the directory of a replica as it
+// was made, in place of a lost disk: the operator says that the data is lost, so it must not
+// vote as one that never did.
+func TestRejoinIsObeyedBesideTheMarkOfAFirstStart(t *testing.T) {
+	genesis := clusterOf4(t)
+	c := Config{Dir: t.TempDir(), Rejoin: true}
+	if err := InitData(c.Dir); err != nil {
+		t.Fatal(err)
+	}
+	for _, c.Rejoin = range []bool{true, false} {
+		if !rejoins(t, c, genesis) {
+			t.Errorf("Rejoin = %v: the replica votes as if it never had", c.Rejoin)
+		}
+	}
+	if _, err := os.Lstat(filepath.Join(c.DataPath(), FreshFile)); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("the mark of the first start is still there: %v", err)
 	}
 }
 

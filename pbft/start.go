@@ -237,7 +237,7 @@ func openDisk(cfg Config, genesis *Genesis, id wire.ReplicaID) (*disk, error) {
 		logging.Logger("checkpoint").Warnf("state: %s; what is missing is fetched from the other replicas", opened.Why)
 	}
 	d.openArchive(cfg, genesis, id)
-	if fresh {
+	if fresh || cfg.Rejoin {
 		if err := markStarted(cfg.DataPath()); err != nil {
 			return nil, errors.Join(err, d.close())
 		}
@@ -273,15 +273,16 @@ func (d *disk) openJournal(cfg Config, genesis *Genesis, id wire.ReplicaID, fres
 	if err != nil {
 		return err
 	}
+	rejoin := cfg.Rejoin || rejoinMarked(cfg.DataPath())
 	switch {
-	case there || !fresh && !cfg.Rejoin:
+	case there || !fresh && !rejoin:
 		d.journal, d.records, err = journal.Open(dir, self, opts)
-	case fresh:
-		d.journal, err = journal.Create(dir, self, opts)
-	default:
+	case rejoin:
 		if err := markRejoin(cfg.DataPath()); err != nil {
 			return err
 		}
+		d.journal, err = journal.Create(dir, self, opts)
+	default:
 		d.journal, err = journal.Create(dir, self, opts)
 	}
 	if err != nil {
