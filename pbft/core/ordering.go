@@ -160,6 +160,8 @@ func (r *Replica) refusePrePrepare(pp *wire.PrePrepare, unfit string) string {
 		return fmt.Sprintf("its batch has %d requests, more than %d", len(b.Requests), r.cfg.BatchRequestsMax)
 	case r.tooLarge(b):
 		return fmt.Sprintf("its batch is larger than %d bytes", r.cfg.BatchBytesMax)
+	case b.Time < r.now-r.cfg.DriftMax && pp.Seq <= r.known():
+		return "it is old, and others have executed it"
 	case b.Time > r.now+r.cfg.DriftMax || b.Time < r.now-r.cfg.DriftMax:
 		return fmt.Sprintf("its time is %d ms away from the own clock", (b.Time-r.now)/1e6)
 	case !r.cfg.Inputs && len(b.Input) > 0:

@@ -68,3 +68,29 @@ func TestAReplicaWhoseClockIsOffIsToldSo(t *testing.T) {
 		t.Errorf("got %q, want one line that its clock is off, and one that this is over", lines)
 	}
 }
+
+// TestAReplicaThatComesLateBlamesNoClock has the fourth replica start two minutes after the
+// last batch, by the same clock as all others: it is sent old proposals, and refuses them.
+func TestAReplicaThatComesLateBlamesNoClock(t *testing.T) {
+	lines := logged(t, func() {
+		synctest.Test(t, func(t *testing.T) {
+			m := newMembers(t, 4)
+			for i := range m.configs {
+				m.configs[i].Machine = timer{}
+			}
+			for i := range 3 {
+				m.start(i)
+			}
+			defer m.stopAll()
+			c := m.caller(1)
+			<-time.After(time.Second)
+			c.call([]int{0, 1, 2}, 3, "op")
+			<-time.After(2 * time.Minute)
+			m.start(3)
+			m.await("the late one", func() bool { return m.nodes[3].Report().Executed == m.nodes[0].Report().Executed })
+		})
+	})
+	for _, line := range lines {
+		t.Errorf("got %s", line)
+	}
+}
