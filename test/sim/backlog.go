@@ -21,6 +21,20 @@ func newBacklog(processes int) backlog {
 	return all
 }
 
+// waits tells whether a message waits for its receiver. If not, all that waited goes first.
+func (w *world) waits(from, to *node, one letter) bool {
+	switch {
+	case w.o.Backlog == 0:
+		return false
+	case to.down, !w.links.open(from.index, to.index):
+		w.keep(from, to, one)
+		return true
+	default:
+		w.catchUp(from, to)
+		return false
+	}
+}
+
 // keep has a message wait, and drops the oldest where that is one too many.
 func (w *world) keep(from, to *node, one letter) {
 	w.counters.Waited++

@@ -368,12 +368,8 @@ func (w *world) pass(from, to *node, sealed *wire.Sealed) {
 	if w.o.Steps != nil {
 		w.did(from, Step{Do: StepSend, Peer: to.id, Message: id, Sealed: sealed})
 	}
-	if w.o.Backlog > 0 {
-		if to.down || !w.links.open(from.index, to.index) {
-			w.keep(from, to, letter{id, sealed})
-			return
-		}
-		w.catchUp(from, to)
+	if w.waits(from, to, letter{id, sealed}) {
+		return
 	}
 	if !w.links.open(from.index, to.index) || w.links.blocks(to.index, sealed.Message().Kind()) ||
 		!w.calm && w.chance(w.o.Loss) || w.chance(max(w.links.loss[from.index], w.links.loss[to.index])) {
