@@ -49,7 +49,7 @@ type diagnosing struct {
 type diagnosis struct{ division wire.Division }
 
 func newDiagnosing(n *Node) *diagnosing {
-	g := &diagnosing{n: n, pieces: newPieces(), wake: make(chan struct{}, 1)}
+	g := &diagnosing{n: n, pieces: newPieces(n.cfg.Life), wake: make(chan struct{}, 1)}
 	g.comparer, _ = n.cfg.State.(Comparer)
 	return g
 }

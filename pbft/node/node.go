@@ -107,7 +107,7 @@ func newNode(cfg Config, e engine, applier *Applier) *Node {
 		log: logging.Logger("pbft/node"), engine: e, applier: applier,
 		verified: make(chan []core.Event, verifiedMax), own: newOwn(),
 		turns: make(chan *turn, turnsMax), free: make(chan *turn, turnsMax),
-		work: newWork(), pieces: newPieces(), responses: newResponses(),
+		work: newWork(), pieces: newPieces(cfg.Life), responses: newResponses(),
 		failed: make(chan error, 1), dumps: make(chan dumping, 1), invalidPanics: newPanics(),
 		suspicions: newBucket(warningsPerSecond, warningsBurst),
 	}

@@ -18,6 +18,7 @@ const whyNotAsked = "a piece of the state that is not what was asked for"
 // from each peer as many as were asked of it and not yet received, and no others,
 // so that nobody can fill it. Any goroutine may call its methods.
 type pieces struct {
+	life uint64 // of which the questions are
 	wake chan struct{}
 	mu   struct {
 		sync.Mutex
@@ -34,7 +35,7 @@ type arrival struct {
 	data []byte
 }
 
-func newPieces() *pieces { return &pieces{wake: make(chan struct{}, 1)} }
+func newPieces(life uint64) *pieces { return &pieces{life: life, wake: make(chan struct{}, 1)} }
 
 // open lets in pieces of the state with this root, and drops what waits.
 func (p *pieces) open(root crypto.Digest) {
@@ -62,11 +63,12 @@ func (p *pieces) giveUp(from wire.ReplicaID) {
 	delete(p.mu.expected, from)
 }
 
-// offer queues a piece if it was asked for.
+// offer queues a piece if it was asked for: not in an earlier life, of which sources may
+// still have what they owed.
 func (p *pieces) offer(from wire.ReplicaID, m *wire.Piece) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.mu.root.IsZero() || m.Root != p.mu.root || p.mu.expected[from] == 0 {
+	if p.mu.root.IsZero() || m.Life != p.life || m.Root != p.mu.root || p.mu.expected[from] == 0 {
 		return
 	}
 	if p.mu.bytes+len(m.Data) > piecesBytesMax {

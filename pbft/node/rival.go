@@ -124,7 +124,7 @@ func (r *rival) next() (best *informant) {
 
 func (r *rival) ask(s *informant, digests []crypto.Digest) bool {
 	n := r.g.n
-	m := &wire.FetchPieces{Seq: r.division.Seq, Root: r.state().State, Digests: digests, Sender: n.self}
+	m := &wire.FetchPieces{Seq: r.division.Seq, Root: r.state().State, Digests: digests, Life: n.cfg.Life, Sender: n.self}
 	r.g.pieces.expect(s.id, len(digests))
 	if !n.outlet.send(s.id, wire.Seal(n.cfg.Signer, n.cfg.Domain, m).Frame()) {
 		r.g.pieces.expect(s.id, -len(digests))

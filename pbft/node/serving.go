@@ -188,7 +188,7 @@ func (s *serving) serveOne(to wire.ReplicaID, now time.Time) {
 	if !ok || len(data) > s.n.cfg.Limits.PieceBytesMax {
 		data = nil
 	}
-	if s.n.outlet.send(to, wire.Encode(&wire.Piece{Root: p.current.Root, Data: data})) {
+	if s.n.outlet.send(to, wire.Encode(&wire.Piece{Root: p.current.Root, Life: p.current.Life, Data: data})) {
 		p.at, p.tries = p.at+1, 0
 	} else {
 		p.tries++

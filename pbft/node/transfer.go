@@ -339,7 +339,7 @@ func (t *transfer) ask(wanted []crypto.Digest, now time.Time) {
 
 func (t *transfer) askOne(s *supplier, digests []crypto.Digest, now time.Time) bool {
 	n, cert := t.n, t.target.Cert
-	m := &wire.FetchPieces{Seq: cert.Seq, Root: cert.State, Digests: digests, Sender: n.self}
+	m := &wire.FetchPieces{Seq: cert.Seq, Root: cert.State, Digests: digests, Life: n.cfg.Life, Sender: n.self}
 	n.pieces.expect(s.id, len(digests))
 	if !n.outlet.send(s.id, wire.Seal(n.cfg.Signer, n.cfg.Domain, m).Frame()) {
 		n.pieces.expect(s.id, -len(digests))

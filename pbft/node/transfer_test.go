@@ -26,16 +26,18 @@ func filled(seq wire.Seq, entries int) *fakeState {
 }
 
 func TestPiecesTakeOnlyWhatWasAskedFor(t *testing.T) {
-	p := newPieces()
+	const life = 7
+	p := newPieces(life)
 	root, other := crypto.Sum([]byte("root")), crypto.Sum([]byte("other"))
 	offer := func(from wire.ReplicaID, root crypto.Digest, bytes int) {
-		p.offer(from, &wire.Piece{Root: root, Data: make([]byte, bytes)})
+		p.offer(from, &wire.Piece{Root: root, Life: life, Data: make([]byte, bytes)})
 	}
 	offer(1, root, 1) // nothing is fetched
 	p.open(root)
 	p.expect(1, 3)
 	p.expect(2, 100)
 	offer(1, other, 1)
+	p.offer(1, &wire.Piece{Root: root, Life: life - 1, Data: make([]byte, 1<<10)}) // asked for before a restart
 	for range 5 {
 		offer(1, root, 1)
 	}
@@ -48,6 +50,9 @@ func TestPiecesTakeOnlyWhatWasAskedFor(t *testing.T) {
 	for _, a := range p.take() {
 		bytes += len(a.data)
 		count[a.from]++
+	}
+	if bytes%(1<<20) != 3 {
+		t.Errorf("got %d bytes, want those of three pieces of 1, and whole ones of 2", bytes)
 	}
 	if count[1] != 3 || count[3] != 0 || count[2] == 0 || bytes > piecesBytesMax {
 		t.Errorf("got %v pieces with %d bytes, want 3 of 1, some of 2, and %d bytes or fewer", count, bytes, piecesBytesMax)

@@ -142,7 +142,7 @@ func (r *reader) selfProving(k Kind) Message {
 		r.need(m.Cert.Seq > 0, "number 0 needs no proof")
 		return m
 	case KindPiece:
-		return &Piece{Root: r.digest(), Data: r.bytes("bytes of a piece", r.lim.PieceBytesMax)}
+		return &Piece{Root: r.digest(), Life: r.u64(), Data: r.bytes("bytes of a piece", r.lim.PieceBytesMax)}
 	case KindEvidence:
 		return r.evidence()
 	case KindAsk:
@@ -171,6 +171,7 @@ func (r *reader) fetch(k Kind) Message {
 		return &FetchViewChange{View: r.nextView(), Refs: r.refs(), Sender: r.id(), Signature: r.signature()}
 	default:
 		m := &FetchPieces{Seq: r.someSeq(), Root: r.digest(), Digests: r.digests("digests", FetchDigestsMax)}
+		m.Life = r.u64()
 		m.Sender, m.Signature = r.id(), r.signature()
 		r.need(len(m.Digests) > 0, "asks for nothing")
 		return m

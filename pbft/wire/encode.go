@@ -30,7 +30,7 @@ func Append(to []byte, m Message) []byte {
 	case *CommitProof:
 		return b.commitCert(&m.Cert)
 	case *Piece:
-		return b.digest(&m.Root).bytes(m.Data)
+		return b.digest(&m.Root).u64(m.Life).bytes(m.Data)
 	case *Ask:
 		return b.u64(m.Nonce)
 	case *AskOutputs:
@@ -85,7 +85,7 @@ func (b buf) body(m Message) buf {
 	case *FetchViewChange:
 		return b.view(m.View).refs(m.Refs).id(m.Sender)
 	case *FetchPieces:
-		return b.seq(m.Seq).digest(&m.Root).digests(m.Digests).id(m.Sender)
+		return b.seq(m.Seq).digest(&m.Root).digests(m.Digests).u64(m.Life).id(m.Sender)
 	case *Report:
 		return b.report(m)
 	case *Refusal:

@@ -258,9 +258,9 @@ func (d draw) unsigned(k wire.Kind) wire.Message {
 	case wire.KindStableProof:
 		return &wire.StableProof{Cert: d.checkpointCert(d.seq(0))}
 	case wire.KindFetchPieces:
-		return &wire.FetchPieces{Seq: d.seq(0), Root: d.digest(), Digests: d.digests(), Sender: d.id()}
+		return &wire.FetchPieces{Seq: d.seq(0), Root: d.digest(), Digests: d.digests(), Life: d.n("life", 0, 1<<64-1), Sender: d.id()}
 	case wire.KindPiece:
-		return &wire.Piece{Root: d.digest(), Data: d.bytes()}
+		return &wire.Piece{Root: d.digest(), Life: d.n("life", 0, 1<<64-1), Data: d.bytes()}
 	case wire.KindEvidence:
 		return d.evidence()
 	case wire.KindAsk:

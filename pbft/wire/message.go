@@ -347,9 +347,12 @@ type StableProof struct{ Cert CheckpointCert }
 
 // FetchPieces asks for pieces of the state tree whose root is Root.
 type FetchPieces struct {
-	Seq       Seq
-	Root      crypto.Digest
-	Digests   []crypto.Digest
+	Seq     Seq
+	Root    crypto.Digest
+	Digests []crypto.Digest
+	// Life names this start of the sender among all: what an earlier one asked for may come
+	// late, and is nothing that it owes.
+	Life      uint64
 	Sender    ReplicaID
 	Signature crypto.Signature
 }
@@ -357,6 +360,7 @@ type FetchPieces struct {
 // Piece answers FetchPieces. Its digest is checked by whoever asked.
 type Piece struct {
 	Root crypto.Digest
+	Life uint64 // of the question
 	Data []byte
 }
 

@@ -74,8 +74,8 @@ func (w *world) samples(tb testing.TB) map[wire.Kind]*wire.Sealed {
 		&wire.Committed{Cert: commits(), Batch: w.sampleBatch()},
 		&wire.FetchViewChange{View: 8, Refs: refs, Sender: 2},
 		&wire.StableProof{Cert: stable()},
-		&wire.FetchPieces{Seq: 256, Root: digest("state"), Digests: []crypto.Digest{digest("page")}, Sender: 1},
-		&wire.Piece{Root: digest("state"), Data: []byte("a page of the state")},
+		&wire.FetchPieces{Seq: 256, Root: digest("state"), Digests: []crypto.Digest{digest("page")}, Life: 0x0a0b0c0d0e0f1011, Sender: 1},
+		&wire.Piece{Root: digest("state"), Life: 0x0a0b0c0d0e0f1011, Data: []byte("a page of the state")},
 		w.sampleEvidence(tb),
 		&wire.Ask{Nonce: 0x0102030405060708},
 		&wire.Report{

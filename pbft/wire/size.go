@@ -30,8 +30,8 @@ const (
 	divisionFixedBytes       = 8 + 1 + crypto.DigestSize + countBytes
 	otherStateFixedBytes     = crypto.DigestSize + countBytes + countBytes + 4 + countBytes
 	differingKeyFixedBytes   = 1 + countBytes + 4 + 2*(1+4)
-	fetchPiecesFixedBytes    = 8 + crypto.DigestSize + countBytes + 4 + signatureBytes
-	pieceFixedBytes          = crypto.DigestSize + countBytes
+	fetchPiecesFixedBytes    = 8 + crypto.DigestSize + countBytes + 8 + 4 + signatureBytes
+	pieceFixedBytes          = crypto.DigestSize + 8 + countBytes
 	statementFixedBytes      = 1 + countBytes + signatureBytes
 	evidenceFixedBytes       = 1 + 4 + 2*statementFixedBytes + countBytes
 	askBytes                 = 8

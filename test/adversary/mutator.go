@@ -200,7 +200,7 @@ func (t twister) answer(m wire.Message) wire.Message {
 		if len(m.Data) == 0 {
 			return nil
 		}
-		lie := wire.Piece{Root: m.Root, Data: slices.Clone(m.Data)}
+		lie := wire.Piece{Root: m.Root, Life: m.Life, Data: slices.Clone(m.Data)}
 		lie.Data[t.env.Rand().IntN(len(lie.Data))] ^= 1
 		return &lie
 	case *wire.Results:

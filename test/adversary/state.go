@@ -51,7 +51,7 @@ func PoisonedTransfer() Strategy {
 	turn := -1
 	return rewriting("spoils a piece of the state", func(_ Env, _ wire.ReplicaID, m *wire.Piece) ([]wire.Message, bool) {
 		turn++
-		lie := wire.Piece{Root: m.Root, Data: slices.Clone(m.Data)}
+		lie := wire.Piece{Root: m.Root, Life: m.Life, Data: slices.Clone(m.Data)}
 		switch turn % 6 {
 		case 0:
 			if len(lie.Data) > 0 {

@@ -200,7 +200,7 @@ func hugeCounts(t *testing.T, s *siege) {
 	body := s.puppetFrame(&wire.BatchBody{Batch: wire.NullBatch()})
 	copy(body[len(body)-4:], huge)
 	piece := s.puppetFrame(&wire.Piece{Root: crypto.Digest{1}, Data: []byte("short")})
-	copy(piece[2+crypto.DigestSize:], huge)
+	copy(piece[2+crypto.DigestSize+8:], huge) // behind the root and the life
 	var before, after runtime.MemStats
 	runtime.ReadMemStats(&before)
 	s.drops(t, fetch, body, piece)

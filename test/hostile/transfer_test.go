@@ -72,7 +72,7 @@ func (p *puppet) answersBadly(t *testing.T) (stop func()) {
 			if !ok {
 				continue
 			}
-			for _, bad := range badPieces(ask.Root) {
+			for _, bad := range badPieces(ask.Root, ask.Life) {
 				p.transport.Send(ask.Sender, bad)
 			}
 		}
@@ -100,15 +100,15 @@ func (p *puppet) answersBadly(t *testing.T) (stop func()) {
 }
 
 // badPieces returns answers that no correct replica gives.
-func badPieces(root crypto.Digest) [][]byte {
+func badPieces(root crypto.Digest, life uint64) [][]byte {
 	var out [][]byte
 	for _, data := range [][]byte{
 		nil, {}, {'L'}, {'L', 0, 0}, {'N', 0, 0}, make([]byte, 512<<10), []byte("L\x00\x01\xff\xff\xff\xff"),
 	} {
-		out = append(out, wire.Encode(&wire.Piece{Root: root, Data: data}),
-			wire.Encode(&wire.Piece{Root: crypto.Digest{7}, Data: data}))
+		out = append(out, wire.Encode(&wire.Piece{Root: root, Life: life, Data: data}),
+			wire.Encode(&wire.Piece{Root: crypto.Digest{7}, Life: life, Data: data}))
 	}
-	return append(out, wire.Encode(&wire.Piece{Root: root, Data: make([]byte, 513<<10)}))
+	return append(out, wire.Encode(&wire.Piece{Root: root, Life: life, Data: make([]byte, 513<<10)}))
 }
 
 // fetchFlood asks 400 times for what a replica has a lot of: were each answered,

@@ -94,7 +94,7 @@ func (n *node) advance(f *fetching) {
 	cert := f.target.Cert
 	for len(open) > 0 {
 		count := min(questionPieces, len(open))
-		m := &wire.FetchPieces{Seq: cert.Seq, Root: cert.State, Digests: open[:count], Sender: n.id}
+		m := &wire.FetchPieces{Seq: cert.Seq, Root: cert.State, Digests: open[:count], Life: uint64(n.life), Sender: n.id} //nolint:gosec // not negative
 		open = open[count:]
 		n.w.transmit(n, f.target.From[f.next%len(f.target.From)], wire.Seal(n.signer, n.w.domain, m))
 		f.next++
@@ -107,7 +107,7 @@ func (n *node) transfers(from wire.ReplicaID, sealed *wire.Sealed) bool {
 	case *wire.FetchPieces:
 		for _, d := range m.Digests {
 			if data, ok := n.state.Piece(d); ok {
-				n.send(from, wire.Reseal(&wire.Piece{Root: m.Root, Data: data}))
+				n.send(from, wire.Reseal(&wire.Piece{Root: m.Root, Life: m.Life, Data: data}))
 			}
 		}
 	case *wire.Piece:
