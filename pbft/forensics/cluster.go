@@ -26,7 +26,7 @@ type Cluster struct {
 }
 
 func (c *Cluster) opener() *wire.Opener {
-	return wire.NewOpener(c.Domain, c.Keys, c.Limits, c.Verifier)
+	return wire.NewOpener(c.Domain, c.Keys, c.Limits, c.Verifier).WithLongProofs()
 }
 
 // same tells whether a file of this domain is of the cluster.

@@ -88,6 +88,36 @@ func TestAForgedProofIsRefused(t *testing.T) {
 	}
 }
 
+// TestAProofOfALongBatchConvicts holds that a proof with more requests than a proposal may
+// have, which no replica takes from another one, is true where it is kept.
+func TestAProofOfALongBatchConvicts(t *testing.T) {
+	w := newWorld(t)
+	batch := &wire.Batch{Time: 1}
+	for range 3 {
+		batch.Requests = append(batch.Requests, &wire.Request{Client: w.cluster.Keys[1], Number: 1, Ops: [][]byte{{1}}})
+	}
+	vote := wire.Vote{Seq: 1, Digest: batch.Digest()}
+	frame := wire.Seal(w.signers[0], w.domain(), &wire.PrePrepare{Vote: vote, Batch: batch}).Frame()
+	e, err := wire.NewUnsignedEvidence(w.opener.Open([][]byte{frame})[0].Unsigned, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.cluster.Limits.BatchRequestsMax = 2
+	dir := t.TempDir()
+	a := w.archive(dir, 0)
+	if err := errors.Join(a.Keep(e), a.Close()); err != nil {
+		t.Fatal(err)
+	}
+	log := w.read(dir)
+	found := forensics.Audit(w.cluster, log)
+	if log.Refused != 0 || len(found.Convictions) != 1 || found.Convictions[0].Culprit != 0 {
+		t.Errorf("%d records are refused, and convicted are %+v; want none and replica 0", log.Refused, found.Convictions)
+	}
+	if got, err := forensics.Verify(w.cluster, wire.Encode(e)); err != nil || len(got) != 1 {
+		t.Errorf("the proof alone: %+v, %v", got, err)
+	}
+}
+
 func TestAFileOfAnotherClusterIsRefused(t *testing.T) {
 	w := newWorld(t)
 	d := w.domain()

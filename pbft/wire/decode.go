@@ -11,8 +11,8 @@ import (
 // for a legal message within lim: of every value one encoding, nothing before
 // or after. Legal is what can be seen without keys and state: who may send what,
 // order, bounds, and that a batch has the digest that its vote or certificate
-// names. Signatures, quorum sizes and repeated requests are not checked here;
-// Opener checks the first, package core the others.
+// names. Signatures, the limits of a batch within evidence, quorum sizes and repeated
+// requests are not checked here; Opener checks the first two, package core the others.
 //
 // The message's operations, results, pieces and statements alias frame, which
 // may not be changed afterwards. Its requests share memory: whoever keeps one

@@ -44,8 +44,8 @@ func (s *Statement) absent() bool { return s.Kind == 0 }
 // Check tells why e, but for its signatures, proves nothing in a cluster of n
 // replicas: its statements must be of the right kinds, by the culprit, and such
 // that no correct replica makes them. Opener verifies the signatures as well: of
-// EvidenceUnsigned, that the one of some request is bad. The check needs nothing
-// but e, and holds however many replicas lie.
+// EvidenceUnsigned, that the one of some request is bad, in a batch that is within
+// the limits. The check needs nothing but e, and holds however many replicas lie.
 func (e *Evidence) Check(n int) error {
 	first, err := e.First.parse(anyLimits(n))
 	if err != nil {
@@ -250,7 +250,7 @@ func (r *reader) signedBody(k Kind) Message {
 
 // evidence reads evidence and checks that it proves something.
 func (r *reader) evidence() Message {
-	m := &Evidence{Proof: EvidenceKind(r.u8()), Culprit: r.id(), First: r.statement(), Second: r.statement()}
+	m := r.evidenceHead()
 	if n := r.count("attachments", r.lim.Replicas, countBytes); n > 0 {
 		m.Attached = make([][]byte, n)
 	}
@@ -261,6 +261,11 @@ func (r *reader) evidence() Message {
 		r.err = m.Check(r.lim.Replicas)
 	}
 	return m
+}
+
+// evidenceHead reads what is before the attachments.
+func (r *reader) evidenceHead() *Evidence {
+	return &Evidence{Proof: EvidenceKind(r.u8()), Culprit: r.id(), First: r.statement(), Second: r.statement()}
 }
 
 func (r *reader) statement() Statement {
@@ -297,18 +302,32 @@ func (e *Evidence) Place(n int) (View, Seq) {
 }
 
 // Led returns the view in which the culprit lied as its primary, or when it
-// asked for it, and false if it lied as a backup. e must have passed Check(n).
+// asked for it, and false if it lied as a backup. What the statements say else is
+// not looked at: e may come from PeekEvidence.
 func (e *Evidence) Led(n int) (View, bool) {
 	if e.Proof == EvidencePrepares || e.Proof == EvidenceCommits || e.Proof == EvidenceCheckpoints {
 		return 0, false
 	}
-	view, _ := e.Place(n)
+	body := e.First.Body
 	if e.Proof == EvidenceHidden {
-		m, err := e.secondOf(n)
-		if err != nil {
-			return 0, false
-		}
-		view = placeOf(m).view
+		body = e.Second.Body
 	}
-	return view, view.Primary(n) == e.Culprit
+	r := &reader{data: body, lim: anyLimits(n)}
+	view := r.view() // with it begins what these kinds are about
+	return view, r.err == nil && view.Primary(n) == e.Culprit
+}
+
+// PeekEvidence returns what a frame of evidence says that it is, without
+// attachments, or nil if it is none. Nothing of it was checked, and next to
+// nothing was read: it is for who decides whether to do that.
+func PeekEvidence(frame []byte, lim *Limits) *Evidence {
+	if k, err := FrameKind(frame); err != nil || k != KindEvidence || len(frame) > lim.KindBytesMax(k) {
+		return nil
+	}
+	r := &reader{data: frame, at: headerBytes, lim: lim}
+	e := r.evidenceHead()
+	if first, _ := e.Proof.statements(); r.err != nil || first == 0 {
+		return nil
+	}
+	return e
 }

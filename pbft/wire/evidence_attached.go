@@ -3,6 +3,7 @@ package wire
 import (
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/quorate/quorate/crypto"
 )
@@ -49,7 +50,7 @@ func (e *Evidence) proposes(n int, first, second Message) error {
 	if err := e.ownProposal(pp, second); err != nil {
 		return err
 	}
-	batch, digest, err := e.batch(n)
+	batch, digest, err := e.batch(anyLimits(n))
 	switch {
 	case err != nil:
 		return fmt.Errorf("%w: batch: %w", ErrNoEvidence, err)
@@ -79,12 +80,23 @@ func (e *Evidence) ownProposal(pp *PrePrepare, second Message) error {
 	return nil
 }
 
+// Fits tells whether a batch that is attached to e is within lim. Who finds the lie
+// has decoded the proposal by the limits of the cluster: what does not fit no correct
+// replica sends, though it may be true. e must have passed Check.
+func (e *Evidence) Fits(lim *Limits) bool {
+	if e.Proof != EvidenceUnsigned {
+		return true
+	}
+	_, _, err := e.batch(lim)
+	return err == nil
+}
+
 // batch reads the attached batch of EvidenceUnsigned, and computes its digest.
-func (e *Evidence) batch(n int) (*Batch, crypto.Digest, error) {
+func (e *Evidence) batch(lim *Limits) (*Batch, crypto.Digest, error) {
 	if len(e.Attached) != 1 {
 		return nil, crypto.Digest{}, fmt.Errorf("%d attachments, want one batch", len(e.Attached))
 	}
-	r := &reader{data: e.Attached[0], lim: anyLimits(n)}
+	r := &reader{data: e.Attached[0], lim: lim}
 	b := r.batch()
 	if r.err == nil && r.left() > 0 {
 		r.fail("%d bytes follow its end", r.left())
@@ -177,44 +189,74 @@ func (c *collector) evidence(m *Evidence) error {
 	if m.Proof != EvidenceUnsigned {
 		return nil
 	}
-	batch, _, err := m.batch(len(c.opener.keys))
+	lim := &c.opener.lim
+	if c.opener.longProofs {
+		lim = anyLimits(lim.Replicas)
+	}
+	batch, _, err := m.batch(lim)
 	if err != nil {
-		return err // Check has read it before
+		return fmt.Errorf("%w: batch: %w", ErrMalformed, err)
 	}
-	c.doubts = append(c.doubts, doubt{frame: c.frame})
-	for _, q := range batch.Requests {
-		had := len(c.claims)
-		if err := c.request(q); err != nil {
-			c.prove(c.frame) // its client has no key that could sign
-		}
-		for i := range c.claims[had:] {
-			c.claims[had+i].doubted = true
-		}
-	}
+	c.doubts = append(c.doubts, doubt{c.frame, batch.Requests})
 	return nil
 }
 
-// doubt is a frame with evidence of an unsigned request.
+// doubt is a frame with evidence of an unsigned request, and the requests of which
+// one is to be bad.
 type doubt struct {
-	frame  int
-	proven bool // there is one
+	frame    int
+	requests []*Request
 }
 
-// prove notes that an unsigned request was found in the evidence of a frame.
-func (c *collector) prove(frame int) {
-	for i := range c.doubts {
-		c.doubts[i].proven = c.doubts[i].proven || c.doubts[i].frame == frame
-	}
-}
+// doubtsTogether is how many signatures that may be bad are verified at once: enough to
+// have most of what a batch saves, and few of those after the first bad one.
+const doubtsTogether = 32
 
-// settleDoubts refuses evidence of an unsigned request in which every request is
-// signed.
+// settleDoubts looks for the unsigned request in evidence whose statements are signed,
+// and refuses evidence without one. What comes after the first bad signature is nobody's
+// concern: its primary decides how much that is.
 func (c *collector) settleDoubts(out []Opened) {
 	for _, d := range c.doubts {
-		if o := &out[d.frame]; !d.proven && o.Err == nil {
+		o := &out[d.frame]
+		if o.Err != nil {
+			continue
+		}
+		c.frame = d.frame
+		proven := false
+		for some := range slices.Chunk(d.requests, doubtsTogether) {
+			if proven = c.unsigned(some, o); proven {
+				break
+			}
+		}
+		if !proven {
 			o.Sealed, o.Err = nil, fmt.Errorf("%s: %w: none is bad, so it proves nothing", KindEvidence, ErrSignature)
 		}
 	}
+}
+
+// unsigned tells whether one of a few requests has no valid signature. The good ones that
+// it had to verify to know that are remembered.
+func (c *collector) unsigned(some []*Request, o *Opened) bool {
+	had := len(c.checks)
+	defer c.forgetFrom(had)
+	for _, q := range some {
+		if c.request(q) != nil {
+			return true // its client has no key that could sign
+		}
+	}
+	checks := c.checks[had:]
+	if len(checks) == 0 {
+		return false // all of them were verified before
+	}
+	var good [doubtsTogether]bool
+	all := c.opener.verifier.Verify(checks, good[:len(checks)])
+	o.Checks += len(checks)
+	for i := range checks {
+		if good[i] {
+			c.remember(&c.claims[had+i])
+		}
+	}
+	return !all
 }
 
 // expose tells of the frames that were refused for a signature, which of them are

@@ -32,6 +32,8 @@ type Opener struct {
 	clients  map[ClientID]bool
 	view     View // see WithoutPast
 	stable   Seq
+	// longProofs: see WithLongProofs
+	longProofs bool
 }
 
 // Opened is the outcome for one frame: exactly one of Sealed, Err and Past is set.
@@ -83,6 +85,15 @@ func (o *Opener) WithoutPast(view View, stable Seq) *Opener {
 	return &c
 }
 
+// WithLongProofs returns an Opener that takes evidence whose batch is beyond the limits,
+// too. It is as true, but nobody finds it who keeps to them, and there may be many times
+// the requests in it: for who reads what was kept, and has time.
+func (o *Opener) WithLongProofs() *Opener {
+	c := *o
+	c.longProofs = true
+	return &c
+}
+
 // past returns the pre-prepare of the past, without its batch, with which a frame
 // begins, or nil.
 func (o *Opener) past(frame []byte) *PrePrepare {
@@ -101,9 +112,10 @@ func (o *Opener) past(frame []byte) *PrePrepare {
 func (o *Opener) Limits() Limits { return o.lim }
 
 // Open decodes frames and verifies all of their signatures, nested ones too,
-// in one call of the Verifier, so the more frames the less each costs. The
-// result has one entry for each frame. A frame with any bad signature is
-// refused whole. The messages alias their frames, see Decode.
+// in one call of the Verifier, so the more frames the less each costs. Only where
+// evidence says that one of many is bad, those come after the others, a few at a time,
+// until one is. The result has one entry for each frame. A frame with any bad
+// signature is refused whole. The messages alias their frames, see Decode.
 func (o *Opener) Open(frames [][]byte) []Opened { return o.OpenIn(new(Memory), frames) }
 
 // OpenIn is Open for who opens again and again: what it needs until it returns it
@@ -192,8 +204,6 @@ type claim struct {
 	kind   Kind
 	sender ReplicaID
 	client bool
-	// doubted says that evidence claims the signature to be bad.
-	doubted bool
 	// What the cache is told if the signature is good: the signature, and a
 	// client's key unless it knows that already.
 	signature, key crypto.Digest
@@ -205,6 +215,11 @@ func (c *collector) forget(frame int) {
 	for n > 0 && c.claims[n-1].frame == frame {
 		n--
 	}
+	c.forgetFrom(n)
+}
+
+// forgetFrom drops the n-th check and those after it.
+func (c *collector) forgetFrom(n int) {
 	clear(c.checks[n:])
 	c.claims, c.checks = c.claims[:n], c.checks[:n]
 }
@@ -221,10 +236,6 @@ func (c *collector) verify(out []Opened) {
 		out[l.frame].Checks++
 		if good {
 			c.remember(l)
-			continue
-		}
-		if l.doubted {
-			c.prove(l.frame)
 			continue
 		}
 		o := &out[l.frame]
