@@ -18,33 +18,80 @@ const (
 // proofs are the lies that a replica keeps, over restarts too.
 type proofs struct {
 	kept      []*wire.Evidence // in the order in which they came
-	bytes     int
+	of        *Convictions     // of kept
 	conflicts []ConflictRecord
 }
 
-// has tells whether the replica keeps a proof of this kind against culprit.
-func (p *proofs) has(proof wire.EvidenceKind, culprit wire.ReplicaID) bool {
-	return slices.ContainsFunc(p.kept, func(e *wire.Evidence) bool { return e.Proof == proof && e.Culprit == culprit })
+// Convictions tell which proofs of lies a replica keeps. They do not change: any goroutine
+// may ask them. Nil are those of who keeps none.
+type Convictions struct {
+	kinds []uint16 // by culprit: a bit for each kind of evidence
+	bytes int
 }
 
-// against tells whether the replica keeps any proof against culprit.
-func (p *proofs) against(culprit wire.ReplicaID) bool {
-	return slices.ContainsFunc(p.kept, func(e *wire.Evidence) bool { return e.Culprit == culprit })
+// has tells whether a proof of this kind against culprit is kept.
+func (c *Convictions) has(proof wire.EvidenceKind, culprit wire.ReplicaID) bool {
+	return c.of(culprit)&(1<<proof) != 0
 }
 
-// add keeps e and returns true if it is the first of its kind and there is room.
-// For the first one against a replica there is, unless it is very long: large
-// proofs against some liars must not hide the others.
-func (p *proofs) add(e *wire.Evidence) bool {
-	if p.has(e.Proof, e.Culprit) {
+// of returns the kinds of the proofs against culprit.
+func (c *Convictions) of(culprit wire.ReplicaID) uint16 {
+	if c == nil || int(culprit) >= len(c.kinds) {
+		return 0
+	}
+	return c.kinds[culprit]
+}
+
+// Lacks tells whether evidence, with a frame of so many bytes, would be kept: it is the
+// first of its kind, and there is room. For the first one against a replica there is,
+// unless it is very long: large proofs against some liars must not hide the others.
+func (c *Convictions) Lacks(proof wire.EvidenceKind, culprit wire.ReplicaID, bytes int) bool {
+	if c.has(proof, culprit) {
 		return false
 	}
+	return c.size()+bytes <= proofsBytesMax || bytes <= firstProofBytesMax && c.of(culprit) == 0
+}
+
+// size returns how many bytes the frames of the proofs have.
+func (c *Convictions) size() int {
+	if c == nil {
+		return 0
+	}
+	return c.bytes
+}
+
+// with returns the convictions with one more.
+func (c *Convictions) with(proof wire.EvidenceKind, culprit wire.ReplicaID, bytes int) *Convictions {
+	more := &Convictions{bytes: c.size() + bytes}
+	if c != nil {
+		more.kinds = slices.Clone(c.kinds)
+	}
+	for len(more.kinds) <= int(culprit) {
+		more.kinds = append(more.kinds, 0)
+	}
+	more.kinds[culprit] |= 1 << proof
+	return more
+}
+
+// Convictions returns which proofs of lies the replica keeps now.
+func (r *Replica) Convictions() *Convictions { return r.proofs.of }
+
+// has tells whether the replica keeps a proof of this kind against culprit.
+func (p *proofs) has(proof wire.EvidenceKind, culprit wire.ReplicaID) bool {
+	return p.of.has(proof, culprit)
+}
+
+// add keeps e and returns true if those that are kept lack it.
+func (p *proofs) add(e *wire.Evidence) bool {
+	if p.has(e.Proof, e.Culprit) {
+		return false // however long it is
+	}
 	size := len(wire.Encode(e))
-	if p.bytes+size > proofsBytesMax && (size > firstProofBytesMax || p.against(e.Culprit)) {
+	if !p.of.Lacks(e.Proof, e.Culprit, size) {
 		return false
 	}
 	p.kept = append(p.kept, e)
-	p.bytes += size
+	p.of = p.of.with(e.Proof, e.Culprit, size)
 	return true
 }
 

@@ -27,12 +27,17 @@ func TestTheFirstProofOfAKindIsKeptWhileThereIsRoom(t *testing.T) {
 		{proofOf(2, wire.EvidencePrepares, proofsBytesMax/2), false},
 		{proofOf(2, wire.EvidencePrepares, 10), true},
 	} {
-		if got := p.add(c.proof); got != c.kept {
-			t.Errorf("%s against %d: kept is %t, want %t", c.proof.Proof, c.proof.Culprit, got, c.kept)
+		before, size := p.of, len(wire.Encode(c.proof))
+		lacks := before.Lacks(c.proof.Proof, c.proof.Culprit, size)
+		if got := p.add(c.proof); got != c.kept || lacks != c.kept {
+			t.Errorf("%s against %d: kept is %t, lacking %t, want %t", c.proof.Proof, c.proof.Culprit, got, lacks, c.kept)
+		}
+		if before.Lacks(c.proof.Proof, c.proof.Culprit, size) != lacks || p.of.Lacks(c.proof.Proof, c.proof.Culprit, size) {
+			t.Errorf("%s against %d: it is lacking still, or was not before", c.proof.Proof, c.proof.Culprit)
 		}
 	}
-	if p.bytes > proofsBytesMax || len(p.base()) != len(p.kept) || len(p.kept) != 4 {
-		t.Errorf("%d proofs of %d bytes, %d records", len(p.kept), p.bytes, len(p.base()))
+	if p.of.size() > proofsBytesMax || len(p.base()) != len(p.kept) || len(p.kept) != 4 {
+		t.Errorf("%d proofs of %d bytes, %d records", len(p.kept), p.of.size(), len(p.base()))
 	}
 }
 

@@ -42,7 +42,7 @@ func (r *Replica) Sizes() Sizes {
 		Archive:     Size{len(r.archive.entries), r.archive.bytes},
 		Checkpoints: Size{Entries: len(r.checkpoints)},
 		Snapshots:   Size{Entries: max(len(r.snapshots), len(r.promises))},
-		Proofs:      Size{len(r.proofs.kept) + len(r.proofs.conflicts), r.proofs.bytes},
+		Proofs:      Size{len(r.proofs.kept) + len(r.proofs.conflicts), r.proofs.of.size()},
 		Turns:       Size{Entries: len(r.pace.turns)},
 	}
 	for _, slot := range r.slots {

@@ -229,6 +229,19 @@ type frames struct {
 
 func (b *frames) full() bool { return len(b.frames) >= batchFramesMax || b.bytes >= batchBytesMax }
 
+// keep takes out of b the frames that are not wanted.
+func (b *frames) keep(wanted func(frame []byte, from source) bool) {
+	kept := 0
+	for i, frame := range b.frames {
+		if wanted(frame, b.from[i]) {
+			b.frames[kept], b.from[kept] = frame, b.from[i]
+			kept++
+		}
+	}
+	clear(b.frames[kept:])
+	b.frames, b.from = b.frames[:kept], b.from[:kept]
+}
+
 // take fills b with frames of lanes that no worker holds, which the caller then
 // holds, and returns false if there are none. Peers and clients take turns and
 // share no batch, nor does a suspect with anyone: one bad signature makes its

@@ -44,6 +44,7 @@ type Node struct {
 
 	lanes     *lanes            // receive → verify
 	aside     *aside            // step → verify
+	accused   *accused          // verify's
 	verified  chan []core.Event // verify → step
 	own       *own              // settle, apply, receive → step
 	turns     chan *turn        // step → settle
@@ -79,6 +80,7 @@ type standing struct {
 	reads       bool
 	stable      wire.Seq
 	stableState crypto.Digest
+	convictions *core.Convictions
 }
 
 // New returns a Node that stands where the State's newest snapshot and the
@@ -93,7 +95,8 @@ func New(cfg Config) (*Node, error) {
 		return nil, err
 	}
 	_, cfg.Core.Inputs = cfg.Machine.(app.Proposer)
-	replica, err := core.New(cfg.Core, core.Restored{Snapshot: state, Records: cfg.Records, Rejoin: cfg.Rejoin, Life: cfg.Life})
+	records := fitting(cfg.Records, &cfg.Limits)
+	replica, err := core.New(cfg.Core, core.Restored{Snapshot: state, Records: records, Rejoin: cfg.Rejoin, Life: cfg.Life})
 	if err != nil {
 		return nil, fmt.Errorf("node: %w", err)
 	}
@@ -126,6 +129,7 @@ func newNode(cfg Config, e engine, applier *Applier) *Node {
 	n.flight = newFlight(runtime.GOMAXPROCS(0))
 	n.lanes = newLanes(runtime.GOMAXPROCS(0), n.penalties.suspect)
 	n.aside = newAside(cfg.Core.Window)
+	n.accused = newAccused(n.replicas)
 	n.outlet = &outlet{
 		transport: cfg.Transport, self: n.self, replicas: wire.ReplicaID(n.replicas), //nolint:gosec // a cluster is small
 	}
@@ -218,6 +222,7 @@ func (n *Node) publish() {
 		view: n.engine.View(), active: n.engine.Active(), silent: n.engine.Rejoining(),
 		executed: n.engine.Executed(),
 		stable:   cert.Seq, stableState: cert.State,
+		convictions: n.engine.Convictions(),
 	}
 	s.readAfter, s.reads = n.engine.ReadAfter()
 	if old := n.standing.Load(); old == nil || *old != s {

@@ -39,8 +39,9 @@ func (e *fakeEngine) ReadAfter() (wire.Seq, bool) {
 	}
 	return e.reads()
 }
-func (e *fakeEngine) Executed() wire.Seq          { return e.executed }
-func (e *fakeEngine) Stable() wire.CheckpointCert { return wire.CheckpointCert{Seq: e.stable} }
+func (e *fakeEngine) Executed() wire.Seq           { return e.executed }
+func (e *fakeEngine) Stable() wire.CheckpointCert  { return wire.CheckpointCert{Seq: e.stable} }
+func (*fakeEngine) Convictions() *core.Convictions { return nil }
 
 // runScripted runs node 0 of four with a scripted core until the test ends.
 func runScripted(t *testing.T, m *members, e *fakeEngine) (*Node, <-chan error, context.CancelFunc) {

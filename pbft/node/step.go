@@ -43,6 +43,7 @@ type engine interface {
 	Executed() wire.Seq
 	ReadAfter() (wire.Seq, bool)
 	Stable() wire.CheckpointCert
+	Convictions() *core.Convictions
 }
 
 // turn is what settle carries out as one: effects, and after their records

@@ -5,7 +5,7 @@ package node
 // signature of a large batch costs a third of a single one; and gives the lanes
 // back when it has passed the batch on, so that each stream stays in order. Votes
 // that no quorum needs any more are set aside. Of proposals of the past nothing but
-// their own signature is looked at. A bad frame costs its sender a penalty and stops
+// their own signature is looked at, and nothing of evidence that tells nothing new. A bad frame costs its sender a penalty and stops
 // nothing; what waits of who has had too many is dropped.
 
 import (
@@ -60,6 +60,7 @@ func (n *Node) open(batch *frames, memory *wire.Memory) []core.Event {
 	lim := n.opener.Limits()
 	now := n.standing.Load()
 	n.mute(batch)
+	n.settled(batch, now)
 	n.aside.sort(batch, &lim, now.view, now.stable)
 	events := make([]core.Event, 0, len(batch.frames))
 	// The core would ignore proposals of the past, but for a request in one that nobody
@@ -78,13 +79,7 @@ func (n *Node) open(batch *frames, memory *wire.Memory) []core.Event {
 		if o.Past {
 			continue
 		}
-		var ev core.Event
-		if from.client {
-			ev = n.fromVerifiedClient(from.id, o.Sealed)
-		} else {
-			ev = n.fromVerifiedPeer(from.peer(), o.Sealed)
-		}
-		if ev != nil {
+		if ev := n.fromVerified(from, o.Sealed, now); ev != nil {
 			events = append(events, ev)
 		}
 	}
@@ -94,19 +89,25 @@ func (n *Node) open(batch *frames, memory *wire.Memory) []core.Event {
 // mute takes out of batch what is of sources without credit: it was read before what is
 // wrong with them was known.
 func (n *Node) mute(batch *frames) {
-	kept, muted := 0, false
-	for i, from := range batch.from {
-		if i == 0 || from != batch.from[i-1] { // most often, several in a row are of one
-			muted = n.penalties.wait(from) > 0
+	muted, last := false, source{}
+	batch.keep(func(_ []byte, from source) bool {
+		if from != last { // most often, several in a row are of one
+			muted, last = n.penalties.wait(from) > 0, from
 		}
-		if muted {
-			continue
-		}
-		batch.frames[kept], batch.from[kept] = batch.frames[i], from
-		kept++
+		return !muted
+	})
+}
+
+// fromVerified returns the event of a message that was verified while the replica stood at
+// now, if it is one for the core.
+func (n *Node) fromVerified(from source, sealed *wire.Sealed, now *standing) core.Event {
+	if from.client {
+		return n.fromVerifiedClient(from.id, sealed)
 	}
-	clear(batch.frames[kept:])
-	batch.frames, batch.from = batch.frames[:kept], batch.from[:kept]
+	if e, is := sealed.Message().(*wire.Evidence); is {
+		n.accused.note(e, now.view)
+	}
+	return n.fromVerifiedPeer(from.peer(), sealed)
 }
 
 func (n *Node) fromVerifiedPeer(from wire.ReplicaID, sealed *wire.Sealed) core.Event {
