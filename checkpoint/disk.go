@@ -43,7 +43,9 @@ type disk struct {
 	lock  *os.File
 	pages *badgerPages
 	space func(dir string) (uint64, error)
-	log   *logging.ZapEventLogger
+	// syncDir makes durable which files a directory has.
+	syncDir func(dir string) error
+	log     *logging.ZapEventLogger
 }
 
 // openDisk locks dir and opens the database in it. An errUnopenable asks for
@@ -55,12 +57,15 @@ func openDisk(dir string, opts Options) (d *disk, err error) {
 	if st, err := os.Lstat(filepath.Join(dir, badgerName)); err != nil || !st.IsDir() {
 		return nil, fmt.Errorf("%s is not a directory; move it away", filepath.Join(dir, badgerName))
 	}
-	if err := syncDir(filepath.Dir(dir)); err != nil {
-		return nil, err // or a power cut could take the whole directory
-	}
-	d = &disk{dir: dir, space: opts.Free, log: logging.Logger("checkpoint")}
+	d = &disk{dir: dir, space: opts.Free, syncDir: opts.syncDir, log: logging.Logger("checkpoint")}
 	if d.space == nil {
 		d.space = freeBytes
+	}
+	if d.syncDir == nil {
+		d.syncDir = syncDir
+	}
+	if err := d.syncDir(filepath.Dir(dir)); err != nil {
+		return nil, err // or a power cut could take the whole directory
 	}
 	if d.lock, err = lockFile(filepath.Join(dir, lockName)); err != nil {
 		return nil, err
@@ -118,12 +123,12 @@ func (d *disk) mark() error {
 	return d.write(openingName, append(tries, '.'))
 }
 
-// unmark notes that the database was opened, or could not be.
+// unmark notes, durably, that the database was opened, or could not be.
 func (d *disk) unmark() error {
 	if err := os.Remove(d.path(openingName)); err != nil && !errors.Is(err, os.ErrNotExist) {
 		return err
 	}
-	return nil
+	return d.syncDir(d.dir) // or a power cut later on would bring the mark back, and count as a crash
 }
 
 // removeEmptyLogs removes logs of length 0, which a crash right after their
@@ -168,7 +173,7 @@ func (d *disk) trusted() error {
 // publish notes snap, whose manifest is durable, outside of the database: so a
 // database that silently lost its end is told from one that never had it.
 func (d *disk) publish(snap snapshot) error {
-	if err := syncDir(filepath.Join(d.dir, badgerName)); err != nil {
+	if err := d.syncDir(filepath.Join(d.dir, badgerName)); err != nil {
 		return err
 	}
 	return d.write(publishedName, snap.encode())
@@ -198,7 +203,7 @@ func (d *disk) write(name string, data []byte) error {
 	if err := os.Rename(temporary, d.path(name)); err != nil {
 		return err
 	}
-	return syncDir(d.dir)
+	return d.syncDir(d.dir)
 }
 
 func (d *disk) free() (uint64, error) { return d.space(d.dir) }

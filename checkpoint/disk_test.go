@@ -364,6 +364,44 @@ func TestOpenQuarantinesAfterTwoCrashesInARow(t *testing.T) {
 	}
 }
 
+// TestPowerCutsAfterOpenAreNoCrashesOfIt loses, after each Open that went well, what became
+// of the mark since the directory was last made durable.
+func TestPowerCutsAfterOpenAreNoCrashesOfIt(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "state")
+	mark := filepath.Join(dir, openingName)
+	var durable []byte
+	marked := false
+	opts := Options{syncDir: func(synced string) error {
+		if synced == dir {
+			var err error
+			durable, err = os.ReadFile(mark)
+			marked = marked || err == nil
+		}
+		return syncDir(synced)
+	}}
+	s := open(t, dir, opts)
+	fill(t, s, 0, 100, "x")
+	root := checkpointed(t, s, 1)
+	closed(t, s)
+	for cut := range crashesMax + 1 {
+		s = open(t, dir, opts)
+		if _, got := s.Last(); got != root || s.Opened() != (Opened{Published: 1}) {
+			t.Errorf("after %d power cuts: %+v, %s, want nothing special", cut, s.Opened(), got.Short())
+		}
+		left := durable
+		closed(t, s)
+		if left == nil {
+			continue
+		}
+		if err := os.WriteFile(mark, left, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if !marked {
+		t.Error("no mark was made durable: the test tests nothing")
+	}
+}
+
 func TestOpenFallsBackWhenTheNewestSnapshotIsDamaged(t *testing.T) {
 	dir := t.TempDir()
 	s := open(t, dir, Options{})

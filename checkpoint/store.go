@@ -29,6 +29,8 @@ type Options struct {
 	Free func(dir string) (uint64, error)
 	// memTableBytes is how much Badger gathers in memory; drawn if 0. Tests set it.
 	memTableBytes int64
+	// syncDir makes durable which files a directory has; fsync if nil. Tests watch it.
+	syncDir func(dir string) error
 }
 
 // Opened tells what Open found and did. It is for the operator, and for the
