@@ -33,6 +33,10 @@ const (
 	manifestTag   = "quorate/state/manifest/2"
 	stagingTag    = "quorate/state/staging/2"
 	checksumBytes = 16
+
+	manifestBodyBytes = 5*8 + crypto.DigestSize
+	// manifestBytes is what a manifest takes on disk.
+	manifestBytes = 1 + birthBytes + len(manifestTag) + manifestBodyBytes + checksumBytes + recordBytes
 )
 
 var errRecord = errors.New("record is damaged")
@@ -69,7 +73,7 @@ func (s snapshot) encode() []byte {
 }
 
 func decodeManifest(data []byte) (snapshot, error) {
-	b, err := openRecord(manifestTag, data, 40+crypto.DigestSize)
+	b, err := openRecord(manifestTag, data, manifestBodyBytes)
 	if err != nil {
 		return snapshot{}, err
 	}

@@ -13,7 +13,8 @@ import (
 type overlay struct {
 	byKey map[string]*op
 	tree  *btree.BTreeG[*op] // the same in order, from the first scan on
-	bytes int
+
+	bytes, keyBytes int // of keys and values, and of keys alone
 }
 
 func newOverlay() *overlay { return &overlay{byKey: make(map[string]*op)} }
@@ -26,6 +27,7 @@ func (o *overlay) set(c op) {
 	}
 	added := c // c itself needs no memory of its own
 	o.bytes += len(c.key) + len(c.value)
+	o.keyBytes += len(c.key)
 	o.byKey[string(c.key)] = &added
 	if o.tree != nil {
 		o.tree.ReplaceOrInsert(&added)
@@ -59,12 +61,6 @@ func (o *overlay) ops() []op {
 	}
 	slices.SortFunc(all, func(a, b op) int { return bytes.Compare(a.key, b.key) })
 	return all
-}
-
-// dirtyBytes estimates, generously, how much a checkpoint of the overlay writes:
-// every change may rewrite a full page and its way to the root.
-func (o *overlay) dirtyBytes() uint64 {
-	return uint64(o.bytes) + uint64(len(o.byKey))*LeafBytesMax //nolint:gosec // both are positive
 }
 
 // overlayCursor goes through an overlay in ascending order, in small portions:

@@ -8,10 +8,6 @@ import (
 	"github.com/quorate/quorate/pbft/wire"
 )
 
-// headroomBytes must stay free on the disk beside three times what is written:
-// Badger maps its log, and a full disk kills the process with SIGBUS.
-const headroomBytes = 256 << 20
-
 // Checkpoint freezes the content as the snapshot after seq. It returns at once,
 // unless two others wait for the disk already. The store's own goroutine (in
 // memory: this one, before Checkpoint returns) hashes and writes what changed
@@ -121,27 +117,16 @@ func (s *Store) checkpoint(f *frozen) {
 func (s *Store) write(f *frozen) (snapshot, error) {
 	s.writer.Lock()
 	defer s.writer.Unlock()
-	base := s.newest()
-	if err := s.guard(f.overlay.dirtyBytes()); err != nil {
+	base, ops := s.newest(), f.overlay.ops()
+	if err := s.admit(base.root, f.overlay, ops); err != nil {
 		return snapshot{}, err
 	}
 	gen := s.generation()
-	out := &batch{to: s.rd.pages, before: s.goOn}
-	dead := &deadList{gen: gen, to: out}
-	var written []ref
-	pages := &run{to: out}
-	b := &builder{rd: s.rd, gen: gen, drop: dead.add, emit: func(r ref, _, stored []byte) error {
-		written = append(written, r)
-		s.pages.Add(1)
-		return pages.add(r, stored)
-	}}
-	root, err := b.build(base.root, f.overlay.ops())
+	root, written, err := s.build(base.root, gen, ops, &batch{to: s.rd.pages, before: s.goOn})
 	if err != nil {
 		return snapshot{}, err
 	}
-	if err := errors.Join(dead.flush(), pages.flush(), out.flush()); err != nil {
-		return snapshot{}, err
-	}
+	s.pages.Add(uint64(len(written)))
 	for _, r := range written {
 		// A new page cannot be in the cache yet: this reads storage.
 		if _, err := s.rd.load(r); err != nil {
@@ -150,6 +135,21 @@ func (s *Store) write(f *frozen) (snapshot, error) {
 	}
 	snap := snapshot{gen, f.seq, root}
 	return snap, s.publish(snap)
+}
+
+// build makes the tree after ops out of that below base: it writes the pages that are new, and
+// the list of those that are dead.
+func (s *Store) build(base ref, gen uint64, ops []op, out *batch) (root ref, written []ref, err error) {
+	dead := &deadList{gen: gen, to: out}
+	pages := &run{to: out}
+	b := &builder{rd: s.rd, gen: gen, drop: dead.add, emit: func(r ref, _, stored []byte) error {
+		written = append(written, r)
+		return pages.add(r, stored)
+	}}
+	if root, err = b.build(base, ops); err != nil {
+		return ref{}, nil, err
+	}
+	return root, written, errors.Join(dead.flush(), pages.flush(), out.flush())
 }
 
 // emit adds a page with its index to out: none is ever without the other.
@@ -188,19 +188,4 @@ func (s *Store) goOn() error {
 		return ErrClosed
 	}
 	return s.mu.err
-}
-
-// guard refuses to write so many bytes when the disk could fill up.
-func (s *Store) guard(bytes uint64) error {
-	if s.disk == nil {
-		return nil
-	}
-	free, err := s.disk.free()
-	if err != nil {
-		return fmt.Errorf("ask for the free space of %s: %w", s.disk.dir, err)
-	}
-	if need := 3*bytes + headroomBytes; free < need {
-		return fmt.Errorf("%s has %d MiB free, %d MiB are needed: %w", s.disk.dir, free>>20, need>>20, ErrNoSpace)
-	}
-	return nil
 }
