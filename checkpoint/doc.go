@@ -19,6 +19,9 @@
 //	(I4) What is read from storage is verified against its digest before use.
 //	(I5) After the first failed write or damaged read the store does nothing
 //	     more: it is dead.
+//	(I6) A snapshot that a checkpoint wrote reaches only pages that it wrote
+//	     itself or that the one before it reaches. One that came by a transfer
+//	     may share what others reached when it was fetched.
 //
 // docs/STORAGE.md has the layout, byte by byte.
 package checkpoint

@@ -77,27 +77,35 @@ type Store struct {
 	// Of the one goroutine that works on the content.
 	active   *overlay
 	transfer *transfer
-	// leavesMax is leavesMax, or less in tests.
-	leavesMax int
+	// leavesMax and buriedMin are leavesMax and buriedMin, or less in tests.
+	leavesMax, buriedMin int
 
 	// writer is held by whoever writes or deletes pages, and guards what follows.
 	// It is taken before mu.
 	writer  sync.Mutex
 	nextGen uint64
 	staged  *staging // the record of a transfer on disk, nil if there is none
+	// heirs are the generations kept that this process wrote on the one kept before (I6). Those
+	// that were found at the start are not among them, nor those that came by a transfer.
+	heirs     map[uint64]bool
+	lastPages int // of the last checkpoint
+	collected collected
 
 	changed *sync.Cond // of mu, told of every change
 	mu      struct {
 		sync.Mutex
-		frozen    []*frozen // not durable yet, the oldest first
-		kept      []snapshot
-		pins      map[uint64]int // generation → reads that are under way in it
-		collect   bool
-		wanted    wire.Seq // snapshots below are not wanted any more, except the newest one
-		err       error
-		closing   bool
-		inFlight  bool // a transfer was begun by this process, and is neither finished nor given up
-		lastState snapshot
+		frozen  []*frozen // not durable yet, the oldest first
+		kept    []snapshot
+		pins    map[uint64]int // generation → reads that are under way in it
+		collect bool
+		// unfinished says that the last collection gave way to a checkpoint, and gaveWay that
+		// this one is not written yet.
+		unfinished, gaveWay bool
+		wanted              wire.Seq // snapshots below are not wanted any more, except the newest one
+		err                 error
+		closing             bool
+		inFlight            bool // a transfer was begun by this process, and is neither finished nor given up
+		lastState           snapshot
 	}
 }
 
@@ -146,7 +154,8 @@ func newStore(p pages, opts Options) *Store {
 	}
 	s := &Store{
 		rd: &reader{p, newCache(opts.CacheBytes)}, opts: opts,
-		log: logging.Logger("checkpoint"), active: newOverlay(), leavesMax: leavesMax,
+		log: logging.Logger("checkpoint"), active: newOverlay(), leavesMax: leavesMax, buriedMin: buriedMin,
+		heirs: map[uint64]bool{},
 	}
 	s.changed = sync.NewCond(&s.mu)
 	s.mu.pins = map[uint64]int{}

@@ -75,7 +75,7 @@ func (s *Store) BeginTransfer(seq wire.Seq, root crypto.Digest) error {
 	if err := s.rd.pages.apply([]change{{stagingKey(), record.encode()}}); err != nil {
 		return s.broken(err)
 	}
-	s.staged, s.transfer = &record, t
+	s.staged, s.transfer, s.collected.staged = &record, t, nil
 	s.mu.Lock()
 	s.mu.inFlight = true
 	s.mu.Unlock()
@@ -392,7 +392,7 @@ func (s *Store) install(t *transfer) (snapshot, error) {
 	}
 	if t.mixed {
 		unused := func(r ref) error { return s.unlessReached(now, r, dead.add) }
-		if err := s.eachOf(t.gen, unused); err != nil {
+		if err := s.eachOf(t.gen, nil, unused); err != nil {
 			return snapshot{}, err
 		}
 	}

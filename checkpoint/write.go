@@ -44,7 +44,7 @@ func (s *Store) freeze(f *frozen) error {
 }
 
 // run is the store's own goroutine. It writes checkpoints in order, and
-// collects when there is none to write, or much to collect.
+// collects when there is none to write, or much to collect: then in turn with them.
 func (s *Store) run() {
 	defer close(s.ended)
 	for {
@@ -71,7 +71,7 @@ func (s *Store) next() (f *frozen, collect bool, why error) {
 			return nil, false, ErrClosed
 		case s.mu.err != nil:
 			return nil, false, s.mu.err
-		case s.mu.collect && (len(s.mu.frozen) == 0 || s.surplus() > surplusMax):
+		case s.mu.collect && s.collectsNow():
 			s.mu.collect = false
 			return nil, true, nil
 		case len(s.mu.frozen) > 0:
@@ -105,7 +105,7 @@ func (s *Store) checkpoint(f *frozen) {
 		return
 	}
 	s.mu.Lock()
-	s.mu.frozen = s.mu.frozen[1:]
+	s.mu.frozen, s.mu.gaveWay = s.mu.frozen[1:], false
 	s.mu.kept = append(s.mu.kept, snap)
 	s.mu.lastState = snap
 	s.changed.Broadcast()
@@ -134,7 +134,11 @@ func (s *Store) write(f *frozen) (snapshot, error) {
 		}
 	}
 	snap := snapshot{gen, f.seq, root}
-	return snap, s.publish(snap)
+	if err := s.publish(snap); err != nil {
+		return snapshot{}, err
+	}
+	s.heirs[gen], s.lastPages = true, len(written)
+	return snap, nil
 }
 
 // build makes the tree after ops out of that below base: it writes the pages that are new, and
