@@ -5,7 +5,9 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"slices"
 
+	"github.com/quorate/quorate/crypto"
 	"github.com/quorate/quorate/pbft/wire"
 )
 
@@ -163,6 +165,16 @@ func (s *Store) buryListed(t *turn, key []byte, refs []ref) error {
 		}
 	}
 	return t.out.add(key, nil)
+}
+
+// Keeps tells whether the snapshot after seq with this root is kept, and is not one of those
+// that may go. Any goroutine may call it.
+func (s *Store) Keeps(seq wire.Seq, root crypto.Digest) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.ContainsFunc(s.mu.kept[s.surplus():], func(kept snapshot) bool {
+		return kept.seq == seq && kept.root.digest == root
+	})
 }
 
 func (s *Store) snapshots() []snapshot {

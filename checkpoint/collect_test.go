@@ -281,3 +281,29 @@ func TestACollectionThatGaveWayGoesOnAfterAnything(t *testing.T) {
 		t.Error("no collection gave way: the test tests nothing")
 	}
 }
+
+// TestKeepsWhatIsThereAndNeeded asks for snapshots by their numbers and roots.
+func TestKeepsWhatIsThereAndNeeded(t *testing.T) {
+	s := OpenMemory()
+	roots := []crypto.Digest{EmptyRoot()}
+	for seq := wire.Seq(1); seq <= 5; seq++ {
+		fill(t, s, 0, 10, fmt.Sprint(seq))
+		roots = append(roots, checkpointed(t, s, seq))
+	}
+	check := func(from wire.Seq) {
+		t.Helper()
+		for seq, root := range roots {
+			if got, want := s.Keeps(wire.Seq(seq), root), wire.Seq(seq) >= from; got != want { //nolint:gosec // there are few
+				t.Errorf("keeps %d: %v, want %v", seq, got, want)
+			}
+			if s.Keeps(wire.Seq(seq), roots[(seq+1)%len(roots)]) { //nolint:gosec // there are few
+				t.Errorf("keeps %d with the root of another one", seq)
+			}
+		}
+	}
+	check(0)
+	s.mu.wanted = 4 // what Collect says first
+	check(3)
+	s.Collect(4)
+	check(3)
+}

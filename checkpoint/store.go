@@ -59,8 +59,8 @@ const (
 )
 
 // Store is the replicated state. One goroutine calls Get, Put, Delete, Scan,
-// Checkpoint and the transfer's methods; any may call Collect, Last, Piece and
-// Prove. A store on disk has one goroutine of its own, which ends in Close.
+// Checkpoint and the transfer's methods; any may call Collect, Keeps, Last, Piece
+// and Prove. A store on disk has one goroutine of its own, which ends in Close.
 type Store struct {
 	rd     *reader
 	opts   Options

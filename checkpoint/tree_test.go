@@ -29,6 +29,7 @@ type state interface {
 	Checkpoint(seq wire.Seq, done func(root crypto.Digest, err error))
 	Last() (wire.Seq, crypto.Digest)
 	Collect(seq wire.Seq)
+	Keeps(seq wire.Seq, root crypto.Digest) bool
 	Piece(digest crypto.Digest) (data []byte, ok bool)
 	BeginTransfer(seq wire.Seq, root crypto.Digest) error
 	Wanted(limit int) []crypto.Digest

@@ -65,7 +65,7 @@ type Journal interface {
 
 // State is the replicated state: a key-value store whose content has one root
 // digest, with durable snapshots. One goroutine (apply) calls Store's methods,
-// Checkpoint, and the transfer's; Collect, Last and Piece may be called by any.
+// Checkpoint, and the transfer's; Collect, Keeps, Last and Piece may be called by any.
 type State interface {
 	app.Store
 
@@ -78,6 +78,8 @@ type State interface {
 	Last() (wire.Seq, crypto.Digest)
 	// Collect says that snapshots older than seq are needed no more.
 	Collect(seq wire.Seq)
+	// Keeps tells whether the snapshot after seq with this root is kept, and is needed still.
+	Keeps(seq wire.Seq, root crypto.Digest) bool
 	// Piece returns an encoded page of any snapshot kept, for others.
 	Piece(digest crypto.Digest) (data []byte, ok bool)
 

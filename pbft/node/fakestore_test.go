@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/binary"
 	"errors"
+	"maps"
 	"slices"
 	"sync"
 
@@ -109,6 +110,7 @@ type fakeState struct {
 		seq       wire.Seq
 		root      crypto.Digest
 		pieces    map[crypto.Digest][]byte
+		kept      map[wire.Seq]crypto.Digest
 		collected wire.Seq
 		target    wire.Seq
 		wantRoot  crypto.Digest
@@ -123,7 +125,7 @@ func pieceDigest(data []byte) crypto.Digest { return crypto.Sum([]byte("fake pie
 
 func newFakeState() *fakeState {
 	s := &fakeState{}
-	s.mu.pieces = map[crypto.Digest][]byte{}
+	s.mu.pieces, s.mu.kept = map[crypto.Digest][]byte{}, map[wire.Seq]crypto.Digest{}
 	s.mu.root = s.snapshot()
 	return s
 }
@@ -162,6 +164,7 @@ func (s *fakeState) Checkpoint(seq wire.Seq, done func(crypto.Digest, error)) {
 	root := s.snapshot()
 	s.background.Go(func() {
 		s.mu.Lock()
+		s.mu.kept[seq] = root
 		if seq > s.mu.seq { // a later one may be done already
 			s.mu.seq, s.mu.root = seq, root
 		}
@@ -180,6 +183,21 @@ func (s *fakeState) Collect(seq wire.Seq) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.mu.collected = max(s.mu.collected, seq)
+	maps.DeleteFunc(s.mu.kept, func(kept wire.Seq, _ crypto.Digest) bool { return kept < seq })
+}
+
+func (s *fakeState) Keeps(seq wire.Seq, root crypto.Digest) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	kept, ok := s.mu.kept[seq]
+	return ok && kept == root
+}
+
+// keep has a snapshot be kept, until it is collected.
+func (s *fakeState) keep(seq wire.Seq, root crypto.Digest) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.mu.kept[seq] = root
 }
 
 func (s *fakeState) collected() wire.Seq {
@@ -270,6 +288,7 @@ func (s *fakeState) FinishTransfer() error {
 		}
 	}
 	s.mu.seq, s.mu.root, s.mu.fetching = s.mu.target, s.mu.wantRoot, false
+	s.mu.kept[s.mu.seq] = s.mu.root
 	return nil
 }
 

@@ -27,7 +27,7 @@ const (
 	servePause = 20 * time.Millisecond
 	// serveTriesMax bounds the tries for one piece before its question is dropped.
 	serveTriesMax = 100
-	// leaseIdle is how long a snapshot is kept for a peer that asked for it, after
+	// leaseIdle is how long a snapshot that is here is kept for a peer that asked for it, after
 	// its last question: a busy cluster would collect it before a laggard has it. No
 	// peer keeps what is older than the checkpoint that was stable leaseMax ago: or a
 	// liar would keep everything for ever. Who fetches for longer goes on with a newer
@@ -162,23 +162,32 @@ func (s *serving) round(now time.Time) (due bool, later time.Duration) {
 	return due, later
 }
 
-// nextAsk takes up the next question of a peer.
+// nextAsk takes up the next question of a peer. If it is about a snapshot that is kept here, that
+// is kept for the peer from now on. About another one, what is here is sent all the same; but to
+// keep that would not help the peer, who cannot get the rest here, and a liar could name anything.
 func (s *serving) nextAsk(from wire.ReplicaID, now time.Time) bool {
+	m := s.take(from)
+	if m == nil || len(m.Digests) > askDigestsMax {
+		return false // no correct replica asks for so much
+	}
+	p := &s.peers[from]
+	p.current, p.at, p.tries = m, 0, 0
+	if s.n.cfg.State.Keeps(m.Seq, m.Root) {
+		p.lease = lease{m.Seq, now}
+	}
+	return true
+}
+
+// take takes the next question of a peer from those that wait, if there is one.
+func (s *serving) take(from wire.ReplicaID) *wire.FetchPieces {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	asks := s.mu.asks[from]
 	if len(asks) == 0 {
-		return false
+		return nil
 	}
 	s.mu.asks[from] = asks[1:]
-	p := &s.peers[from]
-	p.current, p.at, p.tries = asks[0], 0, 0
-	if len(p.current.Digests) > askDigestsMax {
-		p.current = nil // no correct replica asks for so much
-		return false
-	}
-	p.lease = lease{p.current.Seq, now}
-	return true
+	return asks[0]
 }
 
 // serveOne sends one piece, or says that it is not here.

@@ -152,7 +152,8 @@ func TestSnapshotThatIsBeingFetchedIsKeptForABoundedTime(t *testing.T) {
 		m := newMembers(t, 4)
 		n, ended, cancel := runScripted(t, m, idle())
 		_, root := m.states[0].Last()
-		ask := func() { n.serving.ask(1, &wire.FetchPieces{Seq: 8, Digests: []crypto.Digest{root}}) }
+		m.states[0].keep(8, root)
+		ask := func() { n.serving.ask(1, &wire.FetchPieces{Seq: 8, Root: root, Digests: []crypto.Digest{root}}) }
 		ask()
 		synctest.Wait()
 		n.serving.collect(24)
@@ -164,14 +165,51 @@ func TestSnapshotThatIsBeingFetchedIsKeptForABoundedTime(t *testing.T) {
 		if got := m.states[0].collected(); got != 24 {
 			t.Errorf("collected up to %d after the peer fell silent, want 24", got)
 		}
+		m.states[0].keep(8, root)
 		began := time.Now()
 		for time.Since(began) < leaseMax+leaseIdle {
 			ask()
+			synctest.Wait()
 			n.serving.collect(32)
 			<-time.After(time.Second)
+			if got := m.states[0].collected(); got != 24 && time.Since(began) < leaseMax/2 {
+				t.Fatalf("collected up to %d while 8 is fetched, want no more than before", got)
+			}
 		}
 		if got := m.states[0].collected(); got != 32 {
 			t.Errorf("collected up to %d beside a peer that fetches for ever, want 32", got)
+		}
+		cancel()
+		endsCleanly(t, ended)
+	})
+}
+
+// TestNothingIsKeptForWhoAsksForAnotherState asks for pages, which are sent, as ones of a
+// snapshot that is not here: by its number, by its root, or any longer.
+func TestNothingIsKeptForWhoAsksForAnotherState(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := newMembers(t, 4)
+		n, ended, cancel := runScripted(t, m, idle())
+		_, root := m.states[0].Last()
+		n.serving.collect(8)
+		synctest.Wait()
+		m.states[0].keep(8, root)
+		m.states[0].keep(16, crypto.Digest{16})
+		stable := wire.Seq(8)
+		for _, other := range []wire.FetchPieces{{Seq: 1, Root: root}, {Seq: 8, Root: crypto.Digest{1}}, {Seq: 16, Root: root}} {
+			other.Digests = []crypto.Digest{root}
+			n.serving.ask(1, &other)
+			stable += 8
+			synctest.Wait()
+			n.serving.collect(stable)
+			synctest.Wait()
+			if got := m.states[0].collected(); got != stable {
+				t.Errorf("collected up to %d while another state is asked for: %d %s, want %d",
+					got, other.Seq, other.Root.Short(), stable)
+			}
+			if got := asked(t, m, 1); len(got) != 1 || string(got[0]) != "top:" {
+				t.Errorf("got %q, want the page", got)
+			}
 		}
 		cancel()
 		endsCleanly(t, ended)
@@ -187,11 +225,12 @@ func TestWhoFetchesForLongHasTheNewerSnapshotKept(t *testing.T) {
 		stable, fetched := wire.Seq(0), wire.Seq(0)
 		for second := range 20 * 60 {
 			stable += 8
+			m.states[0].keep(stable, crypto.Digest{2})
 			n.serving.collect(stable)
 			if second%60 == 0 {
 				fetched = stable
 			}
-			n.serving.ask(1, &wire.FetchPieces{Seq: fetched, Digests: []crypto.Digest{{1}}})
+			n.serving.ask(1, &wire.FetchPieces{Seq: fetched, Root: crypto.Digest{2}, Digests: []crypto.Digest{{1}}})
 			<-time.After(time.Second)
 			if got := m.states[0].collected(); got > fetched {
 				t.Fatalf("second %d: collected up to %d while %d is fetched, which was stable less than a minute ago", second, got, fetched)

@@ -119,6 +119,11 @@ func (s *modelState) Collect(seq wire.Seq) {
 	}
 }
 
+// Keeps looks for a durable snapshot.
+func (s *modelState) Keeps(seq wire.Seq, root crypto.Digest) bool {
+	return slices.ContainsFunc(s.durable, func(d snapshot) bool { return d.seq == seq && d.root == root })
+}
+
 // Piece returns a whole snapshot by its root, or a part of a long one.
 func (s *modelState) Piece(digest crypto.Digest) ([]byte, bool) {
 	for _, d := range s.durable {
