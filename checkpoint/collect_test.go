@@ -39,7 +39,7 @@ func TestATransferredSnapshotInTheMiddleKeepsItsPages(t *testing.T) {
 		t.Fatalf("the oldest snapshot is %d, want 2: the test tests nothing", oldest)
 	}
 	for _, kept := range s.snapshots() {
-		if err := s.rd.verify(kept.root, 0); err != nil {
+		if err := s.rd.verify(kept.root, 0, always); err != nil {
 			t.Errorf("kept snapshot %d: %v", kept.seq, err)
 		}
 	}
@@ -266,7 +266,7 @@ func TestACollectionThatGaveWayGoesOnAfterAnything(t *testing.T) {
 				}
 			}
 			for _, kept := range s.snapshots() {
-				if err := s.rd.verify(kept.root, 0); err != nil {
+				if err := s.rd.verify(kept.root, 0, always); err != nil {
 					t.Fatalf("kept snapshot %d: %v", kept.seq, err)
 				}
 			}

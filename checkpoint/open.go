@@ -79,7 +79,9 @@ func (s *Store) recover(all bool) error {
 	if n := len(kept); n > 0 {
 		s.opened.Published = max(s.opened.Published, kept[n-1].seq)
 	}
-	kept = s.dropDamaged(kept, all)
+	if kept, err = s.dropDamaged(kept, all); err != nil {
+		return err
+	}
 	if len(kept) == 0 && newest > 0 {
 		return damaged("no whole snapshot (%s)", s.opened.Why)
 	}
@@ -133,22 +135,33 @@ func (s *Store) manifests() (kept []snapshot, newest uint64, err error) {
 	return kept, newest, err
 }
 
-// dropDamaged cuts off the newest snapshots up to the first whole one.
-func (s *Store) dropDamaged(kept []snapshot, all bool) []snapshot {
+// dropDamaged cuts off the newest snapshots up to the first whole one. An error is that of
+// Options.GoOn, and says nothing of them.
+func (s *Store) dropDamaged(kept []snapshot, all bool) ([]snapshot, error) {
+	var stopped error
+	goOn := func() error {
+		if s.opts.GoOn != nil {
+			stopped = s.opts.GoOn()
+		}
+		return stopped
+	}
 	for len(kept) > 0 {
 		newest := kept[len(kept)-1]
 		levels := verifyLevels
 		if all || newest.root.bytes <= verifyBytesMax {
 			levels = 0
 		}
-		err := s.rd.verify(newest.root, levels)
+		err := s.rd.verify(newest.root, levels, goOn)
+		if stopped != nil {
+			return nil, stopped
+		}
 		if err == nil {
 			break
 		}
 		s.opened.Why = fmt.Sprintf("snapshot after %d: %v", newest.seq, err)
 		kept = kept[:len(kept)-1]
 	}
-	return kept
+	return kept, nil
 }
 
 func (s *Store) readStaging() error {

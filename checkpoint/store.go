@@ -21,6 +21,9 @@ type Options struct {
 	// large it is. Without it, that is done up to 64 MiB, and above the pages
 	// are verified as they are read.
 	VerifyAll bool
+	// GoOn, if set, is asked before every page that Open verifies, which takes minutes for
+	// a large state: Open ends with its error, and the next one verifies again.
+	GoOn func() error
 	// CloseTimeout bounds Close; 10 s if 0. All that was published is durable
 	// long before, so nothing is lost when it passes.
 	CloseTimeout time.Duration

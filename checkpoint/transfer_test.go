@@ -75,7 +75,7 @@ func finish(t tester, s, source *Store) {
 	if wantSeq, want := source.Last(); seq != wantSeq || root != want {
 		t.Fatalf("transferred %d %s, want %d %s", seq, root.Short(), wantSeq, want.Short())
 	}
-	if err := s.rd.verify(s.newest().root, 0); err != nil {
+	if err := s.rd.verify(s.newest().root, 0, always); err != nil {
 		t.Fatal(err)
 	}
 	if diff := cmp.Diff(contentOf(t, s), contentOf(t, source)); diff != "" {
@@ -411,7 +411,7 @@ func afterTransfer(t *rapid.T, s *Store) {
 		fill(t, s, int(i), int(i)+50, "z")
 		checkpointed(t, s, seq+i+1)
 		s.Collect(seq + i + 1)
-		if err := s.rd.verify(s.newest().root, 0); err != nil {
+		if err := s.rd.verify(s.newest().root, 0, always); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -128,8 +128,9 @@ func (t *trail) back(rt route) (next ref, ok bool) {
 }
 
 // verify reads the tree below root down to depth levels, and checks each page
-// against its parent. It returns the first damage that it finds.
-func (rd *reader) verify(root ref, levels int) error {
+// against its parent. It returns the first damage that it finds, or the first error of goOn,
+// which it asks before each page.
+func (rd *reader) verify(root ref, levels int, goOn func() error) error {
 	if root.count == 0 {
 		return nil
 	}
@@ -141,6 +142,9 @@ func (rd *reader) verify(root ref, levels int) error {
 	for len(stack) > 0 {
 		t := stack[len(stack)-1]
 		stack = stack[:len(stack)-1]
+		if err := goOn(); err != nil {
+			return err
+		}
 		p, _, err := rd.fetch(t.at.ref)
 		if err != nil {
 			return err

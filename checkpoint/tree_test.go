@@ -158,7 +158,7 @@ func TestRootIsFunctionOfContentAndStoreIsAMap(t *testing.T) {
 			if len(want) == 0 && root != EmptyRoot() {
 				t.Fatal("empty content does not have the empty root")
 			}
-			if err := s.rd.verify(s.newest().root, 0); err != nil {
+			if err := s.rd.verify(s.newest().root, 0, always); err != nil {
 				t.Fatal(err)
 			}
 			sameContent(t, s, want, drawProbes(t))
@@ -213,7 +213,7 @@ func TestCollectDeletesExactlyWhatNoKeptSnapshotReaches(t *testing.T) {
 				s.Collect(wire.Seq(rapid.Uint64Range(0, uint64(seq)+1).Draw(t, "below")))
 			}
 			for _, kept := range s.snapshots() {
-				if err := s.rd.verify(kept.root, 0); err != nil {
+				if err := s.rd.verify(kept.root, 0, always); err != nil {
 					t.Fatalf("kept snapshot %d: %v", kept.seq, err)
 				}
 			}

@@ -240,3 +240,34 @@ func TestEndWhilePagesAreVerifiedIsNoCrash(t *testing.T) {
 		t.Errorf("last is %d, want 1", seq)
 	}
 }
+
+// always goes on.
+func always() error { return nil }
+
+// TestAStartThatEndsWhileItVerifiesLosesNothing has Open end in the middle, again and again, as
+// where an operator grows impatient: that is no damage, and the next one has all of it.
+func TestAStartThatEndsWhileItVerifiesLosesNothing(t *testing.T) {
+	dir := t.TempDir()
+	s := open(t, dir, Options{})
+	fill(t, s, 0, 2000, "x")
+	root := checkpointed(t, s, 1)
+	closed(t, s)
+	errEnough := errors.New("enough")
+	for range 4 {
+		pages := 0
+		enough := func() error {
+			if pages++; pages > 3 {
+				return errEnough
+			}
+			return nil
+		}
+		if s, err := Open(dir, Options{VerifyAll: true, GoOn: enough}); !errors.Is(err, errEnough) {
+			t.Fatalf("opened %v, %v, want %v", s, err, errEnough)
+		}
+	}
+	s = open(t, dir, Options{VerifyAll: true, GoOn: always})
+	defer closed(t, s)
+	if seq, got := s.Last(); seq != 1 || got != root || s.Opened() != (Opened{Published: 1}) {
+		t.Errorf("last is %d %s, opened %+v, want all of the snapshot", seq, got.Short(), s.Opened())
+	}
+}

@@ -75,7 +75,7 @@ func TestAReplicaRunsWithoutAnArchive(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	d, err := openDisk(c, genesis, 3)
+	d, err := openDisk(t.Context(), c, genesis, 3)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -98,8 +98,7 @@ func (l *Local) start(ctx context.Context, local LocalConfig, machine app.StateM
 		if l.output != nil {
 			cfg.Output = func(o Output) { l.output(wire.ReplicaID(i), o) } //nolint:gosec // i < n
 		}
-		//nolint:gosec,contextcheck // i < n; the replicas outlive the start
-		r, err := l.launch(cfg, parts{wire.ReplicaID(i), keys[i], t, machine})
+		r, err := l.launch(ctx, cfg, parts{wire.ReplicaID(i), keys[i], t, machine}) //nolint:gosec // i < n
 		if err != nil {
 			return errors.Join(err, closeAll(transports[i:]))
 		}
@@ -134,14 +133,14 @@ func (memoryTransport) Faults() []network.FaultCount { return nil }
 // Close implements transport.
 func (memoryTransport) Close() error { return nil }
 
-func (l *Local) launch(cfg Config, p parts) (*Replica, error) {
+func (l *Local) launch(ctx context.Context, cfg Config, p parts) (*Replica, error) {
 	if err := os.Mkdir(cfg.Dir, 0o700); err != nil {
 		return nil, err
 	}
 	if err := InitData(cfg.Dir); err != nil {
 		return nil, err
 	}
-	return launch(cfg, l.genesis, p)
+	return launch(ctx, cfg, l.genesis, p)
 }
 
 // makeGenesis makes keys, and a genesis whose addresses are not known yet.

@@ -1,6 +1,7 @@
 package pbft
 
 import (
+	"context"
 	"errors"
 	"os"
 	"path/filepath"
@@ -40,7 +41,7 @@ func TestAStartThatFailsLeavesNoJournalThatForgot(t *testing.T) {
 	if err := os.WriteFile(inTheWay, nil, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := openDisk(c, genesis, 3); err == nil {
+	if _, err := openDisk(t.Context(), c, genesis, 3); err == nil {
 		t.Fatal("started with a file in place of its state")
 	}
 	if err := os.Remove(inTheWay); err != nil {
@@ -113,7 +114,7 @@ func TestRejoinIsObeyedBesideTheMarkOfAFirstStart(t *testing.T) {
 // the replica rejoins.
 func rejoins(t *testing.T, c Config, genesis *Genesis) bool {
 	t.Helper()
-	d, err := openDisk(c, genesis, 3)
+	d, err := openDisk(t.Context(), c, genesis, 3)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -124,4 +125,24 @@ func rejoins(t *testing.T, c Config, genesis *Genesis) bool {
 		}
 	}
 	return d.rejoin
+}
+
+// TestAStartEndsWithItsContext, and the next one is the first still.
+func TestAStartEndsWithItsContext(t *testing.T) {
+	genesis := clusterOf4(t)
+	c := Config{Dir: t.TempDir()}
+	if err := InitData(c.Dir); err != nil {
+		t.Fatal(err)
+	}
+	ended, cancel := context.WithCancel(t.Context())
+	cancel()
+	if d, err := openDisk(ended, c, genesis, 3); !errors.Is(err, context.Canceled) {
+		t.Fatalf("opened %v, %v, want %v", d, err, context.Canceled)
+	}
+	if _, err := os.Lstat(filepath.Join(c.DataPath(), FreshFile)); err != nil {
+		t.Errorf("the mark of the first start: %v", err)
+	}
+	if rejoins(t, c, genesis) {
+		t.Error("the next start takes the data for lost")
+	}
 }

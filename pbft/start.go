@@ -108,7 +108,7 @@ func Start(ctx context.Context, cfg Config, machine app.StateMachine) (*Replica,
 	if err != nil {
 		return nil, err
 	}
-	r, err := launch(cfg, genesis, parts{id, key, transport, machine}) //nolint:contextcheck // it outlives the start
+	r, err := launch(ctx, cfg, genesis, parts{id, key, transport, machine})
 	if err != nil {
 		return nil, errors.Join(err, transport.Close())
 	}
@@ -158,9 +158,9 @@ type parts struct {
 	machine   app.StateMachine
 }
 
-// launch opens the data and runs the node.
-func launch(cfg Config, genesis *Genesis, p parts) (*Replica, error) {
-	d, err := openDisk(cfg, genesis, p.id)
+// launch opens the data and runs the node, unless starting ends before.
+func launch(starting context.Context, cfg Config, genesis *Genesis, p parts) (*Replica, error) {
+	d, err := openDisk(starting, cfg, genesis, p.id)
 	if err != nil {
 		return nil, err
 	}
@@ -169,7 +169,10 @@ func launch(cfg Config, genesis *Genesis, p parts) (*Replica, error) {
 	if err != nil {
 		return nil, errors.Join(err, d.close())
 	}
-	ctx, cancel := context.WithCancel(context.Background())
+	if err := starting.Err(); err != nil {
+		return nil, errors.Join(err, d.close())
+	}
+	ctx, cancel := context.WithCancel(context.WithoutCancel(starting)) // it outlives the start
 	r := &Replica{
 		id: p.id, genesis: genesis, node: n, transport: p.transport, counters: counters, disk: d,
 		cancel: cancel, ended: make(chan struct{}),
@@ -216,8 +219,8 @@ func (r *Replica) run(ctx context.Context) {
 	r.err = errors.Join(err, r.disk.close())
 }
 
-// openDisk opens, or on a first start makes, what the replica keeps.
-func openDisk(cfg Config, genesis *Genesis, id wire.ReplicaID) (*disk, error) {
+// openDisk opens, or on a first start makes, what the replica keeps, while ctx lasts.
+func openDisk(ctx context.Context, cfg Config, genesis *Genesis, id wire.ReplicaID) (*disk, error) {
 	fresh, err := cfg.checkData()
 	if err != nil {
 		return nil, err
@@ -229,7 +232,10 @@ func openDisk(cfg Config, genesis *Genesis, id wire.ReplicaID) (*disk, error) {
 	if err := d.openJournal(cfg, genesis, id, fresh); err != nil {
 		return nil, err
 	}
-	d.state, err = checkpoint.Open(filepath.Join(cfg.DataPath(), stateDir), checkpoint.Options{})
+	if err := ctx.Err(); err != nil {
+		return nil, errors.Join(err, d.journal.Close())
+	}
+	d.state, err = checkpoint.Open(filepath.Join(cfg.DataPath(), stateDir), checkpoint.Options{GoOn: ctx.Err})
 	if err != nil {
 		return nil, errors.Join(err, d.journal.Close())
 	}
