@@ -45,6 +45,7 @@ type disk struct {
 	space func(dir string) (uint64, error)
 	// syncDir makes durable which files a directory has.
 	syncDir func(dir string) error
+	files   func() (have, most uint64, ok bool)
 	log     *logging.ZapEventLogger
 }
 
@@ -57,12 +58,15 @@ func openDisk(dir string, opts Options) (d *disk, err error) {
 	if st, err := os.Lstat(filepath.Join(dir, badgerName)); err != nil || !st.IsDir() {
 		return nil, fmt.Errorf("%s is not a directory; move it away", filepath.Join(dir, badgerName))
 	}
-	d = &disk{dir: dir, space: opts.Free, syncDir: opts.syncDir, log: logging.Logger("checkpoint")}
+	d = &disk{dir: dir, space: opts.Free, syncDir: opts.syncDir, files: opts.files, log: logging.Logger("checkpoint")}
 	if d.space == nil {
 		d.space = freeBytes
 	}
 	if d.syncDir == nil {
 		d.syncDir = syncDir
+	}
+	if d.files == nil {
+		d.files = openFiles
 	}
 	if err := d.syncDir(filepath.Dir(dir)); err != nil {
 		return nil, err // or a power cut could take the whole directory
@@ -82,6 +86,13 @@ func (d *disk) open(memTableBytes int64) error {
 		return fmt.Errorf("ask for the free space of %s: %w", d.dir, err)
 	case free < openBytesMin:
 		return fmt.Errorf("%s has %d MiB free, %d MiB are needed: %w", d.dir, free>>20, openBytesMin>>20, ErrNoSpace)
+	}
+	tables, err := countTables(d.path(badgerName))
+	if err == nil {
+		err = d.guardFiles(tables)
+	}
+	if err != nil {
+		return err
 	}
 	if err := d.removeEmptyLogs(); err != nil {
 		return err

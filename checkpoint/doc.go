@@ -54,6 +54,8 @@ var (
 	// does not read. Nothing is changed there.
 	ErrFormat = errors.New("state on disk has the format of an earlier version: go on with that version, or, while the " +
 		"other replicas have the state, move its directory away (checkpoint.Quarantine) and let it be fetched from them")
+	// ErrNoFiles says that the process may open too few files more. Nothing was written.
+	ErrNoFiles = errors.New("too few files left to open; raise their limit (ulimit -n, LimitNOFILE) and start again")
 	// ErrNoSpace says that the disk is too full to begin a write. Nothing was
 	// harmed; free space and start again.
 	ErrNoSpace = errors.New("too little free disk space; free some and start again")

@@ -32,6 +32,8 @@ type Options struct {
 	Free func(dir string) (uint64, error)
 	// memTableBytes is how much Badger gathers in memory; drawn if 0. Tests set it.
 	memTableBytes int64
+	// files is openFiles; tests have others.
+	files func() (have, most uint64, ok bool)
 	// syncDir makes durable which files a directory has; fsync if nil. Tests watch it.
 	syncDir func(dir string) error
 }
@@ -91,7 +93,8 @@ type Store struct {
 	// heirs are the generations kept that this process wrote on the one kept before (I6). Those
 	// that were found at the start are not among them, nor those that came by a transfer.
 	heirs     map[uint64]bool
-	lastPages int // of the last checkpoint
+	lastPages int    // of the last checkpoint
+	filesNext uint64 // after how many pages files are counted next
 	collected collected
 
 	changed *sync.Cond // of mu, told of every change

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -269,5 +270,65 @@ func TestAStartThatEndsWhileItVerifiesLosesNothing(t *testing.T) {
 	defer closed(t, s)
 	if seq, got := s.Last(); seq != 1 || got != root || s.Opened() != (Opened{Published: 1}) {
 		t.Errorf("last is %d %s, opened %+v, want all of the snapshot", seq, got.Short(), s.Opened())
+	}
+}
+
+// TestTooFewFilesStopTheStoreBeforeItWrites, and before it opens its tables.
+func TestTooFewFilesStopTheStoreBeforeItWrites(t *testing.T) {
+	dir := t.TempDir()
+	have, known := uint64(100), true
+	const most = 1000
+	opts := Options{files: func() (uint64, uint64, bool) { return have, most, known }}
+	s := open(t, dir, opts)
+	fill(t, s, 0, 100, "durable")
+	checkpointed(t, s, 1)
+	have = most - filesSpare + 1
+	fill(t, s, 0, 100, "more")
+	checkpointed(t, s, 2) // nobody counts after so few pages
+	s.filesNext = 0
+	fill(t, s, 0, 100, "still more")
+	done := make(chan error, 1)
+	s.Checkpoint(3, func(_ crypto.Digest, err error) { done <- err })
+	if err := <-done; !errors.Is(err, ErrNoFiles) {
+		t.Errorf("checkpoint with too few files left: %v, want %v", err, ErrNoFiles)
+	}
+	closed(t, s)
+	if s, err := Open(dir, opts); !errors.Is(err, ErrNoFiles) {
+		t.Fatalf("opened %v, %v, want %v", s, err, ErrNoFiles)
+	}
+	have-- // enough, but for the tables that are there
+	if s, err := Open(dir, opts); !errors.Is(err, ErrNoFiles) {
+		t.Fatalf("opened %v, %v, want %v", s, err, ErrNoFiles)
+	}
+	known = false
+	s = open(t, dir, opts)
+	defer closed(t, s)
+	if seq, _ := s.Last(); seq != 2 || s.Opened() != (Opened{Published: 2}) {
+		t.Errorf("last is %d, opened %+v, want all of it", seq, s.Opened())
+	}
+}
+
+// TestFilesAreCounted opens some.
+func TestFilesAreCounted(t *testing.T) {
+	before, _, ok := openFiles()
+	if runtime.GOOS != "linux" && !ok {
+		return // nothing is known, and nothing refused
+	}
+	var files []*os.File
+	for range 10 {
+		f, err := os.Open(t.TempDir())
+		if err != nil {
+			t.Fatal(err)
+		}
+		files = append(files, f)
+	}
+	after, most, _ := openFiles()
+	if after < before+10 || after > most {
+		t.Errorf("%d files are open of %d, want %d and 10 more", after, most, before)
+	}
+	for _, f := range files {
+		if err := f.Close(); err != nil {
+			t.Fatal(err)
+		}
 	}
 }

@@ -118,7 +118,7 @@ func (s *Store) write(f *frozen) (snapshot, error) {
 	s.writer.Lock()
 	defer s.writer.Unlock()
 	base, ops := s.newest(), f.overlay.ops()
-	if err := s.admit(base.root, f.overlay, ops); err != nil {
+	if err := errors.Join(s.guardFiles(), s.admit(base.root, f.overlay, ops)); err != nil {
 		return snapshot{}, err
 	}
 	gen := s.generation()
