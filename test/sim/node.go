@@ -71,6 +71,7 @@ type node struct {
 	sends    int                // how much it sends before doomSend
 	reports  []core.Snapshotted // durable snapshots that the core was not told of
 	fetches  *fetching
+	owed     map[debt]bool // pieces that were ever asked for
 	queries  []heldQuery
 	asked    *wire.Query // that a liar is answering
 	paused   bool
@@ -95,7 +96,7 @@ type node struct {
 }
 
 func newNode(w *world, id wire.ReplicaID, signer crypto.Signer) *node {
-	n := &node{w: w, id: id, signer: signer, down: true, tick: w.o.Tick}
+	n := &node{w: w, id: id, signer: signer, down: true, tick: w.o.Tick, owed: make(map[debt]bool)}
 	n.unconnected()
 	n.format()
 	return n
