@@ -24,6 +24,8 @@ type clusterFlags struct {
 	timeout time.Duration
 	key     string
 	keys    keyFlags
+	// patience is how long pbft.Client.Status may wait; not a flag, and zero for the usual.
+	patience time.Duration
 }
 
 func (f *clusterFlags) add(cmd *cobra.Command) {
@@ -64,7 +66,7 @@ func (f *clusterFlags) with(ctx context.Context, c *console, use func(context.Co
 	if err != nil {
 		return err
 	}
-	cfg := pbft.DialConfig{Genesis: genesis}
+	cfg := pbft.DialConfig{Genesis: genesis, RequestTimeout: f.requestTimeout()}
 	if f.key != "" {
 		cfg.Key, err = f.keys.load(ctx, c, f.key)
 		if err != nil {
@@ -81,7 +83,13 @@ func (f *clusterFlags) with(ctx context.Context, c *console, use func(context.Co
 	return errors.Join(advise(err, genesis, f.timeout), client.Close())
 }
 
-// reachPause is how long reach waits before it asks again.
+// requestTimeout returns that of a client whose Status, which waits for twice as long, has
+// the patience.
+func (f *clusterFlags) requestTimeout() time.Duration {
+	return min(max(f.patience/2, pbft.RequestTimeoutDefault), pbft.RequestTimeoutMax)
+}
+
+// reachPause is how long reach, and poll, wait before they ask again.
 const reachPause = 200 * time.Millisecond
 
 // reach waits until f+1 replicas answer, for the timeout at most; ask is pbft.Client.Status.

@@ -5,10 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
+	"time"
 
 	"github.com/spf13/cobra"
 
 	"github.com/quorate/quorate/pbft"
+	"github.com/quorate/quorate/pbft/core"
 	"github.com/quorate/quorate/pbft/wire"
 )
 
@@ -66,8 +68,12 @@ Where states differed at a checkpoint, the replicas compare them, and status
 tells at which keys: the first ones, and how long both values are. "Here" is what
 the replicas have that are named first, and "there" what the others have.
 
+While too few answer and vote for the cluster to work, it asks again, until
+--timeout. Once enough do, the others have two seconds from the question, or
+longer if those took longer, so one that is down costs no more.
+
 It ends with exit code 1 if replicas diverged or are divided, and with 3 if too
-few answer and vote for the cluster to work.`,
+few answer and vote by then.`,
 		Example: "  quorate status --genesis cluster/genesis.toml\n  quorate status -o json --timeout 3s",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -79,17 +85,67 @@ few answer and vote for the cluster to work.`,
 			if err != nil {
 				return usageError{err}
 			}
+			f.patience = f.timeout
 			return f.with(cmd.Context(), c, func(ctx context.Context, client *pbft.Client) error {
-				status, err := client.Status(ctx)
+				h, err := poll(ctx, replica.Quorum, client.Status)
 				if err != nil {
 					return err
 				}
-				return showStatus(c, genesis, judge(status, replica.Quorum))
+				return showStatus(c, genesis, h)
 			})
 		},
 	}
 	f.add(cmd)
 	return cmd
+}
+
+// pollPatience is how long poll waits for answers to its first question.
+const pollPatience = 2 * time.Second
+
+// poll asks every replica by ask, pbft.Client.Status, and again as long as fewer answer and
+// vote than the cluster needs, until ctx ends. Where answers took too long to come it waits
+// longer for the next ones, for those to an earlier question count no more.
+func poll(ctx context.Context, q core.Quorum, ask func(context.Context) ([]pbft.ReplicaStatus, error)) (health, error) {
+	known := make([]pbft.ReplicaStatus, q.Replicas())
+	for patience := pollPatience; ; {
+		round, cancel := context.WithTimeout(ctx, patience)
+		status, err := ask(round)
+		if round.Err() != nil {
+			patience *= 2
+		}
+		cancel()
+		if err != nil {
+			return health{}, err
+		}
+		learn(known, status)
+		h := judge(known, q)
+		if h.voting() < q.Strong() && h.answered() < q.Replicas() && pause(ctx) {
+			continue
+		}
+		if errors.Is(ctx.Err(), context.Canceled) {
+			return health{}, ctx.Err()
+		}
+		return h, nil
+	}
+}
+
+// learn adds the answers to a further question to what is known: one that answers only now
+// and then has answered.
+func learn(known, status []pbft.ReplicaStatus) {
+	for i, s := range status {
+		if s.Report != nil || known[i].Report == nil {
+			known[i] = s
+		}
+	}
+}
+
+// pause waits for reachPause, and tells whether ctx has not ended.
+func pause(ctx context.Context) bool {
+	select {
+	case <-time.After(reachPause):
+	case <-ctx.Done():
+	}
+	return ctx.Err() == nil
 }
 
 // showStatus prints h, and returns an error for what is not as it should be.
@@ -121,6 +177,17 @@ func showStatus(c *console, genesis *pbft.Genesis, h health) error {
 			voting, h.quorum.Replicas(), h.quorum.Strong())}
 	}
 	return nil
+}
+
+// answered returns how many replicas answered.
+func (h health) answered() int {
+	n := 0
+	for _, r := range h.replicas {
+		if r.Report != nil {
+			n++
+		}
+	}
+	return n
 }
 
 // voting returns how many replicas answered and do not say that they rejoin.
