@@ -9,7 +9,6 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
-	"strings"
 	"syscall"
 
 	"github.com/spf13/cobra"
@@ -89,10 +88,12 @@ func (o initOptions) validate() error {
 			len(o.hosts), o.replicas))
 	}
 	for _, h := range o.hosts {
-		ip := net.ParseIP(h)
-		if h == "" || ip == nil && strings.ContainsAny(h, "/:[] \t") || ip.IsUnspecified() {
-			errs = append(errs, usagef("--host has %q, want an address or a name that others reach, without a port", h))
+		if why := hostProblem(h); why != "" {
+			errs = append(errs, usagef("--host has %q, want an address or a name that others reach, without a port: %s", h, why))
 		}
+	}
+	if !isClusterName(o.name) {
+		errs = append(errs, usagef("--name is %q, want 1 to %d of a-z, 0-9 and -", o.name, clusterNameBytesMax))
 	}
 	if o.basePort < 1 || o.basePort > last {
 		errs = append(errs, usagef("--base-port is %d, want 1 to %d", o.basePort, last))
@@ -109,7 +110,7 @@ func (o initOptions) addr(i int) string {
 	if len(o.hosts) > 1 {
 		host, port = o.hosts[i], o.basePort
 		for _, h := range o.hosts[:i] {
-			if h == host {
+			if sameHost(h, host) {
 				port++
 			}
 		}
