@@ -281,14 +281,33 @@ func (c Config) requestTimeout() time.Duration {
 }
 
 // InitData makes the empty data directory of a replica that never ran, in the
-// replica's directory dir. It refuses to touch one that is there.
+// replica's directory dir. It refuses to touch one that is there. When it returns, no power
+// cut takes the directory away, without which a replica counts as one that lost its data;
+// with an error it has left nothing behind.
 func InitData(dir string) error {
 	data := filepath.Join(dir, DataDir)
 	if err := os.Mkdir(data, 0o700); err != nil {
 		return err
 	}
-	text := []byte("This replica has not run yet. Do not remove or copy this file: see OPERATIONS, lost data.\n")
-	return os.WriteFile(filepath.Join(data, FreshFile), text, 0o600)
+	fresh := filepath.Join(data, FreshFile)
+	err := writeFresh(fresh)
+	if err == nil {
+		err = errors.Join(syncDir(data), syncDir(dir))
+	}
+	if err != nil {
+		_ = os.Remove(fresh) // it may not be there
+		return errors.Join(err, os.Remove(data))
+	}
+	return nil
+}
+
+func writeFresh(path string) error {
+	f, err := os.OpenFile(path, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
+	if err != nil {
+		return err
+	}
+	_, err = f.WriteString("This replica has not run yet. Do not remove or copy this file: see OPERATIONS, lost data.\n")
+	return errors.Join(err, f.Sync(), f.Close())
 }
 
 // checkData tells whether this is the replica's first start: it never is where Rejoin says

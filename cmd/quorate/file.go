@@ -45,3 +45,39 @@ func writeOver(path string, write func(io.Writer) error) error {
 	}
 	return errors.Join(write(f), f.Close())
 }
+
+// writeDurably makes a file, and has the disk take what it holds. Its name is syncDir's.
+func writeDurably(path string, text []byte, perm os.FileMode) error {
+	f, err := os.OpenFile(path, os.O_CREATE|os.O_EXCL|os.O_WRONLY, perm)
+	if err != nil {
+		return err
+	}
+	_, err = f.Write(text)
+	return errors.Join(err, f.Sync(), f.Close())
+}
+
+// syncDir has the disk take the names in a directory.
+func syncDir(path string) error {
+	d, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	return errors.Join(d.Sync(), d.Close())
+}
+
+// makeDirs is os.MkdirAll of directories that hold nothing secret, and durable.
+func makeDirs(path string) error {
+	if _, err := os.Stat(path); err == nil {
+		return os.MkdirAll(path, 0o755) //nolint:gosec // which tells if it is a file
+	}
+	above := filepath.Dir(path)
+	if above != path {
+		if err := makeDirs(above); err != nil {
+			return err
+		}
+	}
+	if err := os.MkdirAll(path, 0o755); err != nil { //nolint:gosec // nothing secret
+		return err
+	}
+	return syncDir(above)
+}

@@ -59,7 +59,8 @@ key, its node.toml, and its data. Move each replica's directory, and a copy of
 genesis.toml beside it, to the machine where it runs. Never run, or copy, one
 replica's directory twice: a replica with two lives is a faulty one.
 
-It makes all or nothing, and touches no directory that has anything in it.`,
+It makes all or nothing, also where the power fails (.quorate-init-* may be left
+beside DIR then), and touches no directory that has anything in it.`,
 		Example: `  quorate init cluster --replicas 4 --plain-keys
   quorate init prod --replicas 7 --passphrase-file secret.txt --host 10.0.0.1,10.0.0.2,10.0.0.3,10.0.0.4,10.0.0.5,10.0.0.6,10.0.0.7`,
 		Args: cobra.ExactArgs(1),
@@ -138,9 +139,14 @@ func runInit(ctx context.Context, c *console, o initOptions, dir string) error {
 		return err
 	}
 	parent := filepath.Dir(filepath.Clean(dir))
-	if err := os.MkdirAll(parent, 0o755); err != nil { //nolint:gosec // the parent holds nothing secret of ours
+	if err := makeDirs(parent); err != nil {
 		return err
 	}
+	names, err := os.Open(parent) // before anything is made that these names are to hold
+	if err != nil {
+		return err
+	}
+	defer names.Close() //nolint:errcheck // it was only read
 	draft, err := os.MkdirTemp(parent, ".quorate-init-")
 	if err != nil {
 		return err
@@ -155,6 +161,9 @@ func runInit(ctx context.Context, c *console, o initOptions, dir string) error {
 	}
 	if err := os.Rename(draft, dir); err != nil {
 		return err
+	}
+	if err := names.Sync(); err != nil {
+		return errors.Join(err, os.RemoveAll(dir))
 	}
 	return showInit(c, o, dir, genesis)
 }
@@ -188,7 +197,8 @@ func mustBeNew(dir string) error {
 	return nil
 }
 
-// writeCluster fills dir. To encrypt a key takes a while.
+// writeCluster fills dir, durably: without the mark of a first start, all replicas would be
+// taken for ones that lost their data. To encrypt a key takes a while.
 func (o initOptions) writeCluster(
 	ctx context.Context, dir string, save func(string, crypto.PrivateKey) error,
 ) (*pbft.Genesis, error) {
@@ -214,7 +224,10 @@ func (o initOptions) writeCluster(
 	if err := genesis.Validate(); err != nil {
 		return nil, usageError{err}
 	}
-	return genesis, os.WriteFile(filepath.Join(dir, pbft.GenesisFile), genesis.Encode(), 0o644) //nolint:gosec // it is public
+	if err := writeDurably(filepath.Join(dir, pbft.GenesisFile), genesis.Encode(), 0o644); err != nil { // it is public
+		return nil, err
+	}
+	return genesis, syncDir(dir)
 }
 
 func replicaDir(i int) string { return "r" + strconv.Itoa(i) }
@@ -237,10 +250,10 @@ func (o initOptions) writeReplica(dir string, key crypto.PrivateKey, save func(s
 		return err
 	}
 	text := fmt.Appendf(nil, nodeText, o.app, o.keys.plain)
-	if err := os.WriteFile(filepath.Join(dir, pbft.ConfigFile), text, 0o600); err != nil {
+	if err := writeDurably(filepath.Join(dir, pbft.ConfigFile), text, 0o600); err != nil {
 		return err
 	}
-	return pbft.InitData(dir)
+	return pbft.InitData(dir) // which makes the names in dir durable
 }
 
 func showInit(c *console, o initOptions, dir string, genesis *pbft.Genesis) error {
