@@ -154,23 +154,38 @@ func (t *clientTable) settled(req *wire.Request) bool {
 // nothing, and replicas that are behind would have it ordered again and again. A
 // client that finds the table full is told so in the order, and begins anew.
 func (t *clientTable) runs(req *wire.Request, now wire.Time) bool {
-	var then ClientState
-	switch s, known := t.clients[req.Client]; {
+	s, known := t.clients[req.Client]
+	switch {
 	case known && req.Session < s.Session, !known && req.Session <= t.floor:
 		return false
 	case known && req.Session == s.Session:
-		then = *s
+		return s.runs(req)
 	case req.Session > max(t.latest, wire.Session(max(now, 0))+sessionLead): //nolint:gosec // not negative
 		return false
 	}
-	then.raise(min(req.Acked, req.Number-1))
+	return (&ClientState{}).runs(req)
+}
+
+// runs tells whether an operation of req, which is of this session, would execute.
+func (s *ClientState) runs(req *wire.Request) bool {
+	low := max(s.Low, min(req.Acked, req.Number-1)) // as take raises it first
 	for i := range req.Ops {
 		n := req.Number + wire.Number(i) //nolint:gosec // an index is small
-		if !then.done(n) && n <= then.Low+ClientWindowMax {
+		if n <= low+ClientWindowMax && !s.done(n) {
 			return true
 		}
 	}
 	return false
+}
+
+// spent tells whether nothing of req, which was admitted, would execute any more: it is
+// settled, or what is left of it lies beyond its client's window, for another request of its
+// client had the rest executed. No primary that knows of that takes it, so nobody may wait for
+// it. A request that acknowledges what its numbers need to be in the window, as those of
+// correct clients do, is spent only once it is settled.
+func (t *clientTable) spent(req *wire.Request) bool {
+	s, known := t.clients[req.Client]
+	return t.settled(req) || known && req.Session == s.Session && !s.runs(req)
 }
 
 // take decides, at its place in the order, what happens to each operation of

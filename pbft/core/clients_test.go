@@ -57,7 +57,10 @@ func TestOperationsExecuteOnceInAnyOrder(t *testing.T) {
 			if model[req.Client] == nil {
 				model[req.Client] = &windowModel{done: map[wire.Number]bool{}}
 			}
-			settled := table.settled(req)
+			settled, spent := table.settled(req), table.spent(req)
+			known := table.clients[req.Client]
+			within := req.Number+wire.Number(len(req.Ops))-1 <= min(req.Acked, req.Number-1)+ClientWindowMax
+			current := known != nil && known.Session == req.Session
 			var before []ClientState
 			if settled {
 				before = table.states(&wire.Batch{Requests: []*wire.Request{req}})
@@ -75,6 +78,14 @@ func TestOperationsExecuteOnceInAnyOrder(t *testing.T) {
 			}
 			if settled && anyRan(got) {
 				t.Fatalf("number %d was settled, and runs; before: %v", req.Number, before)
+			}
+			switch ran := anyRan(got); {
+			case spent && ran:
+				t.Fatalf("number %d was spent, and runs", req.Number)
+			case current && !spent && !ran:
+				t.Fatalf("number %d was not spent, and does not run", req.Number)
+			case spent && !settled && within: // or what a correct client waits for could be forgotten
+				t.Fatalf("number %d, acked %d, was spent before it was settled", req.Number, req.Acked)
 			}
 			checkWindow(t, &table, req.Client, model[req.Client])
 		}

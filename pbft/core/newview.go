@@ -314,7 +314,7 @@ func (r *Replica) reoffer(fx *Effects) {
 	}
 	sent := 0
 	for _, one := range r.pool.arrivals {
-		if !one.gone && !one.proposed && one.sealed != nil && sent < most {
+		if !one.gone && !one.proposed && one.sealed != nil && sent < most && !r.clients.spent(one.req) {
 			fx.Send = append(fx.Send, Send{To: r.primary(), Sealed: one.sealed})
 			sent++
 		}

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"slices"
 
+	"github.com/quorate/quorate/crypto"
 	"github.com/quorate/quorate/pbft/wire"
 )
 
@@ -176,9 +177,11 @@ func (r *Replica) remind(line *line, fx *Effects) {
 		return
 	}
 	p.reminded = true
-	if one := line.next(); one != nil {
+	var spent []crypto.Digest
+	if one := r.pool.head(line, &r.clients, &spent); one != nil {
 		r.offer([]*pending{one}, r.primary(), 0, fx)
 	}
+	r.pool.removeAll(spent)
 }
 
 // drift adds a tick to a debt, or takes one off.

@@ -50,7 +50,7 @@ func TestPoolServesClientsInTurn(t *testing.T) {
 
 // TestFetchedStateTellsWhatIsGivenUp has requests wait whose clients a fetched table of
 // clients, which is full, knows, may take in, and may not: the last are given up, with what
-// is settled.
+// is spent.
 func TestFetchedStateTellsWhatIsGivenUp(t *testing.T) {
 	table := newClientTable(2, []ClientState{
 		{Client: wire.ClientID{1}, Session: 5, Low: 3}, {Client: wire.ClientID{2}, Session: 7},
@@ -65,6 +65,8 @@ func TestFetchedStateTellsWhatIsGivenUp(t *testing.T) {
 	}{
 		{1, 5, 3, false},
 		{1, 5, 4, true},
+		{1, 5, 3 + ClientWindowMax, true},
+		{1, 5, 4 + ClientWindowMax, false}, // what came with it in a request executed meanwhile
 		{1, 4, 9, false},
 		{1, 6, 1, true},
 		{2, 7, 1, true},
@@ -218,7 +220,7 @@ func next(p *pool, t *clientTable) (all []crypto.Digest) {
 	if l, _ := p.longest(t, 0); l != nil {
 		all = append(all, crypto.Digest(l.client))
 	}
-	for _, one := range p.heads() {
+	for _, one := range p.heads(t) {
 		all = append(all, one.digest)
 	}
 	return all
@@ -275,8 +277,8 @@ func TestPoolCountsWhatItHolds(t *testing.T) {
 			case "longest":
 				p.longest(&table, 0)
 			}
-			for d := range held { // take and longest forget what is executed
-				if _, there := p.byDigest[d]; !there && table.settled(held[d]) {
+			for d := range held { // take and longest forget what can run no more
+				if _, there := p.byDigest[d]; !there && table.spent(held[d]) {
 					delete(held, d)
 				}
 			}

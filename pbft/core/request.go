@@ -173,7 +173,7 @@ func (p *pool) trim() {
 // them as proposed. It returns none when nothing waits.
 func (p *pool) take(cfg *Config, t *clientTable) []*wire.Request {
 	var out []*wire.Request
-	var stale []crypto.Digest
+	var spent []crypto.Digest
 	bytes := 0
 	for idle := 0; idle < len(p.turn)-p.left && len(out) < cfg.BatchRequestsMax; {
 		l := p.turn[0]
@@ -181,11 +181,7 @@ func (p *pool) take(cfg *Config, t *clientTable) []*wire.Request {
 			p.turn, p.left = p.turn[1:], p.left-1
 			continue
 		}
-		one := l.next()
-		for ; one != nil && t.settled(one.req); one = l.next() { // what is settled takes no turn
-			p.propose(one)
-			stale = append(stale, one.digest)
-		}
+		one := p.head(l, t, &spent)
 		if one != nil && len(out) > 0 && bytes+one.req.Size() > cfg.BatchBytesMax {
 			break // its client stays first in turn, or a small one before it would starve it
 		}
@@ -199,10 +195,25 @@ func (p *pool) take(cfg *Config, t *clientTable) []*wire.Request {
 		out = append(out, one.req)
 		idle = 0
 	}
-	for _, d := range stale {
-		p.remove(d)
-	}
+	p.removeAll(spent)
 	return out
+}
+
+// head returns the first request of l that is in no batch and can run. What is spent before
+// it takes no turn, and is passed on to nobody: it is added to what is to be removed.
+func (p *pool) head(l *line, t *clientTable, spent *[]crypto.Digest) *pending {
+	one := l.next()
+	for ; one != nil && t.spent(one.req); one = l.next() {
+		p.propose(one) // or it would be the next again
+		*spent = append(*spent, one.digest)
+	}
+	return one
+}
+
+func (p *pool) removeAll(digests []crypto.Digest) {
+	for _, digest := range digests {
+		p.remove(digest)
+	}
 }
 
 // next returns the client's first request that is in no batch.
@@ -215,67 +226,65 @@ func (l *line) next() *pending {
 	return nil
 }
 
-// giveUp forgets what is settled by a state that was fetched, and what finds no room in
+// giveUp forgets what is spent by a state that was fetched, and what finds no room in
 // its table of clients, now or ever. In the batches that were not executed here it may have
 // been refused, which leaves no trace: passed on again, it would be ordered again each time,
 // and by that others would get ahead again. Who was not told so asks again.
 func (p *pool) giveUp(t *clientTable) {
 	var gone []crypto.Digest
 	for _, one := range p.arrivals {
-		if !one.gone && (t.settled(one.req) || !t.admits(one.req)) {
+		if !one.gone && (t.spent(one.req) || !t.admits(one.req)) {
 			gone = append(gone, one.digest)
 		}
 	}
-	for _, digest := range gone {
-		p.remove(digest)
-	}
+	p.removeAll(gone)
 }
 
 // longest returns the client that has waited longest for its turn, and since when:
 // since its oldest request came, or an operation of it executed last, or begin. It
-// returns nil when nobody waits. What executed under another digest it forgets, all in
-// one pass: who has many such requests would make it begin anew for each of them.
+// returns nil when nobody waits. What is spent, by what executed under other digests, it
+// forgets, all in one pass: who has many such requests would make it begin anew for each.
 func (p *pool) longest(t *clientTable, begin uint64) (longest *line, since uint64) {
-	var settled []crypto.Digest
+	var spent []crypto.Digest
 	for _, l := range p.turn {
 		for _, one := range l.requests {
 			at := max(one.since, l.served, begin)
 			if longest != nil && at >= since {
 				break
 			}
-			if !t.settled(one.req) {
+			if !t.spent(one.req) {
 				longest, since = l, at
 				break
 			}
-			settled = append(settled, one.digest)
+			spent = append(spent, one.digest)
 		}
 	}
-	for _, digest := range settled {
-		p.remove(digest)
-	}
+	p.removeAll(spent)
 	return longest, since
 }
 
-// heads returns the first request of every client that is in no batch.
-func (p *pool) heads() []*pending {
+// heads returns the first request of every client that is in no batch and can run.
+func (p *pool) heads(t *clientTable) []*pending {
 	var out []*pending
+	var spent []crypto.Digest
 	for _, l := range p.turn {
-		if one := l.next(); one != nil {
+		if one := p.head(l, t, &spent); one != nil {
 			out = append(out, one)
 		}
 	}
+	p.removeAll(spent)
 	return out
 }
 
-// followers returns requests, in order of arrival, that are in no batch and behind
-// another one of their client's.
-func (p *pool) followers() []*pending {
+// followers returns requests, in order of arrival, that are in no batch, can run, and are
+// behind another one of their client's.
+func (p *pool) followers(t *clientTable) []*pending {
 	var out []*pending
 	for _, one := range p.arrivals {
 		if len(out) == offeredMax {
 			break
 		}
-		if !one.gone && !one.proposed && p.lines[one.req.Client].next() != one {
+		if !one.gone && !one.proposed && p.lines[one.req.Client].next() != one && !t.spent(one.req) {
 			out = append(out, one)
 		}
 	}
@@ -363,7 +372,8 @@ func (r *Replica) refuseRequest(sealed *wire.Sealed, req *wire.Request, now wire
 	case r.rejoin != nil || r.transfer != nil || r.wrong:
 		return wire.RefusalRejoining
 	}
-	if _, waits := r.pool.byDigest[sealed.Digest()]; !waits && (r.pool.full(req, &r.cfg) || !r.clients.runs(req, now)) {
+	_, waits := r.pool.byDigest[sealed.Digest()]
+	if r.clients.spent(req) || !waits && (r.pool.full(req, &r.cfg) || !r.clients.runs(req, now)) {
 		return wire.RefusalOverload
 	}
 	return 0
@@ -393,10 +403,10 @@ func (r *Replica) reforward(fx *Effects) {
 	often := min(uint64(max(1, r.cfg.PaceTicks/2)), half)
 	switch {
 	case r.tick%half == 0:
-		r.offer(r.pool.heads(), Everyone, half, fx)
-		r.offer(r.pool.followers(), r.primary(), half, fx)
+		r.offer(r.pool.heads(&r.clients), Everyone, half, fx)
+		r.offer(r.pool.followers(&r.clients), r.primary(), half, fx)
 	case r.tick%often == 0 && r.tick-r.pace.full >= often:
-		r.offer(r.pool.heads(), r.primary(), often, fx)
+		r.offer(r.pool.heads(&r.clients), r.primary(), often, fx)
 	}
 }
 
