@@ -45,6 +45,7 @@ type peer struct {
 type answered struct {
 	since                              uint64
 	status, committed, bodies, changes int
+	opening                            int                           // changes, of the view that the answerer is in
 	proposed                           int                           // bytes of batches proposed again
 	disputes                           int                           // of a state
 	searched                           int                           // the archive, for what its view changes hide

@@ -1,6 +1,7 @@
 package core
 
 import (
+	"cmp"
 	"slices"
 
 	"github.com/quorate/quorate/pbft/wire"
@@ -161,12 +162,17 @@ func (c *candidate) changes() ([]*wire.ViewChange, bool) {
 	return out, true
 }
 
-// askViewChanges asks everyone for the view changes that candidates lack.
+// askViewChanges asks everyone for the view changes that candidates lack, of the lowest view
+// first: others answer so many questions, and liars open views far ahead at no cost.
 func (r *Replica) askViewChanges(fx *Effects) {
+	var open []*candidate
 	for _, c := range r.change.candidates {
-		if c == nil || c.message.View < r.view || c.message.View == r.view && r.active {
-			continue
+		if c != nil && (c.message.View > r.view || c.message.View == r.view && !r.active) {
+			open = append(open, c)
 		}
+	}
+	slices.SortStableFunc(open, func(a, b *candidate) int { return cmp.Compare(a.message.View, b.message.View) })
+	for _, c := range open {
 		var refs []wire.ViewChangeRef
 		for _, ref := range c.message.ViewChanges {
 			if c.have[ref.Sender] == nil {

@@ -72,7 +72,13 @@ func (s tallySigner) Sign(message []byte) crypto.Signature {
 // newTrack returns a cluster of four with messages that take a tick.
 func newTrack(t *testing.T, change func(*Config)) *track {
 	t.Helper()
-	q, err := NewQuorum(4)
+	return newTrackOf(t, 4, change)
+}
+
+// newTrackOf returns a cluster of n.
+func newTrackOf(t *testing.T, n int, change func(*Config)) *track {
+	t.Helper()
+	q, err := NewQuorum(n)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -85,7 +91,7 @@ func newTrack(t *testing.T, change func(*Config)) *track {
 	if change != nil {
 		change(&k.cfg)
 	}
-	for id := range wire.ReplicaID(4) {
+	for id := range wire.ReplicaID(n) { //nolint:gosec // few
 		cfg := k.cfg
 		cfg.ID = id
 		r, err := New(cfg, Restored{})
@@ -103,7 +109,7 @@ func (k *track) now() wire.Time { return 1e18 + wire.Time(k.tick)*1e7 }
 // ask adds clients that ask all replicas, or only those of to.
 func (k *track) ask(clients, outstanding int, to ...wire.ReplicaID) []*asker {
 	if len(to) == 0 {
-		to = []wire.ReplicaID{0, 1, 2, 3}
+		to = k.from(0)
 	}
 	for range clients {
 		k.askers = append(k.askers, &asker{
@@ -112,6 +118,22 @@ func (k *track) ask(clients, outstanding int, to ...wire.ReplicaID) []*asker {
 		})
 	}
 	return k.askers[len(k.askers)-clients:]
+}
+
+// from returns the replicas from that one on.
+func (k *track) from(first int) (ids []wire.ReplicaID) {
+	for id := first; id < k.cfg.Quorum.Replicas(); id++ {
+		ids = append(ids, wire.ReplicaID(id)) //nolint:gosec // few
+	}
+	return ids
+}
+
+// say has a replica send what it does not say by itself, which arrives in the next tick.
+func (k *track) say(from wire.ReplicaID, m wire.Message, to ...wire.ReplicaID) {
+	sealed := wire.Seal(tallySigner{byte(from)}, crypto.Domain{}, m)
+	for _, to := range to {
+		k.due[k.tick+1] = append(k.due[k.tick+1], parcel{from: from, to: to, sealed: sealed})
+	}
 }
 
 // run lets ticks pass and returns how many operations were answered meanwhile.
@@ -135,7 +157,7 @@ func (k *track) runIn(fine, steps int) int {
 			k.proceed(a)
 		}
 		for id, one := range k.runners {
-			id := wire.ReplicaID(id) //nolint:gosec // one of four
+			id := wire.ReplicaID(id) //nolint:gosec // few
 			for _, done := range one.written[k.tick] {
 				k.step(id, done)
 			}
@@ -161,7 +183,7 @@ func (k *track) proceed(a *asker) {
 	a.open = slices.DeleteFunc(a.open, func(n wire.Number) bool {
 		waited := k.tick - a.asked[n]
 		a.slowest = max(a.slowest, waited)
-		if k.executed[a.id][n] <= 1 {
+		if k.executed[a.id][n] <= k.cfg.Quorum.Faults() {
 			return false
 		}
 		a.answered++
@@ -253,7 +275,7 @@ func (k *track) send(from wire.ReplicaID, send Send) {
 	if sealed == nil {
 		sealed = wire.Seal(tallySigner{byte(from)}, crypto.Domain{}, send.Message)
 	}
-	for to := range wire.ReplicaID(4) {
+	for _, to := range k.from(0) {
 		if send.To != Everyone && send.To != to {
 			continue
 		}

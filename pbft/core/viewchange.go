@@ -205,9 +205,15 @@ func (r *Replica) join(fx *Effects) {
 	r.leave(views[len(views)-r.q.Weak()], "f+1 replicas ask for it", fx)
 }
 
-// onFetchViewChange answers with the view changes that a new view names.
+// onFetchViewChange answers with the view changes that a new view names. Questions about the
+// own view, which has one new view, are counted by themselves: who asks has new views of liars,
+// too, for views far ahead, and asks about each of them as often.
 func (r *Replica) onFetchViewChange(m *wire.FetchViewChange, fx *Effects) {
-	if m.Sender == r.id || !r.mayAnswer(m.Sender, func(a *answered) *int { return &a.changes }) {
+	which := func(a *answered) *int { return &a.changes }
+	if m.View == r.view {
+		which = func(a *answered) *int { return &a.opening }
+	}
+	if m.Sender == r.id || !r.mayAnswer(m.Sender, which) {
 		return
 	}
 	for _, ref := range m.Refs {
