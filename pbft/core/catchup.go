@@ -420,6 +420,7 @@ func (r *Replica) refetch(fx *Effects) {
 	if r.active && r.change.bodiesMissing == 0 || r.tick%uint64(r.cfg.CatchUpTicks) != 0 { //nolint:gosec // Validate: positive
 		return
 	}
+	r.blame()
 	r.askBodies(fx)
 }
 
@@ -430,9 +431,12 @@ func (r *Replica) askBodies(fx *Effects) {
 			digests = append(digests, s.proposal.Digest)
 		}
 	}
-	for _, cert := range r.opening() {
-		if len(digests) < fetchedBodiesMax && !slices.Contains(digests, cert.Digest) {
-			digests = append(digests, cert.Digest)
+	if r.opens() {
+		_, lacking := r.aim()
+		for _, s := range lacking {
+			if len(digests) < fetchedBodiesMax && !slices.Contains(digests, s.aim) {
+				digests = append(digests, s.aim)
+			}
 		}
 	}
 	if len(digests) > 0 {
@@ -472,13 +476,7 @@ func (r *Replica) onBatchBody(digest crypto.Digest, batch *wire.Batch, fx *Effec
 			r.fillBody(s, batch, fx)
 		}
 	}
-	for _, cert := range r.opening() {
-		if s := r.slot(cert.Seq); cert.Digest == digest && s.body(digest) == nil {
-			s.keep(digest, batch)
-			fx.persist(BatchRecord{cert.Seq, batch})
-		}
-	}
-	r.maybeNewView(fx)
+	r.takeAimed(digest, batch, fx)
 }
 
 // fillBody completes a carried-over proposal whose batch has come.

@@ -15,28 +15,20 @@ type candidate struct {
 	have    []*heldChange // by sender: those that it names
 }
 
-// maybeNewView opens the view as its primary, once it holds q valid view
+// maybeNewView opens the view as its primary, once it holds at least q valid view
 // changes from distinct senders for exactly this view, and the batches that they
-// hand over. Whoever hands over a certificate and hides its batch, which the
-// others may have forgotten, is so left out. It is looked at again with every tick, for
-// what lacks may come with a commit certificate too, or be settled by a checkpoint.
+// carry over. It is looked at again with every tick, for what lacks may come with a
+// commit certificate too, or be settled by a checkpoint.
 func (r *Replica) maybeNewView(fx *Effects) {
 	c := &r.change
-	if r.active || r.primary() != r.id || r.rejoin != nil ||
-		c.ownNewView != nil && c.ownNewView.View == r.view {
+	if !r.opens() {
 		return
 	}
-	var held []*heldChange
-	var changes []*wire.ViewChange
-	for _, h := range c.votes {
-		if h != nil && h.message.View == r.view && len(held) < r.q.Strong() && len(r.lacking(h.message)) == 0 {
-			held, changes = append(held, h), append(changes, h.message)
-		}
-	}
+	held := r.basis()
 	if len(held) < r.q.Strong() {
 		return
 	}
-	stable, choices := reproposals(changes)
+	stable, choices := reproposals(messagesOf(held))
 	c.ownNewView = &wire.NewView{
 		View: r.view, ViewChanges: refsOf(held),
 		Stable: stable.Seq, StableState: stable.State, Choices: choices, Sender: r.id,
@@ -48,47 +40,6 @@ func (r *Replica) maybeNewView(fx *Effects) {
 	persistNamed(held, fx)
 	fx.persist(NewViewRecord{c.ownNewView})
 	r.say(c.ownNewView, fx)
-}
-
-// lacking returns the certificates of vc whose batches are not here, of those
-// that this replica can hold.
-func (r *Replica) lacking(vc *wire.ViewChange) []wire.PreparedCert {
-	var out []wire.PreparedCert
-	for _, cert := range vc.Prepared {
-		if cert.Seq <= max(r.low, r.aheadSeq()) || cert.Seq > r.high() {
-			continue
-		}
-		if s := r.slots.at(cert.Seq); cert.Digest != wire.NullDigest() && (s == nil || s.body(cert.Digest) == nil) {
-			out = append(out, cert)
-		}
-	}
-	return out
-}
-
-// opening returns the certificates whose batches this replica lacks in order to
-// open its view as its primary: of each view change in turn, so that none of them
-// crowds the others out.
-func (r *Replica) opening() []wire.PreparedCert {
-	if r.active || r.primary() != r.id || r.rejoin != nil {
-		return nil
-	}
-	var turns [][]wire.PreparedCert
-	most := 0
-	for _, h := range r.change.votes {
-		if h != nil && h.message.View == r.view {
-			turns = append(turns, r.lacking(h.message))
-			most = max(most, len(turns[len(turns)-1]))
-		}
-	}
-	var out []wire.PreparedCert
-	for i := range most {
-		for _, certs := range turns {
-			if i < len(certs) {
-				out = append(out, certs[i])
-			}
-		}
-	}
-	return out
 }
 
 // onNewView holds a new view until it can be checked and entered.
@@ -143,7 +94,7 @@ func (r *Replica) completeCandidates(sealed *wire.Sealed, vc *wire.ViewChange) {
 		}
 		for _, ref := range c.message.ViewChanges {
 			if ref.Sender == vc.Sender && ref.Digest == sealed.Digest() {
-				c.have[vc.Sender] = &heldChange{sealed, vc}
+				c.have[vc.Sender] = &heldChange{sealed: sealed, message: vc}
 			}
 		}
 	}

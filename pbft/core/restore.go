@@ -87,7 +87,7 @@ func (r *Replica) restoreViewChange(vc *wire.ViewChange) {
 	if c.named == nil {
 		c.named = make([]*heldChange, r.q.Replicas())
 	}
-	c.named[vc.Sender] = &heldChange{wire.Reseal(vc), vc}
+	c.named[vc.Sender] = &heldChange{sealed: wire.Reseal(vc), message: vc}
 }
 
 func (r *Replica) restoreNewView(nv *wire.NewView) {

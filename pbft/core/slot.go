@@ -24,6 +24,8 @@ type slot struct {
 	commits  ballot
 	voted    bool // holds the batch and has sent Prepare (a backup), or proposed it (the primary)
 	promised bool // has sent Commit: prepared is of the current view
+	// aim is the batch that a primary which opens the view aims to carry over, or zero.
+	aim crypto.Digest
 
 	// Lasting over views.
 	prepared  *wire.PreparedCert // of the highest view
@@ -140,7 +142,7 @@ func (s *slot) settleRestored() {
 func (s *slot) needs(digest crypto.Digest) bool {
 	return s.prepared != nil && s.prepared.Digest == digest ||
 		s.committed != nil && s.committed.Digest == digest ||
-		s.proposal != nil && s.proposal.Digest == digest
+		s.proposal != nil && s.proposal.Digest == digest || s.aim == digest
 }
 
 // forgetView drops what was of the view that is left.
@@ -149,6 +151,7 @@ func (s *slot) forgetView() {
 		s.heard = s.proposal.Vote
 	}
 	s.proposal, s.voted, s.promised = nil, false, false
+	s.aim = crypto.Digest{}
 	s.prepares, s.commits = ballot{}, ballot{}
 }
 

@@ -23,7 +23,7 @@ func TestSlotKeepsWhatIsNeeded(t *testing.T) {
 		s := &slot{seq: 1}
 		for range rapid.IntRange(1, 40).Draw(t, "steps") {
 			digest, batch := anyBatch(rapid.IntRange(0, 12).Draw(t, "batch"))
-			switch rapid.SampledFrom([]string{"propose", "prepare", "commit", "leave", "keep"}).Draw(t, "what") {
+			switch rapid.SampledFrom([]string{"propose", "prepare", "commit", "leave", "keep", "aim"}).Draw(t, "what") {
 			case "propose":
 				if s.proposal == nil {
 					s.proposal = &wire.PrePrepare{Vote: wire.Vote{Digest: digest}, Batch: batch}
@@ -42,6 +42,11 @@ func TestSlotKeepsWhatIsNeeded(t *testing.T) {
 				s.forgetView()
 			case "keep":
 				s.keep(digest, batch)
+			case "aim":
+				if s.proposal == nil {
+					s.aim = digest
+					s.keep(digest, batch)
+				}
 			}
 			checkNeeded(t, s)
 		}
@@ -56,6 +61,7 @@ func checkNeeded(t *rapid.T, s *slot) {
 		"proposal": digestIf(s.proposal != nil, func() crypto.Digest { return s.proposal.Digest }),
 		"prepared": digestIf(s.prepared != nil, func() crypto.Digest { return s.prepared.Digest }),
 		"commit":   digestIf(s.committed != nil, func() crypto.Digest { return s.committed.Digest }),
+		"aim":      digestIf(!s.aim.IsZero(), func() crypto.Digest { return s.aim }),
 	} {
 		if digest == nil {
 			continue

@@ -37,6 +37,7 @@ type changing struct {
 type heldChange struct {
 	sealed  *wire.Sealed
 	message *wire.ViewChange
+	blamed  uint64 // ticks for which the primary of its view awaited a batch of it
 }
 
 // holders returns whose view changes for view are held, ascending.
@@ -140,7 +141,7 @@ func (r *Replica) onViewChange(sealed *wire.Sealed, vc *wire.ViewChange, fx *Eff
 	news := held == nil || held.message.View < vc.View
 	switch {
 	case news:
-		r.change.votes[vc.Sender] = &heldChange{sealed, vc}
+		r.change.votes[vc.Sender] = &heldChange{sealed: sealed, message: vc}
 	case held.message.View == vc.View && held.sealed.Digest() != sealed.Digest():
 		r.convict(wire.EvidenceViewChanges, held.message, vc, fx)
 	}
