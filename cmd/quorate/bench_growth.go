@@ -41,7 +41,7 @@ and flush as any other; but there are no sockets, and no encryption. So the coun
 are those of any cluster, and operations per second those of this process.
 
 With --states-mib the state is filled with other values before the load begins, which
-takes a second or more for every 10 MiB, and their size and half of it again on the
+takes two seconds or more for every 10 MiB, and their size and half of it again on the
 disk for each replica. "written" is what the process then wrote to disk for each
 operation, at all replicas: journals, checkpoints, tables put in order.
 

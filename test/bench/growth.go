@@ -231,7 +231,7 @@ const (
 	growthPointTime   = time.Second
 	growthReplicaTime = 100 * time.Millisecond
 	growthClientTime  = 2 * time.Millisecond
-	growthFillTime    = 100 * time.Millisecond // for each MiB of a state
+	growthFillTime    = 250 * time.Millisecond // for each MiB of a state
 )
 
 // Takes returns about how long the measurement takes.
