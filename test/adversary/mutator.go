@@ -173,7 +173,10 @@ func (t twister) twist(m wire.Message) wire.Message {
 		lie := *m
 		lie.Executed += wire.Seq(rng.IntN(100)) //nolint:gosec // small
 		lie.Stable, lie.Slots = min(lie.Executed, lie.Stable+wire.Seq(rng.IntN(100))), nil
-		lie.View += wire.View(rng.IntN(3)) //nolint:gosec // small
+		lie.View += wire.View(rng.IntN(3))           //nolint:gosec // small
+		if lie.Answers != 0 && lie.Executed%2 == 0 { // who rejoins is to believe that nothing was done
+			lie.Stable, lie.Executed, lie.ViewChanges = 0, 0, nil
+		}
 		return &lie
 	default:
 		return t.answer(m)
