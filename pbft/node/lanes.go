@@ -51,7 +51,7 @@ func (s source) peer() wire.ReplicaID { return wire.ReplicaID(s.id) } //nolint:g
 
 // lane is the queue of one stream: of a peer and class, or of a client
 // connection. While a worker holds frames of it, no other takes any: so the
-// order within a stream is kept, and one source costs at most one worker.
+// order within a stream is kept, and one stream costs at most one worker.
 type lane struct {
 	from    source
 	class   wire.Class
