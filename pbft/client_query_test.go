@@ -284,7 +284,8 @@ func givenUp(t *testing.T) {
 }
 
 // TestCloseEndsReaders has calls whose queries were sent, one that is the first of the next
-// query, and others that nobody took.
+// query, and others that nobody took: the place of a query that was given up goes to one that
+// waits, and the next one that waits does not fit beside it.
 func TestCloseEndsReaders(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newFakeCluster(t, 4)
@@ -292,17 +293,30 @@ func TestCloseEndsReaders(t *testing.T) {
 		c := f.client()
 		var unfinished atomic.Int64
 		var all sync.WaitGroup
-		for range 2 * queriesOpenMax {
-			all.Go(func() {
-				_, err := c.Query(t.Context(), f.long())
-				if !errors.Is(err, ErrClosed) {
-					t.Errorf("got %v, want ErrClosed", err)
-				}
-				if u := new(UnfinishedError); errors.As(err, &u) {
-					unfinished.Add(1)
-				}
-			})
+		read := func(calls int) {
+			for range calls {
+				all.Go(func() {
+					_, err := c.Query(t.Context(), f.long())
+					if !errors.Is(err, ErrClosed) {
+						t.Errorf("got %v, want ErrClosed", err)
+					}
+					if u := new(UnfinishedError); errors.As(err, &u) {
+						unfinished.Add(1)
+					}
+				})
+			}
+			synctest.Wait()
 		}
+		ctx, giveUp := context.WithCancel(t.Context())
+		all.Go(func() {
+			if _, err := c.Query(ctx, f.long()); !errors.Is(err, context.Canceled) {
+				t.Errorf("got %v, want that it was cancelled", err)
+			}
+		})
+		synctest.Wait() // before the others, or it may be one of them that has no place
+		read(queriesOpenMax - 1)
+		read(queriesOpenMax)
+		giveUp()
 		synctest.Wait()
 		closeClient(t, c)
 		all.Wait()
