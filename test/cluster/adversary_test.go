@@ -4,6 +4,7 @@ import (
 	"context"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -34,20 +35,14 @@ func TestLiarAmongRealReplicasIsFoundAndHarmless(t *testing.T) {
 	must(t, c.Kill(3), c.Restart(3, "--adversary", "double-prepare"))
 	load := startLoad(ctx, t, c)
 	must(t, load.Await(ctx, 100))
+	awaitLog(ctx, t, c, 3, func(log string) bool { return strings.Contains(log, "adversary: prepares two batches") })
+	if log := c.Logs(3); !strings.Contains(log, "BYZANTINE ON PURPOSE. It plays double-prepare") {
+		t.Errorf("replica 3 does not tell that it may lie:\n%s", log)
+	}
+	must(t, c.Await(ctx, "a replica that names the liar", func([]pbft.ReplicaStatus) bool {
+		return slices.ContainsFunc([]int{0, 1, 2}, func(i int) bool { return strings.Contains(c.Logs(i), "MISBEHAVIOUR peer=3") })
+	}))
 	prove(ctx, t, c, load)
-	if log := c.Logs(3); !strings.Contains(log, "BYZANTINE ON PURPOSE. It plays double-prepare") ||
-		!strings.Contains(log, "adversary: prepares two batches") {
-		t.Errorf("replica 3 does not tell that it lies:\n%s", log)
-	}
-	named := 0
-	for i := range 3 {
-		if strings.Contains(c.Logs(i), "MISBEHAVIOUR peer=3") {
-			named++
-		}
-	}
-	if named == 0 {
-		t.Errorf("no replica names the liar; replica 0 says:\n%s", c.Logs(0))
-	}
 	refuseToLie(ctx, t, liar)
 }
 
