@@ -49,6 +49,7 @@ const benchExamples = `  quorate bench
   quorate bench --clients 1 --outstanding 1
   quorate bench --rate 2000 --duration 30s -o json
   quorate bench --rate 20000 --no-wait
+  quorate bench --rate 20000 --no-wait --greedy-share 0.5
   quorate bench --rate 2000 --kill-primary 3s
   quorate bench --rate 2000 --slow-backup 0.9
   quorate bench --rate 2000 --state-mib 1024 --duration 1m
@@ -136,6 +137,8 @@ func (o *benchOptions) flags(cmd *cobra.Command) {
 	f.IntVar(&l.Outstanding, "outstanding", 64, "operations that a client may have open at once")
 	f.IntVar(&l.Rate, "rate", 0, "operations per second of all clients together (default: closed loop)")
 	f.BoolVar(&l.NoWait, "no-wait", false, "with --rate: have refused at once what finds no room")
+	f.Float64Var(&l.GreedyShare, "greedy-share", 0,
+		"with --no-wait: share of all operations that one client submits alone, 0 to 1 (default: each has as many)")
 	f.IntVar(&l.Payload, "payload", 128, "length of the values written, in bytes")
 	f.Float64Var(&l.ReadShare, "read-share", 0, "share of reads, 0 to 1")
 	f.BoolVar(&l.FastReads, "fast-reads", false, "have reads answered outside of the order")

@@ -53,6 +53,9 @@ func loadLine(l bench.Load) string {
 	if l.NoWait {
 		loop += " that do not wait"
 	}
+	if l.GreedyShare > 0 {
+		loop += fmt.Sprintf(", one of them with %.0f %% of the operations", 100*l.GreedyShare)
+	}
 	if l.Fill > 0 {
 		loop += fmt.Sprintf(", on a state of %d MiB", l.Fill>>20)
 	}
@@ -102,6 +105,7 @@ func runRows(run bench.Run) []string {
 		rows = append(rows, "refused", fmt.Sprintf("%d operations, for which there was no room; 99 %% of them within %s",
 			run.Refused, milli(run.RefusedP99)))
 	}
+	rows = append(rows, shareRows(run.Shares)...)
 	if run.Late > 0 {
 		rows = append(rows, "late", fmt.Sprintf("%d operations began late, with all that were open at once, or all processors, busy; "+
 			"that is in their latencies", run.Late))
@@ -131,6 +135,22 @@ func runRows(run bench.Run) []string {
 		}
 	}
 	return append(rows, levelRows(run.Levels)...)
+}
+
+// shareRows tell how the cluster divided what it did between the clients.
+func shareRows(s *bench.Shares) []string {
+	if s == nil {
+		return nil
+	}
+	rows := []string{"each client", fmt.Sprintf("%d to %d operations answered; Jain's fairness index %.4f", s.Fewest, s.Most, s.Index)}
+	if s.Greedy != nil && s.Others != nil {
+		portion := func(p *bench.Portion) string {
+			return fmt.Sprintf("%.0f operations/s answered, p50 %s  p99 %s, %d refused", p.PerSecond, milli(p.P50), milli(p.P99), p.Refused)
+		}
+		rows = append(rows, "", "of the others than the greedy one; they together: "+portion(s.Others),
+			"greedy client", portion(s.Greedy))
+	}
+	return rows
 }
 
 func votedAgain(after time.Duration) string {

@@ -234,6 +234,7 @@ func alike(a, b Report) error {
 	same("operations outstanding per client are", a.Load.Outstanding, b.Load.Outstanding)
 	same("the rate offered is", a.Load.Rate, b.Load.Rate)
 	same("refused what would wait:", a.Load.NoWait, b.Load.NoWait)
+	same("the share of a greedy client is", a.Load.GreedyShare, b.Load.GreedyShare)
 	same("the payload in bytes is", a.Load.Payload, b.Load.Payload)
 	same("the share of reads is", a.Load.ReadShare, b.Load.ReadShare)
 	same("reads outside of the order:", a.Load.FastReads, b.Load.FastReads)

@@ -239,6 +239,7 @@ func TestResultsThatAreNotComparableAreRefused(t *testing.T) {
 		"outstanding":  func(r *Report) { r.Load.Outstanding++ },
 		"rate":         func(r *Report) { r.Load.Rate = 1 },
 		"would wait":   func(r *Report) { r.Load.NoWait = true },
+		"greedy":       func(r *Report) { r.Load.GreedyShare = 0.5 },
 		"payload":      func(r *Report) { r.Load.Payload++ },
 		"reads":        func(r *Report) { r.Load.ReadShare = 1 },
 		"signature":    func(r *Report) { r.Load.OpsPerSignature = 1 },

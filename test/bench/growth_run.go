@@ -134,7 +134,7 @@ func (o GrowthOptions) most() int64 {
 func (g *growing) drive(ctx context.Context, during time.Duration, most int64) time.Duration {
 	g.start = time.Now()
 	until := g.start.Add(during)
-	g.record = newRecord(g.start, until, g.o.Clients)
+	g.record = newRecord(g.start, until, g.o)
 	g.next.Store(0)
 	patient, cancel := context.WithDeadline(ctx, until.Add(drainMax))
 	defer cancel()

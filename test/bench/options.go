@@ -56,6 +56,9 @@ type Options struct {
 	// NoWait has an operation refused at once that finds no room, in an open loop:
 	// see pbft.DialConfig.NoWait. Outstanding bounds nothing then.
 	NoWait bool
+	// GreedyShare is the share of all operations, 0 to 1, that one client submits alone, in
+	// an open loop that does not wait: more than an equal one. 0 means that none is greedy.
+	GreedyShare float64
 	// WarmUp is not measured; Duration is.
 	WarmUp, Duration time.Duration
 	// RequestTimeout is the replicas'.
@@ -146,7 +149,21 @@ func (o Options) ValidateLoad() error {
 	need(o.StrikeAfter >= 0 && (o.StrikeAfter == 0 || o.StrikeAfter < o.Duration),
 		"the strike is to come after %v, want it within the duration %v", o.StrikeAfter, o.Duration)
 	need(o.SlowShare >= 0 && o.SlowShare <= 1, "the slow backup is to be stopped for a share of %g, want 0 to 1", o.SlowShare)
-	return errors.Join(errs...)
+	return errors.Join(append(errs, o.validateGreedy())...)
+}
+
+// validateGreedy is ValidateLoad for the greedy client.
+func (o Options) validateGreedy() error {
+	switch {
+	case o.GreedyShare == 0:
+		return nil
+	case !o.NoWait || o.Clients < 2:
+		return errors.New("a greedy client, and none that it could take from: give a rate, do not wait, and have 2 clients or more")
+	case !(o.GreedyShare > 1/float64(o.Clients) && o.GreedyShare < 1):
+		return fmt.Errorf("the share of the greedy client is %g, want less than 1, and more than that of each of %d clients",
+			o.GreedyShare, o.Clients)
+	}
+	return nil
 }
 
 // loop names how operations start.

@@ -45,6 +45,7 @@ type record struct {
 		// unordered of the operations answered went through no order.
 		unordered int64
 		touched   []distinct // by client
+		shares    shares
 		gaps      gaps
 	}
 }
@@ -81,10 +82,10 @@ func newHistogram() *hdrhistogram.Histogram {
 	return hdrhistogram.New(1, int64(latencyMax/time.Microsecond), digits)
 }
 
-func newRecord(from, to time.Time, clients int) *record {
+func newRecord(from, to time.Time, o Options) *record {
 	r := &record{from: from, to: to}
 	r.mu.all, r.mu.current, r.mu.refused = newHistogram(), newHistogram(), newHistogram()
-	r.mu.touched = make([]distinct, clients)
+	r.mu.touched, r.mu.shares = make([]distinct, o.Clients), newShares(o)
 	r.mu.seconds = []Second{{}}
 	r.mu.gaps = gaps{last: from, at: from}
 	return r
@@ -104,6 +105,7 @@ func (r *record) answered(due, now time.Time, a answer) {
 	defer r.mu.Unlock()
 	if r.measured(due) {
 		_ = r.mu.all.RecordValue(micros(now.Sub(due))) // in range
+		r.mu.shares.took(a.client, now.Sub(due))
 	}
 	if !now.Before(r.to) {
 		r.mu.gaps.close(now)
@@ -112,6 +114,7 @@ func (r *record) answered(due, now time.Time, a answer) {
 		return
 	}
 	r.mu.done++
+	r.mu.shares.answered[a.client]++
 	r.mu.gaps.end(now)
 	r.turn(now)
 	r.second().Operations++
@@ -125,11 +128,12 @@ func (r *record) answered(due, now time.Time, a answer) {
 	}
 }
 
-// noRoom notes an operation that was refused because there was no room for it.
-func (r *record) noRoom(due, now time.Time) {
+// noRoom notes an operation of a client that was refused because there was no room for it.
+func (r *record) noRoom(due, now time.Time, client int) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.measured(due) {
+		r.mu.shares.refused[client]++
 		_ = r.mu.refused.RecordValue(micros(now.Sub(due))) // in range
 	}
 	if r.measured(now) {
@@ -138,9 +142,9 @@ func (r *record) noRoom(due, now time.Time) {
 	}
 }
 
-// failed notes an operation without a result. One that is still open when the
+// failed notes an operation of a client without a result. One that is still open when the
 // run is given up counts with the latency that it has by then.
-func (r *record) failed(due, now time.Time, err error) {
+func (r *record) failed(due, now time.Time, client int, err error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	var unfinished *pbft.UnfinishedError
@@ -151,6 +155,7 @@ func (r *record) failed(due, now time.Time, err error) {
 		}
 		if r.measured(due) {
 			_ = r.mu.all.RecordValue(micros(now.Sub(due))) // in range
+			r.mu.shares.took(client, now.Sub(due))
 		}
 	}
 	r.mu.errs++

@@ -44,6 +44,7 @@ type Load struct {
 	Outstanding     int           `json:"outstanding_per_client"`
 	Rate            int           `json:"rate_offered"` // 0 in the closed loop
 	NoWait          bool          `json:"no_wait"`
+	GreedyShare     float64       `json:"greedy_share,omitempty"` // of all operations; 0: no client was greedy
 	Payload         int           `json:"payload_bytes"`
 	ReadShare       float64       `json:"read_share"`
 	FastReads       bool          `json:"fast_reads"`                   // outside of the order
@@ -121,7 +122,7 @@ func NewReport(o Options, in Included) Report {
 		Format: reportFormat, Begun: time.Now().UTC().Truncate(time.Second), Included: in,
 		Load: Load{
 			Loop: o.loop(), Clients: o.Clients, Outstanding: o.Outstanding, Rate: o.Rate, NoWait: o.NoWait,
-			Payload:   o.Payload,
+			GreedyShare: o.GreedyShare, Payload: o.Payload,
 			ReadShare: o.ReadShare, FastReads: o.FastReads, OpsPerSignature: o.OpsPerSignature, WarmUp: o.WarmUp, Duration: o.Duration, Seed: o.Seed,
 			Fill: o.Fill, SlowShare: o.SlowShare,
 		},

@@ -35,7 +35,9 @@ type Result struct {
 
 	// What was reached, counted in the measured time.
 	Reached Reached `json:"reached"`
-	Usage   Usage   `json:"cpu"`
+	// Shares are missing where there is one client.
+	Shares *Shares `json:"clients,omitempty"`
+	Usage  Usage   `json:"cpu"`
 
 	Curve     []Point  `json:"curve"`
 	Histogram []Class  `json:"histogram"`
@@ -91,7 +93,7 @@ func (r *record) result(o Options) Result {
 		Max: time.Duration(h.Max()) * time.Microsecond,
 		Gap: r.mu.gaps.longest, GapAt: r.mu.gaps.at.Sub(r.from),
 		Curve:     curve(h.TotalCount(), func(q float64) time.Duration { return quantile(h, 100*q) }),
-		Histogram: classes(h), Seconds: r.mu.seconds,
+		Histogram: classes(h), Seconds: r.mu.seconds, Shares: r.mu.shares.result(o.Duration),
 	}
 	if r.mu.err != nil {
 		res.FirstError = r.mu.err.Error()

@@ -127,7 +127,7 @@ func (l *load) run(ctx context.Context) (Result, error) {
 	l.start = time.Now()
 	from := l.start.Add(l.o.WarmUp)
 	to := from.Add(l.o.Duration)
-	l.record = newRecord(from, to, l.o.Clients)
+	l.record = newRecord(from, to, l.o)
 	l.total = int64(to.Sub(l.start).Seconds() * float64(l.o.Rate))
 	patient, cancel := context.WithDeadline(ctx, to.Add(drainMax))
 	defer cancel()
@@ -295,7 +295,7 @@ func (w *worker) dispatch(ctx context.Context, wg *sync.WaitGroup, room chan str
 			return
 		}
 		one, o := *w, w.operation()
-		one.client = int(i % int64(len(w.clients)))
+		one.client = w.o.clientOf(i)
 		room <- struct{}{}
 		wg.Go(func() {
 			one.run(ctx, due, o)
@@ -355,9 +355,9 @@ func (w *worker) run(ctx context.Context, due time.Time, o operation) {
 	case err == nil:
 		w.record.answered(due, now, answer{w.client, uint64(res.Seq)})
 	case errors.Is(err, pbft.ErrOverload):
-		w.record.noRoom(due, now)
+		w.record.noRoom(due, now, w.client)
 	default:
-		w.record.failed(due, now, err)
+		w.record.failed(due, now, w.client, err)
 	}
 }
 

@@ -224,9 +224,13 @@ function fillLevels() {
   ]);
 }
 
+const portionOf = (whose) => (r) => (r.clients && r.clients[whose]
+  ? `${count(r.clients[whose].operations_per_second)}/s, p99 ${time(r.clients[whose].p99_ns)}, ${count(r.clients[whose].refused)} refused` : "–");
+
 function fill() {
   const loop = load.loop === "open"
-    ? `Open loop, ${count(load.rate_offered)} operations/s offered, ${count(load.clients)} clients${load.no_wait ? " that do not wait" : ""}`
+    ? `Open loop, ${count(load.rate_offered)} operations/s offered, ${count(load.clients)} clients${load.no_wait ? " that do not wait" : ""}` +
+      (load.greedy_share ? `, one of them with ${percent(load.greedy_share)} of the operations` : "")
     : `Closed loop, ${count(load.clients)} clients × ${load.outstanding_per_client} outstanding`;
   at("load").textContent = `${loop}, values of ${load.payload_bytes} B, ${percent(load.read_share)} reads; ` +
     `${time(load.duration_ns)} after ${time(load.warm_up_ns)} of warm-up, ${runs.length} ${runs.length > 1 ? "runs: medians" : "run"}; ` +
@@ -253,6 +257,8 @@ function fill() {
     ["of limit", (r) => (r.limit ? percent(r.share_of_limit) : "–")],
     ["p50", (r) => time(r.p50_ns)], ["p90", (r) => time(r.p90_ns)], ["p99", (r) => time(r.p99_ns)],
     ["p99.9", (r) => time(r.p999_ns)], ["max", (r) => time(r.max_ns)], ["errors", (r) => count(r.errors)], ...(load.no_wait ? [["refused", (r) => count(r.refused)]] : []),
+    ...(runs.some((r) => r.clients) ? [["of a client", (r) => (r.clients ? `${count(r.clients.fewest_operations)} – ${count(r.clients.most_operations)}` : "–")]] : []),
+    ...(load.greedy_share ? [["greedy", portionOf("greedy")], ["the others", portionOf("others")]] : []),
     ["per batch", (r) => digits(r.reached.operations_per_batch, 1)],
     ["per signature", (r) => digits(r.reached.operations_per_signature, 2)],
     ["batches/s", (r) => count(r.reached.batches_per_second)],
