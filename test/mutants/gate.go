@@ -2,10 +2,8 @@ package mutants
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"os"
 	"os/exec"
 	"path/filepath"
 	"regexp"
@@ -27,7 +25,7 @@ type Hunt struct {
 // from the first one until the bug shows or the budget is spent. root is the
 // root of the module.
 func (m Mutant) Find(ctx context.Context, root, work string, first uint64) (Hunt, error) {
-	binary, err := m.build(ctx, root, work, "./test/sim")
+	binary, err := m.BuildTest(ctx, root, work, "./test/sim")
 	if err != nil {
 		return Hunt{}, err
 	}
@@ -56,7 +54,7 @@ func (m Mutant) Find(ctx context.Context, root, work string, first uint64) (Hunt
 // Breaks builds the tests of package golden with the bug, in directory work, and
 // tells whether the scenario in a file of testdata/found fails.
 func (m Mutant) Breaks(ctx context.Context, root, work, scenario string) (bool, error) {
-	binary, err := m.build(ctx, root, work, "./test/golden")
+	binary, err := m.BuildTest(ctx, root, work, "./test/golden")
 	if err != nil {
 		return false, err
 	}
@@ -69,37 +67,4 @@ func (m Mutant) Breaks(ctx context.Context, root, work, scenario string) (bool, 
 		return false, err
 	}
 	return strings.Contains(string(out), "VIOLATION"), nil
-}
-
-// build compiles the tests of a package with the changed files in place of the
-// real ones.
-func (m Mutant) build(ctx context.Context, root, work, tests string) (string, error) {
-	files, err := m.Apply(root)
-	if err != nil {
-		return "", err
-	}
-	overlay := struct{ Replace map[string]string }{map[string]string{}}
-	n := 0
-	for file, text := range files {
-		n++
-		changed := filepath.Join(work, fmt.Sprintf("%s-%d.go", m.Name, n))
-		if err := os.WriteFile(changed, []byte(text), 0o600); err != nil {
-			return "", err
-		}
-		overlay.Replace[filepath.Join(root, file)] = changed
-	}
-	data, err := json.Marshal(overlay)
-	if err != nil {
-		return "", err
-	}
-	list, binary := filepath.Join(work, m.Name+".json"), filepath.Join(work, m.Name+".test")
-	if err := os.WriteFile(list, data, 0o600); err != nil {
-		return "", err
-	}
-	build := exec.CommandContext(ctx, "go", "test", "-c", "-overlay", list, "-o", binary, tests) //nolint:gosec // our own
-	build.Dir = root
-	if out, err := build.CombinedOutput(); err != nil {
-		return "", fmt.Errorf("mutant %s does not compile: %w\n%s", m.Name, err, out)
-	}
-	return binary, nil
 }

@@ -3,8 +3,6 @@ package mutants
 import (
 	"flag"
 	"fmt"
-	"go/parser"
-	"go/token"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -40,17 +38,8 @@ func TestMutantsFollowTheCode(t *testing.T) {
 		t.Errorf("there are %d mutants, want 30 or more", len(all))
 	}
 	for _, m := range all {
-		files, err := m.Apply(root)
-		if err != nil {
+		if err := m.Check(root); err != nil {
 			t.Error(err)
-		}
-		for path, text := range files {
-			if _, err := parser.ParseFile(token.NewFileSet(), path, text, 0); err != nil {
-				t.Errorf("mutant %s: %v", m.Name, err)
-			}
-		}
-		if !strings.HasSuffix(m.Law, ".") {
-			t.Errorf("mutant %s: %q is no sentence", m.Name, m.Law)
 		}
 	}
 }
@@ -84,7 +73,7 @@ func TestHuntFindsEveryMutant(t *testing.T) {
 		case err != nil:
 			t.Error(err)
 		case h.Schedules == 0:
-			t.Errorf("%s: not found in %d schedules (%s): %s", m.Name, m.Budget, h.Time, m.Law)
+			t.Errorf("%s: not found in %d schedules (%s): %s", m.Name, m.Budget, h.Time, m.Says)
 		default:
 			t.Logf("%-32s found after %5d schedules, %6.1f s: %s", m.Name, h.Schedules, h.Time.Seconds(), h.How)
 		}
@@ -137,22 +126,21 @@ func choose(all []Mutant) []Mutant {
 	return chosen
 }
 
-func TestParseRefusesWhatIsNoMutant(t *testing.T) {
-	for text, want := range map[string]string{
-		"":                              "want a sentence",
-		"A law.\n":                      "want a sentence",
-		"A law.\n--- a.go\n?x\n":        "line 3",
-		"A law.\nbudget: 0\n--- a.go\n": "budget",
+func TestLoadWantsABudgetOfSchedules(t *testing.T) {
+	dir := t.TempDir()
+	for text, want := range map[string]int{
+		"A law.\n--- a.go\n-x\n": BudgetDefault, "A law.\nbudget: 7\n--- a.go\n-x\n": 7,
+		"A law.\nbudget: 0\n--- a.go\n-x\n": 0, "A law.\nbudget: many\n--- a.go\n-x\n": 0,
 	} {
-		if _, err := Parse("x", text); err == nil || !strings.Contains(err.Error(), want) {
-			t.Errorf("%q: got %v, want %q", text, err, want)
+		if err := os.WriteFile(filepath.Join(dir, "one.mutant"), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
 		}
-	}
-	m, err := Parse("x", "A law.\nbudget: 7\n--- a.go\n one\n-two\n+three\n\n")
-	if err != nil || m.Budget != 7 || m.Hunks[0].Old != "one\ntwo\n\n" || m.Hunks[0].New != "one\nthree\n\n" {
-		t.Errorf("%+v, %v", m, err)
-	}
-	if _, err := (Mutant{Hunks: []Hunk{{File: "test/mutants/doc.go", Old: "no such text"}}}).Apply(root); err == nil {
-		t.Error("what is not there was replaced")
+		all, err := Load(dir)
+		switch {
+		case want == 0 && (err == nil || !strings.Contains(err.Error(), "want a number of schedules")):
+			t.Errorf("%q: got %v", text, err)
+		case want > 0 && (err != nil || all[0].Budget != want):
+			t.Errorf("%q: got %+v, %v", text, all, err)
+		}
 	}
 }

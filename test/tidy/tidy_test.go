@@ -71,11 +71,13 @@ var mayImport = map[string][]string{
 		"crypto", "app", "app/kv", "network", "pbft", "pbft/wire",
 		"test/adversary", "test/cluster", "test/faultnet", "test/picture", "test/sim", "test/twins",
 	},
-	"test/picture": {"pbft/wire", "test/sim"},
-	"test/mutants": {},
-	"test/twins":   {"crypto", "pbft/wire", "pbft/core", "test/sim"},
-	"test/hostile": {},
-	"test/tidy":    {},
+	"test/picture":  {"pbft/wire", "test/sim"},
+	"test/patch":    {},
+	"test/mutants":  {"test/patch"},
+	"test/ablation": {"test/bench", "test/patch"},
+	"test/twins":    {"crypto", "pbft/wire", "pbft/core", "test/sim"},
+	"test/hostile":  {},
+	"test/tidy":     {},
 }
 
 // pure are the packages that must be deterministic, with all that they may use
