@@ -227,7 +227,9 @@ type backoff struct {
 func (b *backoff) reset() { b.next = 0 }
 
 // wait pauses. A token of wake ends it, but not before min, so that a peer
-// cannot make this side dial faster than that.
+// cannot make this side dial faster than that. The next one is then the least that
+// keeps to it: the peer is there, and if the attempt that follows fails all the same, as one may that
+// meets the peer's own, another token need not come.
 func (b *backoff) wait(ctx context.Context, wake <-chan struct{}) {
 	pause := b.next
 	b.next = min(max(2*b.next, b.min), b.max)
@@ -236,19 +238,21 @@ func (b *backoff) wait(ctx context.Context, wake <-chan struct{}) {
 	}
 	pause = pause/2 + rand.N(pause/2+1) //nolint:gosec // jitter needs no secrecy
 	least := min(pause, b.min)
-	if sleep(ctx, least, nil) {
-		sleep(ctx, pause-least, wake)
+	if !sleep(ctx, least, nil) && sleep(ctx, pause-least, wake) {
+		b.next = min(2*b.min, b.max)
 	}
 }
 
-// sleep waits for d, or for a token of wake, and returns false when ctx is done.
-func sleep(ctx context.Context, d time.Duration, wake <-chan struct{}) bool {
+// sleep waits for d, for a token of wake, or until ctx is done, and tells whether the
+// wait ended before its time.
+func sleep(ctx context.Context, d time.Duration, wake <-chan struct{}) (early bool) {
 	timer := time.NewTimer(d)
 	defer timer.Stop()
 	select {
 	case <-timer.C:
+		return false
 	case <-wake:
 	case <-ctx.Done():
 	}
-	return ctx.Err() == nil
+	return true
 }

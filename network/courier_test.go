@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/rand"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	libcrypto "github.com/libp2p/go-libp2p/core/crypto"
@@ -31,6 +32,41 @@ func lonely(t *testing.T) *assembly {
 	}
 	t.Cleanup(func() { _ = a.Close() })
 	return a
+}
+
+// TestPausesAreShortOnceThePeerShows has a peer that was away for long show that it is
+// there: this ends the pause, and the next one is short again, without another sign. But
+// no sign makes a pause shorter than the least.
+func TestPausesAreShortOnceThePeerShows(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b, wake := backoff{min: 50 * time.Millisecond, max: 2 * time.Second}, make(chan struct{}, 1)
+		wait := func() time.Duration {
+			began := time.Now()
+			b.wait(t.Context(), wake)
+			return time.Since(began)
+		}
+		if first := wait(); first != 0 {
+			t.Errorf("the first attempt waits for %v", first)
+		}
+		for range 10 {
+			wait()
+		}
+		if long := wait(); long < b.max/2 || long > b.max {
+			t.Errorf("after many attempts a pause takes %v, want %v to %v", long, b.max/2, b.max)
+		}
+		for range 20 {
+			wake <- struct{}{}
+			if pause := wait(); pause != b.min {
+				t.Errorf("a pause takes %v though the peer is there, want %v", pause, b.min)
+			}
+		}
+		if next := wait(); next < b.min || next > 2*b.min {
+			t.Errorf("the next attempt waits for %v, want %v to %v", next, b.min, 2*b.min)
+		}
+		if later := wait(); later < 2*b.min || later > 4*b.min {
+			t.Errorf("the one after it waits for %v, want twice as long", later)
+		}
+	})
 }
 
 // TestAStreamThatIsNotAnsweredLeavesTheOthersAlone has a peer that is slow to answer in
