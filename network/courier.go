@@ -228,8 +228,8 @@ func (b *backoff) reset() { b.next = 0 }
 
 // wait pauses. A token of wake ends it, but not before min, so that a peer
 // cannot make this side dial faster than that. The next one is then the least that
-// keeps to it: the peer is there, and if the attempt that follows fails all the same, as one may that
-// meets the peer's own, another token need not come.
+// keeps to it: the peer is there, and if the attempt that follows fails all the same,
+// as one may that meets the peer's own, another token need not come.
 func (b *backoff) wait(ctx context.Context, wake <-chan struct{}) {
 	pause := b.next
 	b.next = min(max(2*b.next, b.min), b.max)

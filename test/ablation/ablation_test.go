@@ -8,6 +8,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/quorate/quorate/test/bench"
 )
 
 const root = "../.."
@@ -127,5 +129,12 @@ func TestRowTellsWhatAnIntervalShows(t *testing.T) {
 	o.Ablation.Name = "x"
 	if row := o.Row(); row != "| 2 | `x` | one-operation | ? | ? | ? |" {
 		t.Errorf("of no figures it has the row %q", row)
+	}
+	o.Changes = []bench.Change{
+		{Name: "throughput", A: 100, B: 150, Ratio: 1.5, Low: 1.2, High: 1.8, Verdict: bench.Better},
+		{Name: "p50", A: 2e6, B: 1e6, Ratio: 0.5, Low: 0.2, High: 1.1, Verdict: bench.Open},
+	}
+	if row := o.Row(); row != "| 2 | `x` | one-operation | 100 → 150, × 1.50 (1.20 to 1.80) | 2.0 ms → 1.0 ms, × 0.50 (not shown) | ? |" {
+		t.Errorf("of two figures it has the row %q", row)
 	}
 }
