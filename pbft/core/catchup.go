@@ -10,14 +10,13 @@ import (
 
 // Bounds of one answer to a peer, and of how often it is answered.
 const (
-	statusSlotsMax    = 64
-	answerBatchesMax  = 64
-	answerBytesMax    = 1 << 20
-	answersPerStatus  = 4  // answers of each kind that one status interval allows a peer
-	transferTriesMax  = 2  // rounds over all peers before a transfer, when batches do not come
-	aheadWindowsMax   = 2  // windows behind a stable checkpoint beyond which batches are not tried
-	fetchedBodiesMax  = 16 // batches asked for at once
-	fetchedBatchesMax = 64
+	statusSlotsMax   = 64
+	answerBatchesMax = 64
+	answerBytesMax   = 1 << 20
+	answersPerStatus = 4  // answers of each kind that one status interval allows a peer
+	transferTriesMax = 2  // rounds over all peers before a transfer, when batches do not come
+	aheadWindowsMax  = 2  // windows behind a stable checkpoint beyond which batches are not tried
+	fetchedBodiesMax = 16 // batches asked for at once by their digests
 )
 
 // peer is what the replica remembers of another one.
@@ -36,7 +35,8 @@ type peer struct {
 	disputed    wire.Seq // the next number whose certificate it gets while its state is another one
 	// searched is the highest view of a view change of it for which the archive was searched.
 	searched wire.View
-	// mute says that it did not answer when it was asked for batches last.
+	// mute says that it did not answer in time when it was asked for batches last, or that
+	// the connection to it went down since.
 	mute bool
 }
 
@@ -56,14 +56,11 @@ type answered struct {
 
 // catchingUp is the state of fetching committed batches.
 type catchingUp struct {
-	movedAt uint64 // the tick of the last execution, or of the last question
-	tries   int    // questions without progress
-	at      wire.Seq
-	asked   wire.ReplicaID
-	from    wire.Seq // the first number asked for
-	until   wire.Seq // the last one
-	came    bool     // some of that
-	active  bool     // others are provably ahead, and nothing comes by itself
+	movedAt  uint64 // the tick of the last execution, or of the last question
+	tries    int    // questions without progress
+	at       wire.Seq
+	question question
+	active   bool // others are provably ahead, and nothing comes by itself
 
 	noted uint64   // the tick in which reach was noted, or 0
 	reach wire.Seq // what others had executed then
@@ -240,10 +237,9 @@ func (r *Replica) claimed() wire.Seq {
 // claim keeps this replica from suspecting the primary meanwhile.
 func (r *Replica) maybeCatchUp(fx *Effects) {
 	c := &r.catchUp
-	if c.at != r.executed {
-		c.at, c.movedAt, c.tries = r.executed, r.tick, 0
-	}
+	r.noteProgress()
 	if r.transfer != nil {
+		c.question.open = false
 		r.maybeRetarget(fx)
 		return
 	}
@@ -252,17 +248,24 @@ func (r *Replica) maybeCatchUp(fx *Effects) {
 		r.fetch(r.ahead, fx)
 		return
 	}
-	c.active = c.active && r.known() > r.executed
+	if c.active = c.active && r.known() > r.executed; !c.active {
+		c.question.vain, c.question.amount = 0, fetchedBatchesFirst
+	}
 	if r.claimed() <= r.executed {
+		c.question.open = false
 		return
 	}
-	switch waited := r.tick - c.movedAt; {
-	case waited >= uint64(r.cfg.CatchUpTicks): //nolint:gosec // Validate: positive
+	if r.asksAgain() {
+		r.giveUp()
 		c.active = r.known() > r.executed
-		r.peers[c.asked].mute = r.executed < c.from
 		r.askBatches(fx)
-	case waited > 0 && c.active && c.came: // of what is large, an answer has a part
-		r.askBatches(fx)
+	}
+}
+
+// noteProgress notes that this replica has executed more.
+func (r *Replica) noteProgress() {
+	if c := &r.catchUp; c.at != r.executed {
+		c.at, c.movedAt, c.tries = r.executed, r.tick, 0
 	}
 }
 
@@ -294,43 +297,6 @@ func (r *Replica) overlooks() bool {
 		c.noted, c.reach = r.tick, r.known()
 	}
 	return r.executed >= c.reach
-}
-
-func (r *Replica) askBatches(fx *Effects) {
-	c := &r.catchUp
-	c.movedAt = r.tick
-	tried := c.tries >= transferTriesMax*len(r.peers) || r.executed < r.low // below, no batch is taken
-	if r.ahead != nil && r.ahead.Seq > r.executed && (tried || r.ahead.Seq > r.executed+aheadWindowsMax*r.cfg.Window) {
-		r.fetch(r.ahead, fx)
-		return
-	}
-	c.tries++
-	c.from, c.until = r.executed+1, max(min(r.claimed(), r.executed+fetchedBatchesMax), r.executed+1)
-	c.came = false
-	if r.nextSource() {
-		fx.Send = append(fx.Send, Send{To: c.asked, Message: &wire.FetchCommitted{
-			First: c.from, Last: c.until, Sender: r.id,
-		}})
-	}
-}
-
-// nextSource chooses whom to ask for batches: one after the other of those who are ahead,
-// but for those who did not answer, as long as there are others. Or one that only claims to
-// have them would cost so much time again and again.
-func (r *Replica) nextSource() bool {
-	for range 2 {
-		for i := range r.peers {
-			id := (r.catchUp.asked + 1 + wire.ReplicaID(i)) % wire.ReplicaID(len(r.peers)) //nolint:gosec // n is small
-			if p := &r.peers[id]; id != r.id && !p.mute && (p.executed > r.executed || r.ahead != nil) {
-				r.catchUp.asked = id
-				return true
-			}
-		}
-		for i := range r.peers {
-			r.peers[i].mute = false
-		}
-	}
-	return false
 }
 
 func (r *Replica) onFetchCommitted(m *wire.FetchCommitted, fx *Effects) {
@@ -366,8 +332,15 @@ func (r *Replica) committedAt(seq wire.Seq) *wire.Committed {
 	return nil
 }
 
-// onCommitted takes a batch that proves itself, of any view.
+// onCommitted takes a batch that proves itself, of any view, and perhaps answers what this
+// replica asked.
 func (r *Replica) onCommitted(from wire.ReplicaID, m *wire.Committed, fx *Effects) {
+	r.catchUp.question.hear(from, m, r.tick)
+	r.takeCommitted(from, m, fx)
+	r.maybeAnswered(fx)
+}
+
+func (r *Replica) takeCommitted(from wire.ReplicaID, m *wire.Committed, fx *Effects) {
 	seq := m.Cert.Seq
 	if len(m.Cert.Commits) >= r.q.Strong() {
 		r.compareCerts(from, &m.Cert, fx)
@@ -395,10 +368,6 @@ func (r *Replica) onCommitted(from wire.ReplicaID, m *wire.Committed, fx *Effect
 	r.commit(s, &m.Cert, fx)
 	if s.proposal != nil {
 		r.fillBody(s, s.body(s.proposal.Digest), fx)
-	}
-	r.catchUp.came = r.catchUp.came || r.executed >= seq
-	if r.catchUp.active && r.executed >= r.catchUp.until && r.claimed() > r.executed {
-		r.askBatches(fx)
 	}
 }
 

@@ -37,6 +37,7 @@ func (r *Replica) onLinked(peer wire.ReplicaID, fx *Effects) {
 	p := &r.peers[peer]
 	p.lost, p.linked = false, r.tick+1
 	p.offered.enter()
+	p.mute, r.catchUp.question.vain = false, 0
 	if peer == r.primary() && r.change.hurry.said {
 		peer = Everyone
 	}
@@ -48,7 +49,10 @@ func (r *Replica) onUnlinked(peer wire.ReplicaID, fx *Effects) {
 	if peer == r.id || r.peers[peer].lost {
 		return
 	}
-	r.peers[peer].lost = true
+	r.peers[peer].lost, r.peers[peer].mute = true, true
+	if q := &r.catchUp.question; q.open && q.asked == peer {
+		q.open = false
+	}
 	r.announceLoss(fx)
 	r.maybeAbandon(fx)
 }

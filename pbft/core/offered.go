@@ -56,9 +56,6 @@ func (r *Replica) hearPrepare(s *slot, m *wire.Prepare) {
 		return
 	}
 	o.show(m.Seq, r.tick)
-	if !r.long(s) {
-		return
-	}
 	took := fraction * int(r.tick-s.since) //nolint:gosec // a short time
 	if o.took == 0 {
 		o.took, o.varies = took, took/2
@@ -68,9 +65,10 @@ func (r *Replica) hearPrepare(s *slot, m *wire.Prepare) {
 	o.took += (took - o.took) / 8
 }
 
-// long tells whether it costs something to send the batch of s again.
-func (r *Replica) long(s *slot) bool {
-	return s.proposal.Batch.Size() > r.cfg.BatchBytesMax/longFraction
+// long tells whether it costs something to send a peer the batch of s again: whether it is
+// large, or whatever comes to that peer takes long.
+func (r *Replica) long(p *peer, s *slot) bool {
+	return s.proposal.Batch.Size() > r.cfg.BatchBytesMax/longFraction || p.offered.took > fraction*r.cfg.RequestTicks/4
 }
 
 // hearOffered notes which of this primary's proposals a Status shows.
@@ -87,7 +85,7 @@ func (r *Replica) hearOffered(st *wire.Status) {
 func (r *Replica) mayRepropose(st *wire.Status) bool {
 	p := &r.peers[st.Sender]
 	for _, s := range r.slots {
-		if s.seq > st.Executed && s.proposal != nil && s.voted && r.long(s) && !slotStatus(st, s.seq).HavePrePrepare {
+		if s.seq > st.Executed && s.proposal != nil && s.voted && r.long(p, s) && !slotStatus(st, s.seq).HavePrePrepare {
 			return s.seq > p.offered.again || r.tick-p.offered.at >= r.stillAfter(p)<<p.offered.vainly
 		}
 	}
@@ -100,9 +98,9 @@ func (r *Replica) reproposes(p *peer, s *slot, again bool) bool {
 	switch {
 	case p.answered.proposed >= answerBytesMax:
 		return false
-	case r.long(s) && (!again || !r.missed(p, s)):
+	case r.long(p, s) && (!again || !r.missed(p, s)):
 		return false
-	case r.long(s):
+	case r.long(p, s):
 		p.offered.repeat(s.seq, r.tick)
 	}
 	p.answered.proposed += s.proposal.Batch.Size()

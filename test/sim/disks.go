@@ -142,7 +142,10 @@ func (c *Control) Backup(id wire.ReplicaID) { c.w.nodes[id].save() }
 func (c *Control) RestoreBackup(id wire.ReplicaID) {
 	n := c.w.nodes[id]
 	c.Faulty(id, restored)
-	n.byzantine = true
+	if !n.byzantine { // what it signs counts no more: fewer of the others make a quorum with it
+		n.byzantine = true
+		c.w.oracle.votes.enough--
+	}
 	if !n.goBack() {
 		c.Fail("there is no backup of R%d", id)
 	}
