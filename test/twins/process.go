@@ -23,7 +23,7 @@ type process struct {
 
 	state    core.Snapshot // after the last execution
 	clients  map[wire.ClientID]core.ClientState
-	answered bool // has executed the last request
+	answered bool // has executed the last request, or has a state in which it is
 
 	fresh  *wire.Status // what it last said of itself
 	target *core.Target // the state that it waits for
@@ -51,7 +51,14 @@ func (p *process) installed(s *core.Snapshot) {
 	p.clients = map[wire.ClientID]core.ClientState{}
 	for _, c := range s.Clients {
 		p.clients[c.Client] = c
+		p.answered = p.answered || hasLast(&c)
 	}
+}
+
+// hasLast tells whether the last request was executed.
+func hasLast(c *core.ClientState) bool {
+	const last = wire.Number(roundsMax + 1)
+	return c.Low >= last || c.Done[(last-c.Low-1)/64]>>((last-c.Low-1)%64)&1 == 1
 }
 
 // again makes a process that has gone through the same as p. A replica is a
