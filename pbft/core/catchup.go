@@ -32,7 +32,9 @@ type peer struct {
 	heard       uint64 // one more than the tick of its last status, 0 before the first
 	answered    answered
 	offered     offered
-	disputed    wire.Seq // the next number whose certificate it gets while its state is another one
+	votes       repeating // how many votes, and proposals, it is sent again
+	shorts      repeating // how many bytes of short proposals
+	disputed    wire.Seq  // the next number whose certificate it gets while its state is another one
 	// searched is the highest view of a view change of it for which the archive was searched.
 	searched wire.View
 	// mute says that it did not answer in time when it was asked for batches last, or that
@@ -129,6 +131,9 @@ func (r *Replica) onStatus(st *wire.Status, fx *Effects) {
 		return
 	}
 	p := &r.peers[st.Sender]
+	if st.Executed > p.executed { // each took a prepare and a commit
+		p.votes.shown += 2 * int(min(st.Executed-p.executed, repeatedVotes)) //nolint:gosec // few
+	}
 	p.executed, p.heard = st.Executed, r.tick+1
 	p.hearAbstaining(st)
 	p.lostPrimary, p.suspects = st.LostPrimary, st.Suspects
@@ -188,6 +193,8 @@ func (r *Replica) mayAnswer(to wire.ReplicaID, which func(*answered) *int) bool 
 	a := &r.peers[to].answered
 	if r.outworn(a) {
 		*a = answered{since: r.tick}
+		r.peers[to].votes.renew(repeatedVotesMin, repeatedVotes)
+		r.peers[to].shorts.renew(repeatedBytesMin, answerBytesMax)
 	}
 	n := which(a)
 	*n++

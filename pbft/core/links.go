@@ -37,6 +37,7 @@ func (r *Replica) onLinked(peer wire.ReplicaID, fx *Effects) {
 	p := &r.peers[peer]
 	p.lost, p.linked = false, r.tick+1
 	p.offered.enter()
+	p.mayHave()
 	p.mute, r.catchUp.question.vain = false, 0
 	if peer == r.primary() && r.change.hurry.said {
 		peer = Everyone

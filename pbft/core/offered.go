@@ -14,7 +14,7 @@ import "github.com/quorate/quorate/pbft/wire"
 //     there or has had that time as well; which doubles whenever that was in vain.
 //   - What left before the connection came up is lost, whatever there was before.
 //
-// What is short goes again with every answer: it costs little, also where it is in vain.
+// What is short goes again with every answer, as long as that is little: see repeating.
 //
 // A peer that lies about what it has gets less, or more within the bounds of an answer.
 // Nothing of this is kept.
@@ -41,21 +41,32 @@ const longFraction = 16
 // enter forgets what was of another view, or another connection.
 func (o *offered) enter() { *o = offered{took: o.took, varies: o.varies} }
 
-// show notes that the peer has the proposal of seq.
-func (o *offered) show(seq wire.Seq, tick uint64) {
-	if seq > o.shown {
-		o.shown, o.since = seq, tick
+// show notes that a peer has the proposal of seq.
+func (r *Replica) show(p *peer, seq wire.Seq) {
+	if seq <= p.offered.shown {
+		return
 	}
+	from, _ := r.slots.find(p.offered.shown + 1)
+	for _, s := range r.slots[from:] {
+		if s.seq > seq {
+			break
+		}
+		if s.proposal != nil && s.proposal.Batch != nil {
+			p.shorts.shown += s.proposal.Batch.Size()
+		}
+	}
+	p.offered.shown, p.offered.since = seq, r.tick
 }
 
 // hearPrepare notes what a prepare shows of its sender where it is for this primary's own
 // proposal: that this has come, and how long that took.
 func (r *Replica) hearPrepare(s *slot, m *wire.Prepare) {
-	o := &r.peers[m.Sender].offered
+	p := &r.peers[m.Sender]
+	o := &p.offered
 	if r.primary() != r.id || !s.voted || s.proposal.Digest != m.Digest || m.Seq <= o.shown {
 		return
 	}
-	o.show(m.Seq, r.tick)
+	r.show(p, m.Seq)
 	took := fraction * int(r.tick-s.since) //nolint:gosec // a short time
 	if o.took == 0 {
 		o.took, o.varies = took, took/2
@@ -75,7 +86,7 @@ func (r *Replica) long(p *peer, s *slot) bool {
 func (r *Replica) hearOffered(st *wire.Status) {
 	for i := range st.Slots {
 		if st.Slots[i].HavePrePrepare {
-			r.peers[st.Sender].offered.show(st.Slots[i].Seq, r.tick)
+			r.show(&r.peers[st.Sender], st.Slots[i].Seq)
 		}
 	}
 }
@@ -100,8 +111,12 @@ func (r *Replica) reproposes(p *peer, s *slot, again bool) bool {
 		return false
 	case r.long(p, s) && (!again || !r.missed(p, s)):
 		return false
+	case !r.long(p, s) && p.shorts.spent():
+		return false
 	case r.long(p, s):
 		p.offered.repeat(s.seq, r.tick)
+	default:
+		p.shorts.used += s.proposal.Batch.Size()
 	}
 	p.answered.proposed += s.proposal.Batch.Size()
 	return true

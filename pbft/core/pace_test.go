@@ -1,6 +1,7 @@
 package core
 
 import (
+	"math/rand/v2"
 	"strings"
 	"testing"
 
@@ -395,21 +396,28 @@ func TestSlowerNetworkLowersTheExpectation(t *testing.T) {
 		"six to twenty ticks": func(k *track) int { return 6 + k.rng.IntN(15) },
 		"a third is lost":     func(k *track) int { return []int{2, 2, -1}[k.rng.IntN(3)] },
 	} {
-		k := newTrack(t, nil)
-		k.ask(5, 1)
-		k.sound(200)
-		k.delay = func(wire.ReplicaID, wire.ReplicaID, wire.Message) int { return delay(k) }
-		k.run(4000)
-		tried := k.foundSlow()
-		answered := k.run(4000)
-		t.Logf("%s: primaries found slow %d times, then %d times, and %d operations", name, tried, k.foundSlow()-tried, answered)
-		later := 1 // where much is lost, one in ten seeds finds one later
-		if name == "twelve ticks" {
-			later = 3 // the allowance has halved again: its three backups find one primary more
+		const runs = 8 // where much is lost, one in ten finds one later, or tries more than others
+		tried, later, answered, left := 0, 0, 0, []string(nil)
+		for seed := range uint64(runs) {
+			k := newTrack(t, nil)
+			k.rng = rand.New(rand.NewPCG(7, seed))
+			k.ask(5, 1)
+			k.sound(200)
+			k.delay = func(wire.ReplicaID, wire.ReplicaID, wire.Message) int { return delay(k) }
+			k.run(4000)
+			tried += k.foundSlow()
+			later -= k.foundSlow()
+			answered += k.run(4000)
+			later += k.foundSlow()
+			left = append(left, k.left...)
 		}
-		if tried > 12 || k.foundSlow() > tried+later || answered < 200 {
-			t.Errorf("%s: found slow %d times, then %d times, and %d operations; %q",
-				name, tried, k.foundSlow()-tried, answered, k.left)
+		t.Logf("%s: in %d runs primaries found slow %d times, then %d times, and %d operations", name, runs, tried, later, answered)
+		most := runs / 2
+		if name == "twelve ticks" {
+			most = 3 * runs // the allowance has halved again: its three backups find one primary more
+		}
+		if tried > 10*runs || later > most || answered < 300*runs {
+			t.Errorf("%s: found slow %d times, then %d times, and %d operations; %q", name, tried, later, answered, left)
 		}
 	}
 }

@@ -116,7 +116,7 @@ func (q *question) learn(ticks uint64, base, sources int) {
 func (r *Replica) askBatches(fx *Effects) {
 	c := &r.catchUp
 	c.movedAt = r.tick
-	tried := c.tries >= transferTriesMax*(len(r.peers)-1) || r.executed < r.low // below, no batch is taken
+	tried := c.tries >= transferTriesMax*len(r.peers) || r.executed < r.low // below, no batch is taken
 	if r.ahead != nil && r.ahead.Seq > r.executed && (tried || r.ahead.Seq > r.executed+aheadWindowsMax*r.cfg.Window) {
 		r.fetch(r.ahead, fx)
 		return

@@ -8,8 +8,15 @@ import (
 	"github.com/quorate/quorate/pbft/wire"
 )
 
-// answerVotesMax bounds the votes of one answer to a peer.
-const answerVotesMax = 32
+// Bounds of what is sent to a peer again: votes in one answer; votes in an interval in which
+// it showed nothing new, and proposals, for one goes at least; and both once the connection is up.
+const (
+	answerVotesMax   = 32
+	repeatedVotesMin = 8
+	repeatedVotes    = answersPerStatus * answerVotesMax
+	repeatedBytesMin = 1
+	repeatedBytes    = 128 << 10
+)
 
 // answerVotes sends this replica's own votes that a peer in the same view
 // lacks.
@@ -19,12 +26,35 @@ func (r *Replica) answerVotes(st *wire.Status, fx *Effects) {
 		r.hearOffered(st)
 		again = r.mayRepropose(st)
 	}
+	p := &r.peers[st.Sender]
 	for _, s := range r.slots {
-		if s.seq <= st.Executed || sent >= answerVotesMax {
+		if s.seq <= st.Executed || beyond(st, s.seq) || sent >= answerVotesMax || p.votes.spent() {
 			continue
 		}
-		sent += r.answerSlot(st, s, again, fx)
+		n := r.answerSlot(st, s, again, fx)
+		sent, p.votes.used = sent+n, p.votes.used+n
 	}
+}
+
+// beyond tells whether st has no room for what its sender has of seq.
+func beyond(st *wire.Status, seq wire.Seq) bool {
+	return len(st.Slots) == statusSlotsMax && seq > st.Slots[statusSlotsMax-1].Seq
+}
+
+// repeating bounds how much of one thing is sent to a peer again in a status interval. What it
+// does not show yet may be under way, on a line that is slow: then what is sent again holds up
+// all that comes behind it. So a peer gets no more than twice what it has shown to have got in
+// the last interval, or half as much as it might have had then, and what is least.
+type repeating struct{ budget, used, shown int }
+
+// mayHave lets a peer be sent again what left before its connection came up.
+func (p *peer) mayHave() { p.votes.budget, p.shorts.budget = repeatedVotes, repeatedBytes }
+
+func (g *repeating) spent() bool { return g.used >= g.budget }
+
+// renew begins an interval.
+func (g *repeating) renew(least, most int) {
+	*g = repeating{budget: min(max(2*g.shown, g.budget/2, least), most)}
 }
 
 // slotStatus returns what st says of seq, of which it may say nothing. Its slots

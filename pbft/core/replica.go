@@ -103,6 +103,9 @@ func New(cfg Config, restored Restored) (*Replica, error) {
 		early:       newBuffer(n),
 		peers:       make([]peer, n),
 	}
+	for i := range r.peers {
+		r.peers[i].mayHave()
+	}
 	r.install(restored.Snapshot)
 	for _, rec := range restored.Records {
 		r.restore(rec)

@@ -164,3 +164,28 @@ func TestNobodyIsAskedForMoreThanItHas(t *testing.T) {
 		t.Errorf("%d were asked, want all", len(asked))
 	}
 }
+
+// TestWhatAStatusHasNoRoomForIsNotSentAgain has a replica say that it has the first 64 of the
+// numbers that it has not executed: it cannot say more.
+func TestWhatAStatusHasNoRoomForIsNotSentAgain(t *testing.T) {
+	for _, told := range []int{statusSlotsMax - 1, statusSlotsMax} {
+		k := newTrack(t, func(c *Config) { c.Interval, c.Window, c.BatchRequestsMax = 1024, 2048, 4 })
+		k.ask(8, 2)
+		k.run(100)
+		st := &wire.Status{Active: true, Sender: 3}
+		for seq := range wire.Seq(told) { //nolint:gosec // few
+			st.Slots = append(st.Slots, wire.SlotStatus{Seq: seq + 1, HavePrePrepare: true, HavePrepared: true, HaveCommitted: true})
+		}
+		again := 0
+		k.delay = func(_, to wire.ReplicaID, m wire.Message) int {
+			if pp, ok := m.(*wire.PrePrepare); ok && to == 3 && pp.Seq < k.runners[0].r.executed {
+				again++
+			}
+			return -1
+		}
+		k.step(0, Received{From: 3, Message: wire.Seal(tallySigner{3}, crypto.Domain{}, st)})
+		if beyond := int(k.runners[0].r.executed) - told; beyond < 20 || (again > 0) != (told < statusSlotsMax) { //nolint:gosec // few
+			t.Errorf("it says that it has %d and not which of %d others: %d of them are sent again", told, beyond, again)
+		}
+	}
+}
