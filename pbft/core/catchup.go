@@ -34,7 +34,8 @@ type peer struct {
 	offered     offered
 	votes       repeating // how many votes, and proposals, it is sent again
 	shorts      repeating // how many bytes of short proposals
-	disputed    wire.Seq  // the next number whose certificate it gets while its state is another one
+	proved      proved
+	disputed    wire.Seq // the next number whose certificate it gets while its state is another one
 	// searched is the highest view of a view change of it for which the archive was searched.
 	searched wire.View
 	// mute says that it did not answer in time when it was asked for batches last, or that
@@ -147,7 +148,7 @@ func (r *Replica) onStatus(st *wire.Status, fx *Effects) {
 		return
 	}
 	r.answerView(st, fx)
-	if st.Stable < r.low {
+	if st.Stable < r.low && r.proves(st) {
 		fx.Send = append(fx.Send, Send{To: st.Sender, Message: &wire.StableProof{Cert: r.stable}})
 	}
 	for _, seq := range slices.Sorted(maps.Keys(r.snapshots)) {
@@ -188,12 +189,15 @@ func (r *Replica) returnViewChange(st *wire.Status, fx *Effects) {
 	fx.Send = append(fx.Send, Send{To: st.Sender, Sealed: held.sealed})
 }
 
+// others returns how many peers there are besides this replica, and 1 where it is alone.
+func (r *Replica) others() int { return max(1, len(r.peers)-1) }
+
 // mayAnswer limits how often a peer is answered.
 func (r *Replica) mayAnswer(to wire.ReplicaID, which func(*answered) *int) bool {
 	a := &r.peers[to].answered
 	if r.outworn(a) {
 		*a = answered{since: r.tick}
-		r.peers[to].votes.renew(repeatedVotesMin, repeatedVotes)
+		r.peers[to].votes.renew(r.fewVotes(), repeatedVotes)
 		r.peers[to].shorts.renew(repeatedBytesMin, answerBytesMax)
 	}
 	n := which(a)

@@ -47,7 +47,7 @@ func (r *Replica) waits() uint64 {
 	if !r.catchUp.active {
 		return base
 	}
-	return base << min(r.catchUp.question.vain/(len(r.peers)-1), patientMax)
+	return base << min(r.catchUp.question.vain/r.others(), patientMax)
 }
 
 // asksAgain tells whether the time has come to ask for batches, for the first time or anew.
@@ -68,7 +68,7 @@ func (r *Replica) giveUp() {
 	q.open = false
 	r.peers[q.asked].mute = true
 	if r.catchUp.active {
-		q.vain = min(q.vain+1, patientMax*(len(r.peers)-1))
+		q.vain = min(q.vain+1, patientMax*r.others())
 	}
 	if r.catchUp.active && q.bytes == 0 {
 		q.amount = max(q.amount/4, fetchedBatchesMin)
@@ -98,7 +98,7 @@ func (r *Replica) maybeAnswered(fx *Effects) {
 	q.open = false
 	q.amount = min(2*q.amount, fetchedBatchesMax)
 	if q.bytes > 0 {
-		q.learn(2*max(q.first, (r.tick-q.at)/answerPatience), r.cfg.CatchUpTicks, len(r.peers)-1)
+		q.learn(2*max(q.first, (r.tick-q.at)/answerPatience), r.cfg.CatchUpTicks, r.others())
 	}
 	if c.active && r.claimed() > r.executed {
 		r.askBatches(fx)

@@ -8,11 +8,12 @@ import (
 	"github.com/quorate/quorate/pbft/wire"
 )
 
-// Bounds of what is sent to a peer again: votes in one answer; votes in an interval in which
-// it showed nothing new, and proposals, for one goes at least; and both once the connection is up.
+// Bounds of what is sent to a peer again: votes in one answer; votes of all replicas together in
+// an interval in which it showed nothing new; bytes of proposals then, for one goes at least; and
+// both once the connection is up.
 const (
 	answerVotesMax   = 32
-	repeatedVotesMin = 8
+	repeatedVotesMin = 24
 	repeatedVotes    = answersPerStatus * answerVotesMax
 	repeatedBytesMin = 1
 	repeatedBytes    = 128 << 10
@@ -50,11 +51,37 @@ type repeating struct{ budget, used, shown int }
 // mayHave lets a peer be sent again what left before its connection came up.
 func (p *peer) mayHave() { p.votes.budget, p.shorts.budget = repeatedVotes, repeatedBytes }
 
+// fewVotes returns the share of repeatedVotesMin that this replica has, but a number's votes.
+func (r *Replica) fewVotes() int { return max(2, repeatedVotesMin/r.others()) }
+
 func (g *repeating) spent() bool { return g.used >= g.budget }
 
 // renew begins an interval.
 func (g *repeating) renew(least, most int) {
 	*g = repeating{budget: min(max(2*g.shown, g.budget/2, least), most)}
+}
+
+// proved is when a peer was sent the proof of a stable checkpoint, which is long, what it said
+// then was its own one, and how often since.
+type proved struct {
+	stable wire.Seq
+	at     uint64 // one more than the tick, or 0
+	times  int
+}
+
+// proves tells whether a peer that is behind this replica's stable checkpoint is sent its proof,
+// and notes it: at once where it has another one of its own now, or another connection, and then
+// after one status interval, two, and four, up to sixteen.
+func (r *Replica) proves(st *wire.Status) bool {
+	p := &r.peers[st.Sender]
+	switch last := &p.proved; {
+	case last.at == 0, last.stable != st.Stable, last.at <= p.linked:
+		*last = proved{stable: st.Stable}
+	case r.tick+1-last.at < uint64(r.cfg.StatusTicks)<<min(last.times-1, vainlyMax): //nolint:gosec // Validate: positive
+		return false
+	}
+	p.proved.at, p.proved.times = r.tick+1, p.proved.times+1
+	return true
 }
 
 // slotStatus returns what st says of seq, of which it may say nothing. Its slots

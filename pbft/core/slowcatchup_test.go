@@ -189,3 +189,49 @@ func TestWhatAStatusHasNoRoomForIsNotSentAgain(t *testing.T) {
 		}
 	}
 }
+
+// TestProofsOfStableCheckpointsGoSeldom has a replica say in every tick that no checkpoint is
+// stable there: it gets the proof at once, and then ever more seldom; at once again when it has
+// another stable checkpoint, though not the newest, or another connection.
+func TestProofsOfStableCheckpointsGoSeldom(t *testing.T) {
+	k := newTrack(t, nil)
+	proofs := 0
+	k.delay = func(from, to wire.ReplicaID, m wire.Message) int {
+		if from == 0 && to == 3 && m.Kind() == wire.KindStableProof {
+			proofs++
+		}
+		if from == 3 || to == 3 {
+			return -1
+		}
+		return 1
+	}
+	k.ask(8, 2)
+	k.run(100)
+	says := func(stable wire.Seq, ticks int) int {
+		before := proofs
+		for range ticks {
+			k.step(0, Received{From: 3, Message: wire.Seal(tallySigner{3}, crypto.Domain{}, &wire.Status{
+				Active: true, Stable: stable, Sender: 3,
+			})})
+			k.run(1)
+		}
+		return proofs - before
+	}
+	long := 31 * k.cfg.StatusTicks // the sum of one, two, four, eight and sixteen
+	for _, c := range []struct {
+		what        string
+		stable      wire.Seq
+		ticks, want int
+	}{
+		{"at first", 0, 1, 1}, {"at once again", 0, k.cfg.StatusTicks - 1, 0}, {"then", 0, long - k.cfg.StatusTicks, 4},
+		{"much later", 0, 32 * k.cfg.StatusTicks, 2}, {"with another one", 16, 1, 1}, {"and then", 16, k.cfg.StatusTicks + 1, 1},
+	} {
+		if got := says(c.stable, c.ticks); got != c.want {
+			t.Errorf("%s: in %d ticks it got %d proofs, want %d", c.what, c.ticks, got, c.want)
+		}
+	}
+	k.step(0, Linked{3})
+	if got := says(16, 1); got != 1 {
+		t.Errorf("once connected again it got %d proofs", got)
+	}
+}

@@ -13,7 +13,7 @@ func TestEveryClassOfFaultsBitesAlone(t *testing.T) {
 		Replicas: 4, Clients: 2, Operations: 20, Outstanding: 2, Interval: 2, InFlight: 2,
 		DelayMax: 20 * time.Millisecond, OutageMax: time.Second, Turbulence: 3 * time.Second,
 	}
-	const classSeeds = uint64(12)
+	const classSeeds = uint64(20)
 	var without Counters
 	for seed := range classSeeds {
 		o := base
