@@ -223,8 +223,12 @@ func TestProofsOfStableCheckpointsGoSeldom(t *testing.T) {
 		stable      wire.Seq
 		ticks, want int
 	}{
-		{"at first", 0, 1, 1}, {"at once again", 0, k.cfg.StatusTicks - 1, 0}, {"then", 0, long - k.cfg.StatusTicks, 4},
-		{"much later", 0, 32 * k.cfg.StatusTicks, 2}, {"with another one", 16, 1, 1}, {"and then", 16, k.cfg.StatusTicks + 1, 1},
+		{"at first", 0, 1, 1},
+		{"at once again", 0, k.cfg.StatusTicks - 1, 0},
+		{"then", 0, long - k.cfg.StatusTicks, 4},
+		{"much later", 0, 32 * k.cfg.StatusTicks, 2},
+		{"with another one", 16, 1, 1},
+		{"and then", 16, k.cfg.StatusTicks + 1, 1},
 	} {
 		if got := says(c.stable, c.ticks); got != c.want {
 			t.Errorf("%s: in %d ticks it got %d proofs, want %d", c.what, c.ticks, got, c.want)
