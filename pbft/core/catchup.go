@@ -65,6 +65,9 @@ type catchingUp struct {
 	question question
 	active   bool // others are provably ahead, and nothing comes by itself
 
+	mark     wire.Seq // what others had executed in the tick markedAt, if that is not here yet
+	markedAt uint64
+
 	noted uint64   // the tick in which reach was noted, or 0
 	reach wire.Seq // what others had executed then
 }
@@ -260,7 +263,7 @@ func (r *Replica) maybeCatchUp(fx *Effects) {
 		return
 	}
 	if c.active = c.active && r.known() > r.executed; !c.active {
-		c.question.vain, c.question.amount = 0, fetchedBatchesFirst
+		c.question.vain, c.question.amount, c.question.torn = c.question.usual, fetchedBatchesFirst, false
 	}
 	if r.claimed() <= r.executed {
 		c.question.open = false
@@ -346,7 +349,9 @@ func (r *Replica) committedAt(seq wire.Seq) *wire.Committed {
 // onCommitted takes a batch that proves itself, of any view, and perhaps answers what this
 // replica asked.
 func (r *Replica) onCommitted(from wire.ReplicaID, m *wire.Committed, fx *Effects) {
-	r.catchUp.question.hear(from, m, r.tick)
+	if len(m.Cert.Commits) >= r.q.Strong() {
+		r.catchUp.question.hear(from, m, r.tick)
+	}
 	r.takeCommitted(from, m, fx)
 	r.maybeAnswered(fx)
 }

@@ -38,7 +38,7 @@ func (r *Replica) onLinked(peer wire.ReplicaID, fx *Effects) {
 	p.lost, p.linked = false, r.tick+1
 	p.offered.enter()
 	p.mayHave()
-	p.mute, r.catchUp.question.vain = false, 0
+	r.catchUp.question.vain = r.catchUp.question.usual
 	if peer == r.primary() && r.change.hurry.said {
 		peer = Everyone
 	}
@@ -50,9 +50,9 @@ func (r *Replica) onUnlinked(peer wire.ReplicaID, fx *Effects) {
 	if peer == r.id || r.peers[peer].lost {
 		return
 	}
-	r.peers[peer].lost, r.peers[peer].mute = true, true
+	r.peers[peer].lost = true
 	if q := &r.catchUp.question; q.open && q.asked == peer {
-		q.open = false
+		q.open, r.peers[peer].mute = false, true
 	}
 	r.announceLoss(fx)
 	r.maybeAbandon(fx)

@@ -15,19 +15,31 @@ import "github.com/quorate/quorate/pbft/wire"
 //     long as that took to begin, though no less than half of what it was: it may have been
 //     the answer to an earlier question.
 //
-// Who answers slowly on purpose is waited for as long as the others take, four times: then
-// it is asked no more while there are others. All this is forgotten when nobody is ahead.
+// Where a later part of an answer comes before an earlier one, parts get lost, or overtake others.
+// That ends the question, and what is missing is asked of two more at once from then on: it takes
+// long to see that something is lost, and line after line is not what holds it up.
+//
+// Who answers slowly on purpose is waited for once, and for no longer than four times as long as
+// patience; who gives the end of what was asked for, and not what is before it, not even that. Then
+// it is asked no more while there are others, as who does not answer, or four times as slowly as
+// another one. When nobody is ahead all but the usual patience is forgotten.
 type question struct {
-	open   bool
-	asked  wire.ReplicaID
-	from   wire.Seq // the first number asked for
-	until  wire.Seq // the last one
-	at     uint64   // the tick in which it was asked
-	first  uint64   // how many ticks later its answer began
-	bytes  int      // of batches that have come as part of it
-	last   wire.Seq // the highest of these
-	vain   int      // questions that were given up, less what answers tell
-	amount int      // of batches that the next one asks for
+	open  bool
+	asked wire.ReplicaID
+	from  wire.Seq // the first number asked for
+	until wire.Seq // the last one
+	at    uint64   // the tick in which it was asked
+	first uint64   // how many ticks later its answer began
+	bytes int      // of batches that have come as part of it
+	ended uint64   // the tick in which the last of it came, or 0
+
+	// What former questions tell.
+	amount       int    // of batches that the next one asks for
+	vain         int    // how many were given up, less what answers tell
+	usual        int    // vain after the last answer
+	torn         bool   // an answer had a later part and not all before it
+	fastest      uint64 // ticks that the fastest answer took, of fastestBytes, since all were asked
+	fastestBytes int
 }
 
 // Bounds of a question.
@@ -36,6 +48,8 @@ const (
 	fetchedBatchesFirst = 16 // the same, as long as nobody has answered
 	fetchedBatchesMin   = 4  // the same, where answers do not come in time
 	patientMax          = 4  // doublings of patience
+	overtakenMax        = 2  // ticks after the end of an answer in which what is before it may come
+	spareSources        = 2  // asked the same, where parts of answers get lost
 	answerPatience      = 4  // times patience that a whole answer may take
 )
 
@@ -53,7 +67,21 @@ func (r *Replica) waits() uint64 {
 // asksAgain tells whether the time has come to ask for batches, for the first time or anew.
 func (r *Replica) asksAgain() bool {
 	c := &r.catchUp
+	switch q := &c.question; {
+	case r.executed >= q.until:
+		q.open = false // it came by itself
+	case q.open && q.ended > 0 && r.tick-q.ended >= overtakenMax:
+		r.endQuestion()
+		return true
+	}
 	if !c.question.open {
+		if r.executed >= c.mark {
+			c.mark, c.markedAt = r.known(), r.tick
+		}
+		if r.tick-c.markedAt >= 2*uint64(r.cfg.CatchUpTicks) { //nolint:gosec // Validate: positive
+			c.markedAt = r.tick // what others had by then is not here, though something comes now and then
+			return true
+		}
 		return r.tick-c.movedAt >= uint64(r.cfg.CatchUpTicks) //nolint:gosec // Validate: positive
 	}
 	return r.tick-c.movedAt >= r.waits() || r.tick-c.question.at >= answerPatience*r.waits()
@@ -67,10 +95,8 @@ func (r *Replica) giveUp() {
 	}
 	q.open = false
 	r.peers[q.asked].mute = true
-	if r.catchUp.active {
-		q.vain = min(q.vain+1, patientMax*r.others())
-	}
 	if r.catchUp.active && q.bytes == 0 {
+		q.vain = min(q.vain+1, patientMax*r.others())
 		q.amount = max(q.amount/4, fetchedBatchesMin)
 	}
 }
@@ -84,25 +110,50 @@ func (q *question) hear(from wire.ReplicaID, m *wire.Committed, tick uint64) {
 		q.first = tick - q.at
 	}
 	q.bytes += m.Batch.Size()
-	q.last = max(q.last, m.Cert.Seq)
+	if m.Cert.Seq == q.until {
+		q.ended = tick
+	}
 }
 
 // maybeAnswered ends a question when its answer is there, and asks for the rest.
 func (r *Replica) maybeAnswered(fx *Effects) {
 	c := &r.catchUp
-	q := &c.question
-	if !q.open || max(r.executed, q.last) < q.until && q.bytes < answerBytesMax {
+	if q := &c.question; !q.open || r.executed < q.until && q.bytes < answerBytesMax {
 		return
 	}
 	r.noteProgress()
-	q.open = false
-	q.amount = min(2*q.amount, fetchedBatchesMax)
-	if q.bytes > 0 {
-		q.learn(2*max(q.first, (r.tick-q.at)/answerPatience), r.cfg.CatchUpTicks, r.others())
-	}
+	r.endQuestion()
 	if c.active && r.claimed() > r.executed {
 		r.askBatches(fx)
 	}
+}
+
+// endQuestion ends a question whose answer is there, or its end is. Who gave the end without what
+// is before it is asked no more while there are others.
+func (r *Replica) endQuestion() {
+	q := &r.catchUp.question
+	q.open = false
+	if r.executed < q.until && q.bytes < answerBytesMax {
+		q.torn, r.peers[q.asked].mute = true, true
+	}
+	if r.slower(q) {
+		r.peers[q.asked].mute = true
+	}
+	if q.bytes > 0 && r.executed >= q.from {
+		q.amount = min(2*q.amount, fetchedBatchesMax)
+		q.learn(2*max(q.first, (r.tick-q.at)/answerPatience), r.cfg.CatchUpTicks, r.others())
+		q.usual = q.vain
+	}
+}
+
+// slower tells whether an answer took four times as long, for its length, as the fastest one
+// since all were asked. If it is faster than that it is noted.
+func (r *Replica) slower(q *question) bool {
+	took := r.tick - q.at + 1
+	if q.bytes > 0 && (q.fastestBytes == 0 || took*uint64(q.fastestBytes) < q.fastest*uint64(q.bytes)) { //nolint:gosec // positive
+		q.fastest, q.fastestBytes = took, q.bytes
+	}
+	return took*uint64(q.fastestBytes) > answerPatience*q.fastest*uint64(q.bytes) //nolint:gosec // positive
 }
 
 // learn has patience be as long as an answer shows, or half of what it was.
@@ -131,26 +182,52 @@ func (r *Replica) askBatches(fx *Effects) {
 		most = has
 	}
 	amount := wire.Seq(q.amount) //nolint:gosec // positive
-	q.open, q.at, q.first, q.bytes, q.last = true, r.tick, 0, 0, 0
+	q.open, q.at, q.first, q.bytes, q.ended = true, r.tick, 0, 0, 0
 	q.from, q.until = r.executed+1, max(min(most, r.executed+amount), r.executed+1)
 	fx.Send = append(fx.Send, Send{To: q.asked, Message: &wire.FetchCommitted{First: q.from, Last: q.until, Sender: r.id}})
+	for _, also := range r.alsoAsked() {
+		fx.Send = append(fx.Send, Send{To: also, Message: &wire.FetchCommitted{First: q.from, Last: q.until, Sender: r.id}})
+	}
 }
 
-// nextSource chooses whom to ask for batches: one after the other of those who are ahead,
-// but for those who did not answer, as long as there are others. Or one that only claims to
-// have them would cost so much time again and again.
-func (r *Replica) nextSource() bool {
+// alsoAsked returns whom the open question went to besides the one that is waited for: the next
+// ones that are ahead, where parts of answers get lost.
+func (r *Replica) alsoAsked() (also []wire.ReplicaID) {
 	q := &r.catchUp.question
-	for range 2 {
-		for i := range r.peers {
-			id := (q.asked + 1 + wire.ReplicaID(i)) % wire.ReplicaID(len(r.peers)) //nolint:gosec // n is small
-			if p := &r.peers[id]; id != r.id && !p.mute && (p.executed > r.executed || r.ahead != nil) {
-				q.asked = id
-				return true
-			}
+	for i := 1; i < len(r.peers) && q.torn && len(also) < spareSources; i++ {
+		id := (q.asked + wire.ReplicaID(i)) % wire.ReplicaID(len(r.peers)) //nolint:gosec // n is small
+		if p := &r.peers[id]; id != r.id && !p.lost && p.executed > r.executed {
+			also = append(also, id)
 		}
+	}
+	return also
+}
+
+// nextSource chooses whom to ask for batches: one after the other of those who are ahead, and
+// first those who are connected, and answer. Or one that only claims to have them would cost so
+// much time again and again. Who did not answer has another chance when nobody is left, though
+// f+1 have more: then it was no fault of theirs.
+func (r *Replica) nextSource() bool {
+	if r.source(func(p *peer) bool { return !p.mute && !p.lost }) {
+		return true
+	}
+	if r.known() > r.executed {
+		r.catchUp.question.fastestBytes = 0
 		for i := range r.peers {
 			r.peers[i].mute = false
+		}
+	}
+	return r.source(func(*peer) bool { return true })
+}
+
+// source chooses the next peer that is ahead, and fits.
+func (r *Replica) source(fits func(*peer) bool) bool {
+	q := &r.catchUp.question
+	for i := range r.peers {
+		id := (q.asked + 1 + wire.ReplicaID(i)) % wire.ReplicaID(len(r.peers)) //nolint:gosec // n is small
+		if p := &r.peers[id]; id != r.id && (p.executed > r.executed || r.ahead != nil) && fits(p) {
+			q.asked = id
+			return true
 		}
 	}
 	return false

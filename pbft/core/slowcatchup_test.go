@@ -9,19 +9,19 @@ import (
 
 // returns has replica 3 be cut off from the beginning until the others have executed some
 // ninety batches, and then wait for nothing but what it missed. carry tells how many ticks
-// something takes to it. It returns how many batches it missed, and how many ticks it took
+// something takes to it, or from it. It returns how many batches it missed, and how many ticks it took
 // to have them, or as many as may be.
-func (k *track) returns(carry func(from wire.ReplicaID, m wire.Message) int, most int) (missed, took int) {
+func (k *track) returns(carry func(from, to wire.ReplicaID, m wire.Message) int, most int) (missed, took int) {
 	k.t.Helper()
 	off := true
 	k.delay = func(from, to wire.ReplicaID, m wire.Message) int {
 		switch {
 		case off && (from == 3) != (to == 3):
 			return -1
-		case to != 3:
+		case to != 3 && from != 3:
 			return 1
 		}
-		return carry(from, m)
+		return carry(from, to, m)
 	}
 	clients := k.ask(8, 2)
 	k.run(80)
@@ -47,7 +47,10 @@ func TestASlowLineCarriesWhatWasMissedFewTimes(t *testing.T) {
 	for ticks, times := range map[int]int{1: 2, 2: 3, 4: 3, 8: 5, 16: 8} {
 		k := newTrack(t, func(c *Config) { c.Interval, c.Window, c.BatchRequestsMax = 1024, 2048, 4 })
 		free, batches := 0, 0
-		missed, took := k.returns(func(_ wire.ReplicaID, m wire.Message) int {
+		missed, took := k.returns(func(_, to wire.ReplicaID, m wire.Message) int {
+			if to != 3 {
+				return 1
+			}
 			free = max(free, k.tick)
 			if kind := m.Kind(); kind == wire.KindCommitted || kind == wire.KindPrePrepare {
 				batches++
@@ -68,7 +71,7 @@ func TestWhoAnswersSlowlyOnPurposeHoldsUpLittle(t *testing.T) {
 	for liar := range wire.ReplicaID(3) {
 		k := newTrack(t, func(c *Config) { c.Interval, c.Window, c.BatchRequestsMax = 1024, 2048, 4 })
 		free := 0
-		missed, took := k.returns(func(from wire.ReplicaID, m wire.Message) int {
+		missed, took := k.returns(func(from, _ wire.ReplicaID, m wire.Message) int {
 			switch kind := m.Kind(); {
 			case kind == wire.KindPrePrepare, kind == wire.KindPrepare, kind == wire.KindCommit:
 				return -1 // it is to catch up, and nothing else
@@ -90,7 +93,7 @@ func TestWhoAnswersSlowlyOnPurposeHoldsUpLittle(t *testing.T) {
 func TestABrokenConnectionEndsItsQuestion(t *testing.T) {
 	k := newTrack(t, func(c *Config) { c.Interval, c.Window, c.BatchRequestsMax = 1024, 2048, 4 })
 	r := k.runners[3].r
-	_, took := k.returns(func(from wire.ReplicaID, m wire.Message) int {
+	_, took := k.returns(func(from, _ wire.ReplicaID, m wire.Message) int {
 		if from == r.catchUp.question.asked && m.Kind() == wire.KindCommitted && r.catchUp.question.vain < 9 {
 			return -1
 		}
@@ -122,7 +125,7 @@ func TestAnswersInTimeMakeQuestionsLarge(t *testing.T) {
 	k := newTrack(t, func(c *Config) { c.Interval, c.Window, c.BatchRequestsMax = 1024, 2048, 4 })
 	q := &k.runners[3].r.catchUp.question
 	answers, least, most, vain := false, fetchedBatchesMax, 0, 0
-	missed, took := k.returns(func(_ wire.ReplicaID, m wire.Message) int {
+	missed, took := k.returns(func(_, _ wire.ReplicaID, m wire.Message) int {
 		if m.Kind() == wire.KindPrePrepare {
 			return -1
 		}
