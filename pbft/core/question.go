@@ -73,6 +73,9 @@ func (r *Replica) asksAgain() bool {
 	case q.open && q.ended > 0 && r.tick-q.ended >= overtakenMax:
 		r.endQuestion()
 		return true
+	case q.open && r.farBehind() && r.tick-q.at >= uint64(r.cfg.CatchUpTicks): //nolint:gosec // Validate: positive
+		q.open = false // the others have gone on, and the state is asked for
+		return true
 	}
 	if !c.question.open {
 		if r.executed >= c.mark {
@@ -164,11 +167,16 @@ func (q *question) learn(ticks uint64, base, sources int) {
 	}
 }
 
+// farBehind tells whether a stable checkpoint is so far ahead that batches are not tried.
+func (r *Replica) farBehind() bool {
+	return r.ahead != nil && r.ahead.Seq > r.executed+aheadWindowsMax*r.cfg.Window
+}
+
 func (r *Replica) askBatches(fx *Effects) {
 	c := &r.catchUp
 	c.movedAt = r.tick
 	tried := c.tries >= transferTriesMax*len(r.peers) || r.executed < r.low // below, no batch is taken
-	if r.ahead != nil && r.ahead.Seq > r.executed && (tried || r.ahead.Seq > r.executed+aheadWindowsMax*r.cfg.Window) {
+	if r.ahead != nil && r.ahead.Seq > r.executed && (tried || r.farBehind()) {
 		r.fetch(r.ahead, fx)
 		return
 	}

@@ -61,26 +61,28 @@ func (g *repeating) renew(least, most int) {
 	*g = repeating{budget: min(max(2*g.shown, g.budget/2, least), most)}
 }
 
-// proved is when a peer was sent the proof of a stable checkpoint, which is long, what it said
-// then was its own one, and how often since.
+// proved is when a peer was sent the proof of a stable checkpoint, which is long, of which one,
+// what it said then was its own one, and how often since.
 type proved struct {
+	seq    wire.Seq
 	stable wire.Seq
 	at     uint64 // one more than the tick, or 0
 	times  int
 }
 
 // proves tells whether a peer that is behind this replica's stable checkpoint is sent its proof,
-// and notes it: at once where it has another one of its own now, or another connection, and then
-// after one status interval, two, and four, up to sixteen.
+// and notes it: at once where it has another one of its own now, or another connection, or this
+// replica one that is a window further; and then after one status interval, two, and four, up to
+// sixteen.
 func (r *Replica) proves(st *wire.Status) bool {
 	p := &r.peers[st.Sender]
 	switch last := &p.proved; {
-	case last.at == 0, last.stable != st.Stable, last.at <= p.linked:
+	case last.at == 0, last.stable != st.Stable, last.at <= p.linked, r.low >= last.seq+r.cfg.Window:
 		*last = proved{stable: st.Stable}
 	case r.tick+1-last.at < uint64(r.cfg.StatusTicks)<<min(last.times-1, vainlyMax): //nolint:gosec // Validate: positive
 		return false
 	}
-	p.proved.at, p.proved.times = r.tick+1, p.proved.times+1
+	p.proved.seq, p.proved.at, p.proved.times = r.low, r.tick+1, p.proved.times+1
 	return true
 }
 

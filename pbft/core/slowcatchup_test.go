@@ -210,6 +210,10 @@ func TestProofsOfStableCheckpointsGoSeldom(t *testing.T) {
 	}
 	k.ask(8, 2)
 	k.run(100)
+	for _, a := range k.askers {
+		a.pause = 1 << 20
+	}
+	k.run(10)
 	says := func(stable wire.Seq, ticks int) int {
 		before := proofs
 		for range ticks {
@@ -240,5 +244,16 @@ func TestProofsOfStableCheckpointsGoSeldom(t *testing.T) {
 	k.step(0, Linked{3})
 	if got := says(16, 1); got != 1 {
 		t.Errorf("once connected again it got %d proofs", got)
+	}
+	says(16, long+k.cfg.StatusTicks)
+	for _, a := range k.askers {
+		a.pause, a.idle = 0, 0
+	}
+	low, ticks := k.runners[0].r.low, 0
+	for ; k.runners[0].r.low < low+k.cfg.Window && ticks < 12*k.cfg.StatusTicks; ticks++ {
+		k.run(1)
+	}
+	if got := says(16, 1); got != 1 {
+		t.Errorf("it got %d proofs when the stable checkpoint was %d further, %d ticks later", got, k.runners[0].r.low-low, ticks)
 	}
 }
