@@ -442,3 +442,18 @@ func TestAllowanceHalvesAgain(t *testing.T) {
 		}
 	}
 }
+
+// TestATimeoutOfSixteenDelaysDeposesNobody has replicas and clients be far from each other: a message
+// takes a sixteenth of the request timeout, or a little more or less.
+func TestATimeoutOfSixteenDelaysDeposesNobody(t *testing.T) {
+	for _, varies := range []int{0, 1} {
+		k := newTrack(t, nil)
+		k.delay = func(wire.ReplicaID, wire.ReplicaID, wire.Message) int {
+			return k.cfg.RequestTicks/16 - varies + k.rng.IntN(2*varies+1)
+		}
+		k.ask(8, 2)
+		if got := k.run(4000); k.view() > 0 || got < 1000 {
+			t.Errorf("delays vary by %d ticks: %d operations, view %d; left %q", varies, got, k.view(), k.left)
+		}
+	}
+}
