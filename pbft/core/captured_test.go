@@ -66,6 +66,42 @@ func (k *track) giveEnd(liar wire.ReplicaID, seq wire.Seq, answer string) {
 	}
 }
 
+// TestWhoAnswersSlowlyIsNotTheOnlyOneAsked has a primary that keeps replica 3 in the dark answer it
+// with one batch after the other, each just before it would be given up, while the correct ones
+// were given up: for replica 3 is far away, or for their lines stood still once.
+func TestWhoAnswersSlowlyIsNotTheOnlyOneAsked(t *testing.T) {
+	for _, c := range []struct{ delay, at, stall, least int }{{6, 0, 0, 800}, {2, 300, 60, 2000}} {
+		k := newTrack(t, nil)
+		k.ask(8, 1)
+		var from, until wire.Seq
+		due := 0
+		k.delay = func(sender, to wire.ReplicaID, m wire.Message) int {
+			if q, ok := m.(*wire.FetchCommitted); ok && sender == 3 && to == 0 {
+				from, until, due = q.First, q.Last, k.tick+k.cfg.CatchUpTicks-1
+			}
+			switch {
+			case inTheDark(sender, to, 1, m.Kind()):
+				return -1
+			case to != 3 && sender != 3:
+				return 1
+			case to == 3 && k.tick >= c.at && k.tick < c.at+c.stall:
+				return c.at + c.stall - k.tick + c.delay
+			}
+			return c.delay
+		}
+		for range 3000 {
+			k.run(1)
+			if one := k.runners[0].r.committedAt(from); one != nil && from <= until && k.tick >= due {
+				k.say(0, one, 3)
+				from, due = from+1, k.tick+k.cfg.CatchUpTicks-1
+			}
+		}
+		if got := int(k.runners[1].r.executed); got < c.least { //nolint:gosec // few
+			t.Errorf("%+v: %d numbers executed", c, got)
+		}
+	}
+}
+
 // TestWhoIsInTheDarkAsksAllTheSame has a primary that keeps replica 3 in the dark give it one
 // batch now and then, so that it always executes something, or claim to be further than everybody,
 // or break its connection whenever it is asked no more. Batches are large, so that the answers of

@@ -40,7 +40,8 @@ type peer struct {
 	searched wire.View
 	// mute says that it did not answer in time when it was asked for batches last, or that
 	// the connection to it went down since.
-	mute bool
+	mute     bool
+	patience uint64 // with which it was asked when nothing of an answer came, or 0
 }
 
 // answered counts the answers given to a peer in the current status interval:

@@ -98,6 +98,9 @@ func (r *Replica) giveUp() {
 	}
 	q.open = false
 	r.peers[q.asked].mute = true
+	if r.peers[q.asked].patience = 0; q.bytes == 0 {
+		r.peers[q.asked].patience = r.waits()
+	}
 	if r.catchUp.active && q.bytes == 0 {
 		q.vain = min(q.vain+1, patientMax*r.others())
 		q.amount = max(q.amount/4, fetchedBatchesMin)
@@ -137,10 +140,10 @@ func (r *Replica) endQuestion() {
 	q := &r.catchUp.question
 	q.open = false
 	if r.executed < q.until && q.bytes < answerBytesMax {
-		q.torn, r.peers[q.asked].mute = true, true
+		q.torn, r.peers[q.asked].mute, r.peers[q.asked].patience = true, true, 0
 	}
 	if r.slower(q) {
-		r.peers[q.asked].mute = true
+		r.peers[q.asked].mute, r.peers[q.asked].patience = true, 0
 	}
 	if q.bytes > 0 && r.executed >= q.from {
 		q.amount = min(2*q.amount, fetchedBatchesMax)
@@ -216,7 +219,9 @@ func (r *Replica) alsoAsked() (also []wire.ReplicaID) {
 // much time again and again. Who did not answer has another chance when nobody is left, though
 // f+1 have more: then it was no fault of theirs.
 func (r *Replica) nextSource() bool {
-	if r.source(func(p *peer) bool { return !p.mute && !p.lost }) {
+	fits := func(p *peer) bool { return !p.lost && (!p.mute || p.patience > 0 && p.patience < r.waits()) }
+	if r.source(fits) {
+		r.peers[r.catchUp.question.asked].mute = false
 		return true
 	}
 	if r.known() > r.executed {

@@ -122,7 +122,7 @@ func TestABrokenConnectionEndsItsQuestion(t *testing.T) {
 // TestAnswersInTimeMakeQuestionsLarge has nobody answer for a while, and then everybody at
 // once: little is asked for, and then more and more, and patience is forgotten.
 func TestAnswersInTimeMakeQuestionsLarge(t *testing.T) {
-	k := newTrack(t, func(c *Config) { c.Interval, c.Window, c.BatchRequestsMax = 1024, 2048, 4 })
+	k := newTrack(t, func(c *Config) { c.Interval, c.Window, c.BatchRequestsMax = 1024, 2048, 2 })
 	q := &k.runners[3].r.catchUp.question
 	answers, least, most, vain := false, fetchedBatchesMax, 0, 0
 	missed, took := k.returns(func(_, _ wire.ReplicaID, m wire.Message) int {
