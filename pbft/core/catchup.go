@@ -38,10 +38,11 @@ type peer struct {
 	disputed    wire.Seq // the next number whose certificate it gets while its state is another one
 	// searched is the highest view of a view change of it for which the archive was searched.
 	searched wire.View
-	// mute says that it did not answer in time when it was asked for batches last, or that
-	// the connection to it went down since.
-	mute     bool
-	patience uint64 // with which it was asked when nothing of an answer came, or 0
+	// mute says that it did not answer in time when it was asked for batches last, or not well,
+	// or that the connection broke on which the answer would have come.
+	mute bool
+	// patience is the one with which it was waited for when nothing of its answer came, or 0.
+	patience uint64
 }
 
 // answered counts the answers given to a peer in the current status interval:

@@ -31,6 +31,7 @@ type question struct {
 	at    uint64   // the tick in which it was asked
 	first uint64   // how many ticks later its answer began
 	bytes int      // of batches that have come as part of it
+	came  uint64   // which of them came as part of it, the first in the lowest bit
 	ended uint64   // the tick in which the last of it came, or 0
 
 	// What former questions tell.
@@ -44,7 +45,7 @@ type question struct {
 
 // Bounds of a question.
 const (
-	fetchedBatchesMax   = 64 // batches asked for at once
+	fetchedBatchesMax   = 64 // batches asked for at once, no more than came has bits
 	fetchedBatchesFirst = 16 // the same, as long as nobody has answered
 	fetchedBatchesMin   = 4  // the same, where answers do not come in time
 	patientMax          = 4  // doublings of patience
@@ -112,6 +113,11 @@ func (q *question) hear(from wire.ReplicaID, m *wire.Committed, tick uint64) {
 	if !q.open || from != q.asked || m.Cert.Seq < q.from || m.Cert.Seq > q.until {
 		return
 	}
+	bit := uint64(1) << (m.Cert.Seq - q.from)
+	if q.came&bit != 0 {
+		return
+	}
+	q.came |= bit
 	if q.bytes == 0 {
 		q.first = tick - q.at
 	}
@@ -193,7 +199,7 @@ func (r *Replica) askBatches(fx *Effects) {
 		most = has
 	}
 	amount := wire.Seq(q.amount) //nolint:gosec // positive
-	q.open, q.at, q.first, q.bytes, q.ended = true, r.tick, 0, 0, 0
+	q.open, q.at, q.first, q.bytes, q.came, q.ended = true, r.tick, 0, 0, 0, 0
 	q.from, q.until = r.executed+1, max(min(most, r.executed+amount), r.executed+1)
 	fx.Send = append(fx.Send, Send{To: q.asked, Message: &wire.FetchCommitted{First: q.from, Last: q.until, Sender: r.id}})
 	for _, also := range r.alsoAsked() {
@@ -216,8 +222,9 @@ func (r *Replica) alsoAsked() (also []wire.ReplicaID) {
 
 // nextSource chooses whom to ask for batches: one after the other of those who are ahead, and
 // first those who are connected, and answer. Or one that only claims to have them would cost so
-// much time again and again. Who did not answer has another chance when nobody is left, though
-// f+1 have more: then it was no fault of theirs.
+// much time again and again. Who gave nothing has another chance once this replica is more patient
+// than it was then: or one who answers just in time would be the only one asked, and make it so.
+// And all have when nobody is left, though f+1 have more: then it was no fault of theirs.
 func (r *Replica) nextSource() bool {
 	fits := func(p *peer) bool { return !p.lost && (!p.mute || p.patience > 0 && p.patience < r.waits()) }
 	if r.source(fits) {
