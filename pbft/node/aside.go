@@ -11,11 +11,21 @@ import (
 
 // aside holds the votes that the order needs no more, unverified: what comes for a
 // number after a quorum has voted for it, and says the same. Of four replicas one in
-// three votes comes too late to count, and verifying is what a vote costs. Each is
-// verified after all, and handed to the core, when it may prove a lie: when its
-// sender votes otherwise for that number, or when anybody sends what certificates or
-// view changes are in. Any goroutine may call its methods.
+// three votes comes too late to count, of many a third and more, and verifying is what
+// a vote costs. Each is verified after all, and handed to the core, when it may prove a
+// lie: when its sender votes otherwise for that number, or when anybody sends a
+// certificate against it, or what view changes are in.
+//
+// A quorum has voted when the core says so. That may be late: many votes come at once.
+// So a vote is also set aside when those passed on before it, with the own one, are
+// enough, whether they are verified yet or not. It is passed on after all when one of
+// them was none, or somebody votes twice, and so are all later ones for that number; and
+// when its sender sends it again, for what the core did with the others is not known here.
+// Any goroutine may call its methods.
 type aside struct {
+	self   wire.ReplicaID
+	enough [2]int // votes passed on and own ones that make a quorum, by their kind
+
 	mu struct {
 		sync.Mutex
 		slots []asideSlot // by number: the last one that a place stands for
@@ -35,24 +45,27 @@ type asideVotes struct {
 	settled bool
 	digest  crypto.Digest
 	held    []asideFrame // of different senders
-	passed  []asideVote  // what was not set aside, of different senders
+	passed  []asideVote  // what was not set aside, and the own one, of different senders
+	doubted bool         // passed may be more than what the core counts
 }
 
-// asideVote is the first vote of a sender that was passed on.
+// asideVote is the first vote of a sender that was passed on, whoever sent it.
 type asideVote struct {
-	from   wire.ReplicaID
+	sender wire.ReplicaID
 	digest crypto.Digest
 }
 
 type asideFrame struct {
-	from  wire.ReplicaID
-	frame []byte
+	from   wire.ReplicaID
+	digest crypto.Digest // that it votes for
+	frame  []byte
 }
 
-// newAside returns an aside for the numbers of a window, which it remembers as long
-// as they can be voted for.
-func newAside(window wire.Seq) *aside {
-	a := &aside{}
+// newAside returns the aside of a replica for the numbers of a window, which it
+// remembers as long as they can be voted for. A proposal is its sender's prepare.
+func newAside(self wire.ReplicaID, window wire.Seq, q core.Quorum) *aside {
+	a := &aside{self: self}
+	a.enough[asidePrepares], a.enough[asideCommits] = q.Strong()-1, q.Strong()
 	a.mu.slots = make([]asideSlot, window)
 	return a
 }
@@ -88,11 +101,11 @@ func (a *aside) settle(kind int, v wire.View, seq wire.Seq, digest crypto.Digest
 // at returns the place of seq. It needs the lock.
 func (a *aside) at(seq wire.Seq) *asideSlot { return &a.mu.slots[seq%wire.Seq(len(a.mu.slots))] }
 
-// votesFor returns the votes of m's kind for its number, and nil if no quorum is
-// known. It needs the lock.
+// votesFor returns the votes of a kind for v's number in v's view, and nil if its place
+// stands for something else. It needs the lock.
 func (a *aside) votesFor(kind int, v *wire.Vote) *asideVotes {
 	s := a.at(v.Seq)
-	if s.view != v.View || s.seq != v.Seq || !s.votes[kind].settled {
+	if s.view != v.View || s.seq != v.Seq {
 		return nil
 	}
 	return &s.votes[kind]
@@ -108,40 +121,109 @@ func (a *aside) take(from wire.ReplicaID, frame []byte, lim *wire.Limits) bool {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	votes := a.votesFor(kind, v)
-	if votes == nil || votes.digest != v.Digest || votes.contradicts(v) {
+	if votes == nil || !votes.spare(v, a.enough[kind]) {
 		return false
 	}
-	for _, held := range votes.held {
-		if held.from == from {
+	for i, held := range votes.held {
+		switch {
+		case held.from != from:
+			continue
+		case held.digest != v.Digest: // release gives it back, before v
+			return false
+		case votes.settled:
 			return true
 		}
+		votes.held = slices.Delete(votes.held, i, i+1)
+		a.mu.held--
+		return false
 	}
-	votes.held = append(votes.held, asideFrame{from, frame})
+	votes.held = append(votes.held, asideFrame{from, v.Digest, frame})
 	a.mu.held++
 	return true
 }
 
-// contradicts tells whether v's sender has cast another vote, which v convicts.
-func (votes *asideVotes) contradicts(v *wire.Vote) bool {
-	return slices.ContainsFunc(votes.passed, func(o asideVote) bool { return o.from == v.Sender && o.digest != v.Digest })
+// spare tells whether the quorum that v could be of has no need of it, and v convicts
+// nobody.
+func (votes *asideVotes) spare(v *wire.Vote, enough int) bool {
+	agree := 0
+	for _, o := range votes.passed {
+		switch {
+		case o.sender != v.Sender && o.digest == v.Digest:
+			agree++
+		case o.sender == v.Sender && (o.digest != v.Digest || !votes.settled):
+			return false
+		}
+	}
+	if votes.settled {
+		return votes.digest == v.Digest
+	}
+	return agree >= enough && !votes.doubted
 }
 
-// pass remembers a vote that its sender itself sends, and that is not set aside, if it
-// is for a number above stable in view: later ones cannot take its place then.
-func (a *aside) pass(from wire.ReplicaID, frame []byte, lim *wire.Limits, view wire.View, stable wire.Seq) {
+// pass remembers a vote that is not set aside, if it is for a number above stable in view:
+// later ones cannot take its place then. It returns what was set aside, if it gives a doubt.
+func (a *aside) pass(frame []byte, lim *wire.Limits, view wire.View, stable wire.Seq) []asideFrame {
 	kind, v := voteIn(frame, lim)
-	if v == nil || v.Sender != from || v.View != view || v.Seq <= stable {
-		return
+	if v == nil || v.View != view || v.Seq <= stable {
+		return nil
 	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if v.Seq-stable > wire.Seq(len(a.mu.slots)) || !a.hold(v.View, v.Seq) {
-		return
+		return nil
 	}
 	votes := &a.at(v.Seq).votes[kind]
-	if !slices.ContainsFunc(votes.passed, func(o asideVote) bool { return o.from == from }) {
-		votes.passed = append(votes.passed, asideVote{from, v.Digest})
+	if !votes.pass(v) {
+		return a.doubt(votes)
 	}
+	return nil
+}
+
+// pass remembers that v was passed on, or returns false if another vote of its sender was.
+func (votes *asideVotes) pass(v *wire.Vote) bool {
+	for _, o := range votes.passed {
+		if o.sender == v.Sender {
+			return o.digest == v.Digest
+		}
+	}
+	votes.passed = append(votes.passed, asideVote{v.Sender, v.Digest})
+	return true
+}
+
+// doubt returns what was set aside because of what was passed on, on which no reliance is
+// from now on. It needs the lock.
+func (a *aside) doubt(votes *asideVotes) []asideFrame {
+	votes.doubted = true
+	return a.takeBack(votes, func(asideFrame) bool { return !votes.settled })
+}
+
+// cast takes in what the replica itself sends: its votes count like those passed on.
+func (a *aside) cast(m wire.Message) {
+	kind, v := voteOf(m)
+	if v == nil || v.Sender != a.self {
+		return
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.hold(v.View, v.Seq) {
+		a.at(v.Seq).votes[kind].pass(v)
+	}
+}
+
+// failed takes in that a frame that was passed on was none, and returns what was set
+// aside because of it.
+func (a *aside) failed(frame []byte, lim *wire.Limits) []asideFrame {
+	kind, v := voteIn(frame, lim)
+	if v == nil {
+		return nil
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	votes := a.votesFor(kind, v)
+	if votes == nil {
+		return nil
+	}
+	return a.doubt(votes)
 }
 
 // hold makes the place of seq stand for it in view v, and tells whether it does: not
@@ -167,6 +249,11 @@ func voteIn(frame []byte, lim *wire.Limits) (int, *wire.Vote) {
 	if err != nil {
 		return 0, nil
 	}
+	return voteOf(m)
+}
+
+// voteOf returns the vote that m is, if it is one, and its kind.
+func voteOf(m wire.Message) (int, *wire.Vote) {
 	if p, is := m.(*wire.Prepare); is {
 		return asidePrepares, &p.Vote
 	}
@@ -184,11 +271,14 @@ func (a *aside) release(frame []byte, lim *wire.Limits) []asideFrame {
 		return nil
 	}
 	switch wire.Kind(frame[1]) {
-	case wire.KindRequest, wire.KindPrePrepare, wire.KindStatus, wire.KindCheckpoint, wire.KindFetchPieces, wire.KindPiece,
+	case wire.KindRequest, wire.KindPrePrepare, wire.KindStatus, wire.KindCheckpoint, wire.KindStableProof,
+		wire.KindFetchPieces, wire.KindPiece,
 		wire.KindFetchBatches, wire.KindBatchBody, wire.KindFetchCommitted, wire.KindFetchViewChange:
 		return nil
 	case wire.KindPrepare, wire.KindCommit:
 		return a.releaseOf(frame, lim)
+	case wire.KindCommitted:
+		return a.releaseAgainst(frame, lim)
 	default:
 		return a.releaseAll()
 	}
@@ -206,19 +296,49 @@ func (a *aside) releaseOf(frame []byte, lim *wire.Limits) []asideFrame {
 	}
 	var out []asideFrame
 	for kind := range s.votes {
-		votes := &s.votes[kind]
-		left := votes.held[:0]
-		for _, held := range votes.held {
-			if held.from == v.Sender && votes.digest != v.Digest {
-				out = append(out, held)
-				a.mu.held--
-			} else {
-				left = append(left, held)
-			}
-		}
-		clear(votes.held[len(left):])
-		votes.held = left
+		out = append(out, a.takeBack(&s.votes[kind], func(held asideFrame) bool {
+			return held.from == v.Sender && held.digest != v.Digest
+		})...)
 	}
+	return out
+}
+
+// releaseAgainst is release for a committed batch: of everybody who voted for another one
+// at its number, in its view. It needs the lock.
+func (a *aside) releaseAgainst(frame []byte, lim *wire.Limits) []asideFrame {
+	m, err := wire.Decode(frame, lim)
+	if err != nil {
+		return nil
+	}
+	c, is := m.(*wire.Committed)
+	if !is {
+		return nil
+	}
+	s := a.at(c.Cert.Seq)
+	if s.view != c.Cert.View || s.seq != c.Cert.Seq {
+		return nil
+	}
+	var out []asideFrame
+	for kind := range s.votes {
+		out = append(out, a.takeBack(&s.votes[kind], func(held asideFrame) bool { return held.digest != c.Cert.Digest })...)
+	}
+	return out
+}
+
+// takeBack returns those of the votes set aside that are wanted, which are so no more.
+// It needs the lock.
+func (a *aside) takeBack(votes *asideVotes, wanted func(asideFrame) bool) (out []asideFrame) {
+	left := votes.held[:0]
+	for _, held := range votes.held {
+		if wanted(held) {
+			out = append(out, held)
+		} else {
+			left = append(left, held)
+		}
+	}
+	clear(votes.held[len(left):])
+	votes.held = left
+	a.mu.held -= len(out)
 	return out
 }
 
@@ -240,18 +360,16 @@ func (a *aside) releaseAll() []asideFrame {
 // that gives the reason, those that may prove something now. The replica is in view,
 // and has the checkpoint stable.
 func (a *aside) sort(batch *frames, lim *wire.Limits, view wire.View, stable wire.Seq) {
-	kept, from := make([][]byte, 0, len(batch.frames)), make([]source, 0, len(batch.frames))
+	kept := frames{frames: make([][]byte, 0, len(batch.frames)), from: make([]source, 0, len(batch.frames))}
 	for i, frame := range batch.frames {
 		if s := batch.from[i]; !s.client {
 			if a.take(s.peer(), frame, lim) {
 				continue
 			}
-			for _, held := range a.release(frame, lim) {
-				kept, from = append(kept, held.frame), append(from, peerSource(held.from))
-			}
-			a.pass(s.peer(), frame, lim, view, stable)
+			kept.put(a.release(frame, lim))
+			kept.put(a.pass(frame, lim, view, stable))
 		}
-		kept, from = append(kept, frame), append(from, batch.from[i])
+		kept.frames, kept.from = append(kept.frames, frame), append(kept.from, batch.from[i])
 	}
-	batch.frames, batch.from = kept, from
+	batch.frames, batch.from = kept.frames, kept.from
 }

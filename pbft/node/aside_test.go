@@ -2,8 +2,10 @@ package node
 
 import (
 	"slices"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -12,12 +14,24 @@ import (
 	"github.com/quorate/quorate/pbft/wire"
 )
 
+// quorumOf returns the quorums of n replicas.
+func quorumOf(t *testing.T, n int) core.Quorum {
+	t.Helper()
+	q, err := core.NewQuorum(n)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return q
+}
+
 // TestVotesBeyondTheQuorumAreSetAside lets late votes come for number 3 of view 1,
 // for which a quorum has prepared a batch, and tells what is verified, in which order.
 func TestVotesBeyondTheQuorumAreSetAside(t *testing.T) {
 	lim := wire.DefaultLimits(4)
 	key := func(id wire.ReplicaID) crypto.PrivateKey { return keyOf(t, uint64(id)) }
-	d, other := crypto.Sum([]byte("d")), crypto.Sum([]byte("other"))
+	request := &wire.Request{Client: key(100).Public(), Session: 1, Number: 1, Ops: [][]byte{{1}}}
+	batch, others := wire.NullBatch(), &wire.Batch{Time: 1, Requests: []*wire.Request{request}}
+	d, other := wire.NullDigest(), others.Digest()
 	vote := func(by wire.ReplicaID, v wire.View, seq wire.Seq, digest crypto.Digest) wire.Vote {
 		return wire.Vote{View: v, Seq: seq, Digest: digest, Sender: by}
 	}
@@ -25,6 +39,10 @@ func TestVotesBeyondTheQuorumAreSetAside(t *testing.T) {
 	prepare := func(v wire.Vote) []byte { return seal(v.Sender, &wire.Prepare{Vote: v}) }
 	commit := func(v wire.Vote) []byte { return seal(v.Sender, &wire.Commit{Vote: v}) }
 	late := prepare(vote(2, 1, 3, d))
+	stable := wire.Encode(&wire.StableProof{Cert: wire.CheckpointCert{Seq: 2}})
+	committed := func(v wire.View, batch *wire.Batch) []byte {
+		return wire.Encode(&wire.Committed{Cert: wire.CommitCert{View: v, Seq: 3, Digest: batch.Digest()}, Batch: batch})
+	}
 	proof := wire.Encode(&wire.CommitProof{Cert: wire.CommitCert{View: 1, Seq: 3, Digest: other}})
 	for name, test := range map[string]struct {
 		from []wire.ReplicaID
@@ -44,9 +62,13 @@ func TestVotesBeyondTheQuorumAreSetAside(t *testing.T) {
 		"after another of it":       {[]wire.ReplicaID{2, 2}, [][]byte{prepare(vote(2, 1, 3, other)), late}, []int{0, 1}},
 		"then another's other vote": {[]wire.ReplicaID{2, 3}, [][]byte{late, prepare(vote(3, 1, 3, other))}, []int{1}},
 		"then a certificate":        {[]wire.ReplicaID{2, 3}, [][]byte{late, proof}, []int{0, 1}},
+		"then a stable checkpoint":  {[]wire.ReplicaID{2, 3}, [][]byte{late, stable}, []int{1}},
+		"then its batch":            {[]wire.ReplicaID{2, 3}, [][]byte{late, committed(1, batch)}, []int{1}},
+		"then another batch":        {[]wire.ReplicaID{2, 3}, [][]byte{late, committed(1, others)}, []int{0, 1}},
+		"then one of another view":  {[]wire.ReplicaID{2, 3}, [][]byte{late, committed(0, others)}, []int{1}},
 		"released only once":        {[]wire.ReplicaID{2, 3, 3}, [][]byte{late, proof, proof}, []int{0, 1, 1}},
 	} {
-		a := newAside(8)
+		a := newAside(0, 8, quorumOf(t, 4))
 		a.observe([]core.Observation{core.BecamePrepared{View: 1, Seq: 3, Digest: d}})
 		b := &frames{}
 		for i, f := range test.in {
@@ -68,7 +90,7 @@ func TestVotesBeyondTheQuorumAreSetAside(t *testing.T) {
 func TestVotesSetAsideAreBounded(t *testing.T) {
 	const window = 4
 	lim, d := wire.DefaultLimits(4), crypto.Sum([]byte("d"))
-	a := newAside(window)
+	a := newAside(0, window, quorumOf(t, 4))
 	for seq := wire.Seq(1); seq <= 10*window; seq++ {
 		a.settle(asideCommits, 0, seq, d)
 		a.settle(asideCommits, 0, max(seq, window)-window, d)
@@ -127,6 +149,125 @@ func TestVoteSetAsideConvicts(t *testing.T) {
 		}
 		if len(convicted) != 3 {
 			t.Errorf("convicted %v, want 0, 1 and 2", convicted)
+		}
+	})
+}
+
+// voting makes the votes that a replica of seven, in view 1, may get for number 3.
+type voting struct {
+	m        *members
+	d, other crypto.Digest
+}
+
+// got is a frame, and who sent it.
+type got struct {
+	from  wire.ReplicaID
+	frame []byte
+}
+
+// frame seals the vote of a replica of a kind, with the key of another.
+func (v voting) frame(kind wire.Kind, by, key wire.ReplicaID, digest crypto.Digest) []byte {
+	vote := wire.Vote{View: 1, Seq: 3, Digest: digest, Sender: by}
+	if kind == wire.KindPrepare {
+		return wire.Seal(v.m.keys[key], testDomain(), &wire.Prepare{Vote: vote}).Frame()
+	}
+	return wire.Seal(v.m.keys[key], testDomain(), &wire.Commit{Vote: vote}).Frame()
+}
+
+// all is what some replicas themselves send.
+func (v voting) all(kind wire.Kind, digest crypto.Digest, ids ...wire.ReplicaID) (all []got) {
+	for _, id := range ids {
+		all = append(all, got{id, v.frame(kind, id, id, digest)})
+	}
+	return all
+}
+
+// TestNoVoteBeyondTheQuorumIsVerified lets votes come before the core has seen any, one at
+// a time and more at once: of seven replicas five are a quorum, whose proposer sends no prepare.
+func TestNoVoteBeyondTheQuorumIsVerified(t *testing.T) {
+	v := voting{newMembers(t, 7), crypto.Sum([]byte("d")), crypto.Sum([]byte("other"))}
+	prepares := func(ids ...wire.ReplicaID) []got { return v.all(wire.KindPrepare, v.d, ids...) }
+	commits := func(ids ...wire.ReplicaID) []got { return v.all(wire.KindCommit, v.d, ids...) }
+	others := func(ids ...wire.ReplicaID) []got { return v.all(wire.KindCommit, v.other, ids...) }
+	bad := func(by wire.ReplicaID) []got { return []got{{by, v.frame(wire.KindCommit, by, 0, v.d)}} }
+	relayed := func(by wire.ReplicaID, digest crypto.Digest) []got {
+		return []got{{5, v.frame(wire.KindCommit, by, by, digest)}}
+	}
+	ownPrepare := &wire.Prepare{Vote: wire.Vote{View: 1, Seq: 3, Digest: v.d}}
+	ownCommit := &wire.Commit{Vote: wire.Vote{View: 1, Seq: 3, Digest: v.d}}
+	for name, test := range map[string]struct {
+		own            wire.Message
+		in             [][]got
+		checks, events int
+	}{
+		"commits":                     {nil, [][]got{commits(1, 2, 3, 4, 5, 6)}, 5, 5},
+		"commits after the own":       {ownCommit, [][]got{commits(1, 2, 3, 4, 5, 6)}, 4, 4},
+		"prepares":                    {nil, [][]got{prepares(2, 3, 4, 5, 6)}, 4, 4},
+		"prepares after the own":      {ownPrepare, [][]got{prepares(2, 3, 4, 5, 6)}, 3, 3},
+		"the primary's is none":       {ownPrepare, [][]got{prepares(1, 2, 3, 4, 5, 6)}, 3, 3},
+		"the last again":              {nil, [][]got{commits(1, 2, 3, 4, 5, 6, 6)}, 6, 6},
+		"the last twice more":         {nil, [][]got{commits(1, 2, 3, 4, 5, 6, 6, 6)}, 7, 7},
+		"two batches":                 {nil, [][]got{others(1, 2), commits(3, 4, 5, 6)}, 6, 6},
+		"a bad one":                   {nil, [][]got{commits(1, 2), bad(3), commits(4, 5, 6)}, 6, 5},
+		"a bad one, and then it":      {nil, [][]got{bad(3), commits(1, 2, 4, 5, 6, 3)}, 7, 6},
+		"twice the same":              {nil, [][]got{commits(1, 1, 2, 3, 4, 5, 6)}, 6, 6},
+		"two of one":                  {nil, [][]got{commits(1, 2, 3, 4), others(4), commits(5, 6)}, 7, 7},
+		"two of one, later":           {nil, [][]got{commits(1, 2, 3, 4, 5, 6), others(4)}, 7, 7},
+		"two of the last":             {nil, [][]got{commits(1, 2, 3, 4, 5, 6), others(6)}, 7, 7},
+		"its other one, relayed":      {nil, [][]got{relayed(6, v.other), commits(1, 2, 3, 4, 5, 6)}, 7, 7},
+		"then its other one, relayed": {nil, [][]got{commits(1, 2, 3, 4, 5, 6), relayed(6, v.other)}, 7, 7},
+		"one of them relayed":         {nil, [][]got{relayed(1, v.d), commits(2, 3, 4, 5, 6)}, 5, 5},
+	} {
+		frames := slices.Concat(test.in...)
+		for _, together := range []int{1, 2, len(frames)} {
+			node, verifier := newCounting(t, v.m)
+			node.standing.Store(&standing{view: 1, active: true})
+			if test.own != nil {
+				node.aside.cast(test.own)
+			}
+			events := 0
+			for some := range slices.Chunk(frames, together) {
+				for _, one := range some {
+					node.fromPeer(t.Context(), one.from, one.frame)
+				}
+				events += len(verifyAll(node))
+			}
+			// What comes again later was verified before.
+			if events != test.events || verifier.checks > test.checks || together == len(frames) && verifier.checks < test.checks {
+				t.Errorf("%s, %d at once: %d signatures verified and %d events, want %d and %d",
+					name, together, verifier.checks, events, test.checks, test.events)
+			}
+		}
+	}
+}
+
+// TestVotesThatAreNoneHoldNobodyUp has two replicas of seven damage their votes: those of
+// others take their place at once, not when they are sent again.
+func TestVotesThatAreNoneHoldNobodyUp(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := newMembers(t, 7)
+		var damaged atomic.Int64
+		m.hub.tamper(func(from, _ wire.ReplicaID, frame []byte) [][]byte {
+			if k := kindOf(frame); (from == 1 || from == 2) && (k == wire.KindPrepare || k == wire.KindCommit) {
+				frame = slices.Clone(frame)
+				frame[len(frame)-1] ^= 1
+				damaged.Add(1)
+			}
+			return [][]byte{frame}
+		})
+		m.startAll()
+		defer m.stopAll()
+		caller := m.caller(1)
+		began := time.Now()
+		for i := range 10 {
+			if got := caller.call([]int{0, 1, 2, 3, 4, 5, 6}, 5, "op"); got == "" {
+				t.Fatalf("operation %d has no answer", i)
+			}
+		}
+		again := time.Duration(m.configs[0].Core.StatusTicks) * TickDefault
+		if took := time.Since(began); took >= again || damaged.Load() == 0 {
+			t.Errorf("10 operations took %v with %d damaged votes, want less than the %v after which votes are sent again",
+				took, damaged.Load(), again)
 		}
 	})
 }

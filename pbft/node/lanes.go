@@ -242,6 +242,13 @@ func (b *frames) keep(wanted func(frame []byte, from source) bool) {
 	b.frames, b.from = b.frames[:kept], b.from[:kept]
 }
 
+// put appends votes that were set aside.
+func (b *frames) put(votes []asideFrame) {
+	for _, held := range votes {
+		b.frames, b.from = append(b.frames, held.frame), append(b.from, peerSource(held.from))
+	}
+}
+
 // take fills b with frames of lanes that no worker holds, which the caller then
 // holds, and returns false if there are none. Peers and clients take turns and
 // share no batch, nor does a suspect with anyone: one bad signature makes its

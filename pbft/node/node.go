@@ -128,7 +128,7 @@ func newNode(cfg Config, e engine, applier *Applier) *Node {
 	n.proposer, _ = cfg.Machine.(app.Proposer)
 	n.flight = newFlight(runtime.GOMAXPROCS(0))
 	n.lanes = newLanes(runtime.GOMAXPROCS(0), n.penalties.suspect)
-	n.aside = newAside(cfg.Core.Window)
+	n.aside = newAside(n.self, cfg.Core.Window, cfg.Core.Quorum)
 	n.accused = newAccused(n.replicas)
 	n.outlet = &outlet{
 		transport: cfg.Transport, self: n.self, replicas: wire.ReplicaID(n.replicas), //nolint:gosec // a cluster is small

@@ -176,6 +176,7 @@ func (n *Node) sendAll(sends []core.Send, early bool) {
 		if s.To == core.Everyone {
 			n.outlet.broadcast(sealed.Frame())
 		}
+		n.aside.cast(sealed.Message())
 		back = append(back, core.Received{From: n.self, Message: sealed})
 	}
 	n.own.put(back...)

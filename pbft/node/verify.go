@@ -63,6 +63,7 @@ func (n *Node) open(batch *frames, memory *wire.Memory) []core.Event {
 	n.settled(batch, now)
 	n.aside.sort(batch, &lim, now.view, now.stable)
 	events := make([]core.Event, 0, len(batch.frames))
+	var instead frames // of votes that were none
 	// The core would ignore proposals of the past, but for a request in one that nobody
 	// signed: that convicts no more. It may have gone on since it told where it stands, but
 	// it never goes back.
@@ -71,9 +72,13 @@ func (n *Node) open(batch *frames, memory *wire.Memory) []core.Event {
 		from := batch.from[i]
 		if o.Err != nil {
 			n.penalties.addDear(from, wire.Kind(batch.frames[i][1]), o.Err.Error(), o.Checks)
-			if o.Unsigned != nil && !from.client {
+			if from.client {
+				continue
+			}
+			if o.Unsigned != nil {
 				events = append(events, core.Exposed{Proposal: o.Unsigned})
 			}
+			instead.put(n.aside.failed(batch.frames[i], &lim))
 			continue
 		}
 		if o.Past {
@@ -82,6 +87,9 @@ func (n *Node) open(batch *frames, memory *wire.Memory) []core.Event {
 		if ev := n.fromVerified(from, o.Sealed, now); ev != nil {
 			events = append(events, ev)
 		}
+	}
+	if len(instead.frames) > 0 {
+		events = append(events, n.open(&instead, memory)...)
 	}
 	return events
 }
