@@ -112,7 +112,7 @@ the same.`,
 				}
 			}
 			o.load.Fill, o.load.StrikeAfter, o.load.StrikeLosesDisk = o.stateMiB<<20, o.killPrimary+o.loseDisk, o.loseDisk > 0
-			c.relaxCollector()
+			c.relaxCollector(loadMemoryMax(o.load.Clients))
 			return c.bench(cmd.Context(), o)
 		},
 	}

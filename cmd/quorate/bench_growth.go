@@ -52,7 +52,7 @@ An interruption ends it, and prints the points that it has.`,
   quorate bench growth --duration 5s --save growth.json`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			c.relaxCollector()
+			c.relaxCollector(memoryMax)
 			return c.growth(cmd.Context(), o)
 		},
 	}

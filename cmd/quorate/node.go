@@ -161,7 +161,7 @@ func runNode(ctx context.Context, c *console, o nodeOptions) error {
 	if err := setLogLevel(cfg.LogLevel); err != nil {
 		return err
 	}
-	c.relaxCollector()
+	c.relaxCollector(memoryMax)
 	c.takeProcessors()
 	dumpOnSignal, end := takeDumpSignals(c)
 	defer end()

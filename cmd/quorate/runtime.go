@@ -11,19 +11,25 @@ import (
 // times that much it spends an eighth less processor time.
 const collectorPercent = 300
 
-// memoryMax is how far that goes: beyond it the collector comes as often as it takes.
-// A window full of large batches is some hundred megabytes, and four times that would
-// be most of a small machine.
+// memoryMax is how far that goes for a replica: beyond it the collector comes as often
+// as it takes. A window full of large batches is some hundred megabytes, and four times
+// that would be most of a small machine.
 const memoryMax = 1 << 30
 
+// loadMemoryMax is how far it goes for a load of so many clients, each of which has a
+// connection to every replica: a limit below what they need has the collector take half
+// of the load's processor time, and the replicas wait for it.
+func loadMemoryMax(clients int) int64 { return memoryMax + int64(clients)<<21 }
+
 // relaxCollector has the collector come more seldom, as long as there is little in
-// use, unless the environment says how often (GOGC) and up to where (GOMEMLIMIT).
-func (c *console) relaxCollector() {
+// use, unless the environment says how often (GOGC) and up to where (GOMEMLIMIT): else
+// up to limit.
+func (c *console) relaxCollector(limit int64) {
 	if c.env("GOGC") == "" {
 		debug.SetGCPercent(collectorPercent)
 	}
 	if c.env("GOMEMLIMIT") == "" {
-		debug.SetMemoryLimit(memoryMax)
+		debug.SetMemoryLimit(limit)
 	}
 }
 
