@@ -106,6 +106,27 @@ func TestSignaturesAreCountedByWhatTheyAreOf(t *testing.T) {
 	}
 }
 
+// TestLocalClusterFarApart has an operation take its five ways: to the primary, three rounds
+// of votes, and the answer.
+func TestLocalClusterFarApart(t *testing.T) {
+	const delay = 20 * time.Millisecond
+	l := startLocal(t, LocalConfig{Replicas: 4, Memory: true, Delay: delay, Dir: t.TempDir()}, echo{})
+	c, err := l.Client(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close() //nolint:errcheck // it was asked for nothing more
+	for range 2 {
+		began := time.Now()
+		if _, err := c.Submit(t.Context(), []byte("op")); err != nil {
+			t.Fatal(err)
+		}
+		if took := time.Since(began); took < 5*delay {
+			t.Errorf("an operation took %v, want five times %v at least", took, delay)
+		}
+	}
+}
+
 // TestLocalClustersReportBadSettings starts nothing.
 func TestLocalClustersReportBadSettings(t *testing.T) {
 	for _, cfg := range []LocalConfig{
@@ -114,6 +135,9 @@ func TestLocalClustersReportBadSettings(t *testing.T) {
 		{Replicas: 4, Limits: GenesisLimits{Clients: 1}},
 		{Replicas: 4, Dir: "/does/not/exist"},
 		{Replicas: 1 << 40}, // and takes no memory for their keys
+		{Replicas: 4, Delay: time.Millisecond},
+		{Replicas: 4, Delay: -1, Memory: true},
+		{Replicas: 4, Delay: LocalDelayMax + 1, Memory: true},
 	} {
 		if l, err := StartLocalWith(t.Context(), cfg, echo{}); err == nil {
 			t.Errorf("%+v: got nil, want an error", cfg)

@@ -48,10 +48,16 @@ type LocalConfig struct {
 	// is there, signatures and flushes too, but no sockets, and no encryption. Only
 	// Local.Dial and Local.Client reach such a cluster.
 	Memory bool
+	// Delay is how long each message takes on its way, in memory, between replicas and to
+	// and from clients: as if all were that far apart, each from each. LocalDelayMax at most.
+	Delay time.Duration
 	// Dir is where the temporary directory for the data is made; empty means that of
 	// the system. The file system there is the one that is flushed.
 	Dir string
 }
+
+// LocalDelayMax is the longest LocalConfig.Delay: that of a way around the world and back.
+const LocalDelayMax = time.Second
 
 // StartLocal starts n replicas of machine, which all share, and call at the same time: its
 // state is in the transaction, not in itself. It is for trying out, for tests and for
@@ -66,6 +72,10 @@ func StartLocal(ctx context.Context, n int, machine app.StateMachine) (*Local, e
 func StartLocalWith(ctx context.Context, cfg LocalConfig, machine app.StateMachine) (*Local, error) {
 	if err := (Config{Dir: ".", RequestTimeout: cfg.RequestTimeout}).Validate(); err != nil {
 		return nil, fmt.Errorf("local cluster: %w", err)
+	}
+	if cfg.Delay < 0 || cfg.Delay > LocalDelayMax || cfg.Delay > 0 && !cfg.Memory {
+		return nil, fmt.Errorf("local cluster: %w: the delay is %v, want 0 to %v, and Memory where it is not 0",
+			ErrConfig, cfg.Delay, LocalDelayMax)
 	}
 	if cfg.Replicas > replicasMax { // before they all have keys
 		return nil, fmt.Errorf("local cluster: %w: %d replicas, want at most %d", ErrConfig, cfg.Replicas, replicasMax)
@@ -86,7 +96,7 @@ func (l *Local) start(ctx context.Context, local LocalConfig, machine app.StateM
 	if err != nil {
 		return err
 	}
-	transports, err := l.connect(keys, local.Memory)
+	transports, err := l.connect(keys, local)
 	if err != nil {
 		return err
 	}
@@ -108,12 +118,13 @@ func (l *Local) start(ctx context.Context, local LocalConfig, machine app.StateM
 }
 
 // connect returns a transport for every replica.
-func (l *Local) connect(keys []crypto.PrivateKey, inMemory bool) ([]transport, error) {
-	if !inMemory {
+func (l *Local) connect(keys []crypto.PrivateKey, local LocalConfig) ([]transport, error) {
+	if !local.Memory {
 		return l.listen(keys)
 	}
 	l.memory = memory.NewNetwork(len(keys))
 	l.memory.SetFrameBytesMax(l.genesis.WireLimits().FrameBytesMax())
+	l.memory.SetDelay(local.Delay)
 	var transports []transport
 	for i := range keys {
 		transports = append(transports, memoryTransport{l.memory.Transport(wire.ReplicaID(i))}) //nolint:gosec // i < n

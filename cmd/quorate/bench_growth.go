@@ -45,6 +45,10 @@ takes two seconds or more for every 10 MiB, and their size and half of it again 
 disk for each replica. "written" is what the process then wrote to disk for each
 operation, at all replicas: journals, checkpoints, tables put in order.
 
+With --delays each message takes so long on its way, as if every replica and client were
+that far from all others: an operation takes five times as long at least. Choose a
+--request-timeout of sixteen times the longest, or correct primaries are replaced.
+
 An interruption ends it, and prints the points that it has.`,
 		Example: `  quorate bench growth
   quorate bench growth --replicas 4,7,10 --payloads 128 --clients 16 --batch-limits 512
@@ -62,11 +66,13 @@ An interruption ends it, and prints the points that it has.`,
 	f.IntSliceVar(&o.Clients, "clients", o.Clients, "how many clients")
 	f.IntSliceVar(&o.BatchLimits, "batch-limits", o.BatchLimits, "requests that a batch may have")
 	f.Int64SliceVar(&o.statesMiB, "states-mib", o.statesMiB, "MiB of other values that the state holds, on the disk of each replica")
+	f.DurationSliceVar(&o.Delays, "delays", o.Delays, "how long each message takes on its way")
 	f.IntVar(&o.Default.Replicas, "default-replicas", o.Default.Replicas, "replicas while something else varies")
 	f.IntVar(&o.Default.Payload, "default-payload", o.Default.Payload, "length of values while something else varies")
 	f.IntVar(&o.Default.Clients, "default-clients", o.Default.Clients, "clients while something else varies")
 	f.IntVar(&o.Default.BatchLimit, "default-batch-limit", o.Default.BatchLimit, "batch limit while something else varies")
 	f.Int64Var(&o.defaultStateMiB, "default-state-mib", 0, "MiB of other values while something else varies")
+	f.DurationVar(&o.Default.Delay, "default-delay", 0, "how long each message takes on its way while something else varies")
 	f.IntVar(&o.Outstanding, "outstanding", o.Outstanding, "operations that each client keeps open")
 	f.DurationVar(&o.WarmUp, "warm-up", o.WarmUp, "how long before measuring, at each point")
 	f.DurationVar(&o.Duration, "duration", o.Duration, "how long to measure each point")
@@ -126,9 +132,9 @@ func growthTable(g bench.Growth) table {
 	in := g.Included
 	t := table{
 		above: []string{
-			fmt.Sprintf("default: %d replicas, values of %d B, %d clients × %d outstanding, batches of at most %d requests, %d MiB of other values; %v after %v each",
+			fmt.Sprintf("default: %d replicas, values of %d B, %d clients × %d outstanding, batches of at most %d requests, %d MiB of other values, %v apart; %v after %v each",
 				g.Default.Replicas, g.Default.Payload, g.Default.Clients, g.Outstanding, g.Default.BatchLimit,
-				g.Default.State>>20, g.Duration, g.WarmUp),
+				g.Default.State>>20, g.Default.Delay, g.Duration, g.WarmUp),
 			"included: " + in.Signatures,
 			"          " + in.Flush + "; file system: " + in.FileSystem,
 			"          " + in.Transport,
@@ -152,6 +158,8 @@ func growthTable(g bench.Growth) table {
 			value = strconv.Itoa(p.BatchLimit)
 		case bench.VariedState:
 			value = strconv.FormatInt(p.State>>20, 10) + " MiB"
+		case bench.VariedDelay:
+			value = p.Delay.String()
 		default:
 			name = "(default)"
 		}

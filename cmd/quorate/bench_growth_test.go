@@ -21,6 +21,7 @@ func TestGrowthSaysWhatIsWrongWithItsFlags(t *testing.T) {
 		"--clients 0 --batch-limits 2000": "batch limit is 2000, want 1 to 1024",
 		"--duration 0s":                   "duration is 0s",
 		"--states-mib 0,-1":               "state is to hold -1048576 bytes",
+		"--delays 0s,2s":                  "delay is 2s",
 		"--states-mib 17592186044416":     "17592186044416 MiB",
 		"--data /does/not/exist":          "--data",
 	} {
@@ -36,8 +37,8 @@ func TestGrowthSaysWhatIsWrongWithItsFlags(t *testing.T) {
 func TestGrowthIsPrintedAndSaved(t *testing.T) {
 	work := bench.Work{Signatures: 3.891, Verifications: 10.76, Frames: 205.4, Bytes: 31417, Flushes: 0.64}
 	d := bench.Dimensions{Replicas: 4, Payload: 128, Clients: 16, BatchLimit: 512}
-	full := d
-	full.State = 1 << 30
+	full, far := d, d
+	full.State, far.Delay = 1<<30, 50*time.Millisecond
 	var text strings.Builder
 	err := growthTable(bench.Growth{Default: d, Points: []bench.GrowthPoint{
 		{
@@ -48,13 +49,14 @@ func TestGrowthIsPrintedAndSaved(t *testing.T) {
 		{Planned: bench.Planned{Varied: bench.VariedClients, Dimensions: d}, Errors: 2, FirstError: "late"},
 		{Planned: bench.Planned{Varied: bench.VariedClients, Dimensions: d}, Unsettled: true},
 		{Planned: bench.Planned{Varied: bench.VariedState, Dimensions: full}, Written: 20480},
+		{Planned: bench.Planned{Varied: bench.VariedDelay, Dimensions: far}},
 	}}).write(&text)
 	if err != nil {
 		t.Fatal(err)
 	}
 	for _, want := range []string{
 		"(default)", "1234", "3.89 / 3.89 = 1.00", "205 / 205 = 1.50", "10.8 /", "128 B", "view 1", "2 errors: late",
-		"replicas were behind", "1024 MiB", "20.0 KiB",
+		"replicas were behind", "1024 MiB", "20.0 KiB", "50ms",
 	} {
 		if !strings.Contains(text.String(), want) {
 			t.Errorf("got\n%s\nwant %q in it", text.String(), want)
@@ -77,7 +79,7 @@ func TestInterruptedGrowthPrintsWhatItHas(t *testing.T) {
 	c := &console{out: &out, err: interrupting, env: func(string) string { return "" }}
 	code := run(ctx, c, []string{
 		"bench", "growth", "--replicas", "4", "--payloads", "0", "--clients", "16", "--batch-limits", "512", "--states-mib", "0",
-		"--duration", "1s", "--warm-up", "0s", "--data", t.TempDir(), "--save", save,
+		"--delays", "0s", "--duration", "1s", "--warm-up", "0s", "--data", t.TempDir(), "--save", save,
 	})
 	if code != exitFailure || !strings.Contains(out.String(), "(default)") {
 		t.Errorf("exit code %d and\n%s\nwant %d and the first point", code, out.String(), exitFailure)

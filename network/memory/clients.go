@@ -105,10 +105,12 @@ type use struct {
 // use takes the answers of a session until it is over, and says why it is.
 func (c *Clients) use(ctx context.Context, u use) error {
 	defer u.session.end()
+	l := c.network.newLine(ctx.Done(), func(frame []byte) error { return u.in(u.id, frame) })
+	defer l.close()
 	for state := c.network.client(u.id); state.up && state.generation == u.generation; state = c.network.client(u.id) {
 		if frame, ok := u.session.answers.Pop(); ok {
-			if err := u.in(u.id, frame); err != nil {
-				return fmt.Errorf("network/memory: too much rubbish: %w", err)
+			if err := l.put(frame); err != nil {
+				return rubbish(err)
 			}
 			continue
 		}
@@ -117,12 +119,16 @@ func (c *Clients) use(ctx context.Context, u use) error {
 			return errBroken
 		case <-u.session.over:
 			return errBroken
+		case err := <-l.failed:
+			return rubbish(err)
 		case <-u.session.answers.Ready():
 		case <-state.changed:
 		}
 	}
 	return errBroken
 }
+
+func rubbish(err error) error { return fmt.Errorf("network/memory: too much rubbish: %w", err) }
 
 // Send queues frame for a replica and returns whether it did: there is such a
 // replica, and room. It never waits.

@@ -3,6 +3,7 @@ package memory_test
 import (
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"go.uber.org/goleak"
 
@@ -35,6 +36,50 @@ func TestMemoryKeepsTheContract(t *testing.T) {
 	networktest.Run(t, func(t *testing.T, n int) networktest.Cluster {
 		t.Helper()
 		return newCluster(n)
+	})
+}
+
+func TestMemoryKeepsTheContractWhereFramesTakeTime(t *testing.T) {
+	networktest.Run(t, func(t *testing.T, n int) networktest.Cluster {
+		t.Helper()
+		c := newCluster(n)
+		c.SetDelay(time.Millisecond)
+		return c
+	})
+}
+
+// TestFramesTakeTheirTime sends some at once, and one more while they are under way: each
+// takes as long as it has to, between replicas and to and from clients.
+func TestFramesTakeTheirTime(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const delay, later = 50 * time.Millisecond, 20 * time.Millisecond
+		c := newCluster(2)
+		c.SetDelay(delay)
+		a, b := networktest.Start(t, 0, c.Transport(t, 0)), networktest.Start(t, 1, c.Transport(t, 1))
+		a.AwaitLink(t, 1, true)
+		client := networktest.StartClients(t, c.Clients(t))
+		client.AwaitLink(t, 1, true)
+		began := time.Now()
+		after := func(want time.Duration, what string) {
+			if got := time.Since(began); got != want {
+				t.Errorf("%s after %v, want %v", what, got, want)
+			}
+		}
+		for i := range uint64(10) {
+			a.Send(1, networktest.Frame(wire.KindPrepare, i, 0))
+		}
+		client.Send(1, networktest.Frame(wire.KindRequest, 1, 0))
+		<-time.After(later)
+		a.Send(1, networktest.Frame(wire.KindPrepare, 10, 0))
+		b.AwaitNumber(t, 0, 9)
+		after(delay, "the frames that were sent first came")
+		asked := b.AwaitClients(t, 1)
+		after(delay, "the client's frame came")
+		b.Answer(asked[0].Conn, networktest.Frame(wire.KindReplies, 1, 0))
+		b.AwaitNumber(t, 0, 10)
+		after(delay+later, "the frame that was sent later came")
+		client.AwaitFrames(t, 1)
+		after(2*delay, "the answer came")
 	})
 }
 

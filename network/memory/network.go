@@ -2,6 +2,7 @@ package memory
 
 import (
 	"sync"
+	"time"
 
 	"github.com/quorate/quorate/network/internal/outbox"
 	"github.com/quorate/quorate/pbft/wire"
@@ -23,6 +24,7 @@ type Network struct {
 	mu struct {
 		sync.Mutex
 		frameMax int
+		delay    time.Duration
 		running  []bool
 		lives    []uint64 // how often each has begun to run
 		cut      map[[2]wire.ReplicaID]bool
@@ -70,6 +72,10 @@ func queueLimits(class wire.Class) outbox.Limits {
 
 // SetFrameBytesMax bounds frames, to 8 MiB if it is not called.
 func (w *Network) SetFrameBytesMax(n int) { w.change(func() { w.mu.frameMax = n }) }
+
+// SetDelay has each frame take so long on its way, in both directions, also to and from
+// clients; 0 if it is not called. It is for networks that nobody runs on yet.
+func (w *Network) SetDelay(d time.Duration) { w.change(func() { w.mu.delay = d }) }
 
 // Transport returns the transport of replica id, or nil if there is none. After
 // its Run has returned it can be run again: that is a restart.

@@ -142,11 +142,16 @@ func (t *Transport) Answer(conn uint64, frame []byte) bool {
 // pull takes the frames of one class that from sends here, while the link is up.
 func (t *Transport) pull(ctx context.Context, from wire.ReplicaID, class wire.Class, in Inbound) {
 	q := t.network.queues[from][t.id][class]
+	l := t.network.newLine(ctx.Done(), func(frame []byte) error {
+		in.Peer(from, frame)
+		return nil
+	})
+	defer l.close()
 	for ctx.Err() == nil {
 		state := t.network.peers(from, t.id)
 		if state.up {
 			if frame, ok := q.Pop(); ok {
-				in.Peer(from, frame)
+				_ = l.put(frame) // what is delivered never fails
 				continue
 			}
 		}
@@ -237,6 +242,11 @@ func (t *Transport) serve(s *session, in Inbound, done <-chan struct{}) {
 	defer t.drop(s)
 	defer s.end()
 	defer s.requests.Wake() // for the next session, should this one have taken its signal
+	l := t.network.newLine(done, func(frame []byte) error {
+		in.Client(s.conn, frame)
+		return nil
+	})
+	defer l.close()
 	for {
 		select {
 		case <-done:
@@ -246,7 +256,7 @@ func (t *Transport) serve(s *session, in Inbound, done <-chan struct{}) {
 		default:
 		}
 		if frame, ok := s.requests.Pop(); ok {
-			in.Client(s.conn, frame)
+			_ = l.put(frame) // what is delivered never fails
 			continue
 		}
 		select {

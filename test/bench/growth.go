@@ -31,6 +31,7 @@ type GrowthOptions struct {
 	// The values of each dimension beside the default one.
 	Replicas, Payloads, Clients, BatchLimits []int
 	States                                   []int64
+	Delays                                   []time.Duration
 	// Outstanding is how many operations each client keeps open.
 	Outstanding int
 	// WarmUp is not measured; Duration is, of each point.
@@ -52,12 +53,14 @@ type Dimensions struct {
 	BatchLimit int `json:"batch_requests_max"`
 	// State is how many bytes of other values the state holds, on disk, before the load begins.
 	State int64 `json:"state_bytes"`
+	// Delay is how long each message takes on its way.
+	Delay time.Duration `json:"one_way_delay_ns"`
 }
 
 // String names all of them.
 func (d Dimensions) String() string {
-	return fmt.Sprintf("%d replicas, %d B, %d clients, batches of at most %d, %d MiB of other values",
-		d.Replicas, d.Payload, d.Clients, d.BatchLimit, d.State>>20)
+	return fmt.Sprintf("%d replicas, %d B, %d clients, batches of at most %d, %d MiB of other values, %v apart",
+		d.Replicas, d.Payload, d.Clients, d.BatchLimit, d.State>>20, d.Delay)
 }
 
 // Planned is a point to measure. Varied is the dimension in which it differs from the
@@ -74,6 +77,7 @@ const (
 	VariedClients    = "clients"
 	VariedBatchLimit = "batch limit"
 	VariedState      = "state"
+	VariedDelay      = "delay"
 )
 
 // Growth is what was measured: docs/PERFORMANCE.md documents its JSON.
@@ -161,6 +165,7 @@ func GrowthDefaults() GrowthOptions {
 		Default:  Dimensions{Replicas: 4, Payload: 128, Clients: 16, BatchLimit: batch},
 		Replicas: []int{4, 7, 10, 16, 31}, Payloads: []int{0, 128, 1 << 10, 16 << 10, 64 << 10},
 		Clients: []int{1, 10, 100, 1000}, BatchLimits: []int{1, 4, 16, batch}, States: []int64{0, 64 << 20, 256 << 20},
+		Delays:      []time.Duration{0, 10 * time.Millisecond, 50 * time.Millisecond},
 		Outstanding: 1, WarmUp: time.Second / 2, Duration: 2 * time.Second, RequestTimeout: pbft.RequestTimeoutDefault, Seed: 1,
 	}
 }
@@ -189,6 +194,9 @@ func (o GrowthOptions) Validate() error {
 	each("batch limit", d.BatchLimit, o.BatchLimits, 1, growthBatchMax)
 	for _, v := range append([]int64{d.State}, o.States[:few("state", len(o.States))]...) {
 		need(v >= 0 && v <= fillMax, "the state is to hold %d bytes, want 0 to %d", v, int64(fillMax))
+	}
+	for _, v := range append([]time.Duration{d.Delay}, o.Delays[:few("delay", len(o.Delays))]...) {
+		need(v >= 0 && v <= pbft.LocalDelayMax, "delay is %v, want 0 to %v", v, pbft.LocalDelayMax)
 	}
 	need(o.Outstanding >= 1 && o.Outstanding <= outstandingMax, "outstanding is %d, want 1 to %d", o.Outstanding, outstandingMax)
 	need(o.WarmUp >= 0, "warm-up is %v, want 0 or more", o.WarmUp)
@@ -221,6 +229,11 @@ func (o GrowthOptions) Plan() []Planned {
 		d := o.Default
 		d.State = v
 		add(VariedState, d)
+	}
+	for _, v := range o.Delays {
+		d := o.Default
+		d.Delay = v
+		add(VariedDelay, d)
 	}
 	return plan
 }

@@ -63,6 +63,7 @@ type growing struct {
 
 	cluster *pbft.Local
 	options GrowthOptions
+	delay   time.Duration
 }
 
 // measure measures one point.
@@ -70,13 +71,13 @@ func (o GrowthOptions) measure(ctx context.Context, p Planned) (point GrowthPoin
 	limits := pbft.DefaultGenesisLimits()
 	limits.BatchRequests = p.BatchLimit
 	cluster, err := pbft.StartLocalWith(ctx, pbft.LocalConfig{
-		Replicas: p.Replicas, Limits: limits, RequestTimeout: o.RequestTimeout, Memory: true, Dir: o.Dir,
+		Replicas: p.Replicas, Limits: limits, RequestTimeout: o.RequestTimeout, Memory: true, Delay: p.Delay, Dir: o.Dir,
 	}, kv.Machine{})
 	if err != nil {
 		return point, err
 	}
 	defer func() { err = errors.Join(err, cluster.Close()) }()
-	g := &growing{cluster: cluster, options: o}
+	g := &growing{cluster: cluster, options: o, delay: p.Delay}
 	g.load = newLoad(Options{
 		Clients: p.Clients, Outstanding: o.Outstanding, Payload: p.Payload, Seed: o.Seed, Fill: p.State,
 		dial: func(ctx context.Context) (Client, error) { return cluster.Dial(ctx, pbft.DialConfig{}) },
@@ -94,11 +95,11 @@ func (o GrowthOptions) measure(ctx context.Context, p Planned) (point GrowthPoin
 	if o.WarmUp > 0 {
 		g.drive(ctx, o.WarmUp, math.MaxInt64)
 	}
-	before, quietBefore := quiet(ctx, g.counts)
+	before, quietBefore := g.quiet(ctx)
 	requests := g.signed()
 	writtenBefore, _ := process()
 	lasted := g.drive(ctx, o.duration(), o.most())
-	after, quietAfter := quiet(ctx, g.counts)
+	after, quietAfter := g.quiet(ctx)
 	if err := ctx.Err(); err != nil {
 		return point, err
 	}
@@ -155,6 +156,20 @@ func (g *growing) drive(ctx context.Context, during time.Duration, most int64) t
 	return lasted
 }
 
+// orderDelays is how many times as long as a message takes the order takes: the
+// request, three rounds of votes, and the answer.
+const orderDelays = 5
+
+// quiet is quiet of the replicas' counts. Where messages take time, some are always under
+// way, for replicas tell each other where they stand: then it waits until those of the order
+// have come.
+func (g *growing) quiet(ctx context.Context) (sum pbft.Counts, ok bool) {
+	if g.delay > 0 {
+		await(ctx, time.Now().Add(orderDelays*g.delay))
+	}
+	return quiet(ctx, g.counts)
+}
+
 // quiet waits, for a bounded time, until all replicas are done with what they were asked
 // for, and returns what they have done all together. Where !ok they are not, and some of
 // what belongs to the operations until now comes later.
@@ -170,7 +185,7 @@ func quiet(ctx context.Context, look func() (sum pbft.Counts, done bool)) (sum p
 }
 
 // counts sums the counts of the replicas, and tells whether all have executed the
-// same, and received all that was sent to them.
+// same, and received all that was sent to them, as far as that can be.
 func (g *growing) counts() (sum pbft.Counts, done bool) {
 	replicas := g.cluster.Replicas()
 	first := replicas[0].Counts().Batches
@@ -180,7 +195,7 @@ func (g *growing) counts() (sum pbft.Counts, done bool) {
 		done = done && c.Batches == first
 		sum = sum.Plus(c)
 	}
-	return sum, done && sum.ToPeers.Frames == sum.FromPeers.Frames
+	return sum, done && (g.delay > 0 || sum.ToPeers.Frames == sum.FromPeers.Frames)
 }
 
 // requested is what the clients have signed.

@@ -99,6 +99,25 @@ func TestGrowthFillsTheState(t *testing.T) {
 	}
 }
 
+// TestGrowthWithDistance: an operation takes five times as long as a message at least, and
+// what is counted is that of the operations, though messages are always under way.
+func TestGrowthWithDistance(t *testing.T) {
+	t.Parallel() // it waits for messages
+	o := tiny(t)
+	o.Delays, o.Outstanding = []time.Duration{20 * time.Millisecond}, 1
+	g, err := MeasureGrowth(t.Context(), o, nil)
+	if err != nil || len(g.Points) != 2 {
+		t.Fatalf("got %v and %d points, want 2", err, len(g.Points))
+	}
+	far := g.Points[1]
+	if far.Varied != VariedDelay || far.Errors > 0 || far.Unsettled || far.P50 < orderDelays*far.Delay {
+		t.Errorf("%+v: want operations that take %v or more, and settled counts", far, orderDelays*far.Delay)
+	}
+	if got, want := far.Counts.Operations, far.Operations*int64(far.Replicas); got != want {
+		t.Errorf("%d operations are counted at all replicas, want %d", got, want)
+	}
+}
+
 // TestCountsWaitForReplicasThatAreBehind, but not for ever: who reads them is told.
 func TestCountsWaitForReplicasThatAreBehind(t *testing.T) {
 	for behind, want := range map[time.Duration]bool{0: true, time.Second: true, time.Hour: false} {
@@ -143,19 +162,20 @@ func TestGrowthVariesOneThingAtATime(t *testing.T) {
 	o := GrowthDefaults()
 	o.Default = Dimensions{Replicas: 4, Payload: 128, Clients: 16, BatchLimit: 512}
 	o.Replicas, o.Payloads, o.Clients, o.BatchLimits = []int{4, 7}, []int{128, 0}, []int{1}, []int{512, 1, 1}
-	o.States = []int64{0, 1 << 20}
+	o.States, o.Delays = []int64{0, 1 << 20}, []time.Duration{0, time.Millisecond}
 	want := []Planned{
 		{"", o.Default},
-		{VariedReplicas, Dimensions{7, 128, 16, 512, 0}},
-		{VariedPayload, Dimensions{4, 0, 16, 512, 0}},
-		{VariedClients, Dimensions{4, 128, 1, 512, 0}},
-		{VariedBatchLimit, Dimensions{4, 128, 16, 1, 0}},
-		{VariedState, Dimensions{4, 128, 16, 512, 1 << 20}},
+		{VariedReplicas, Dimensions{7, 128, 16, 512, 0, 0}},
+		{VariedPayload, Dimensions{4, 0, 16, 512, 0, 0}},
+		{VariedClients, Dimensions{4, 128, 1, 512, 0, 0}},
+		{VariedBatchLimit, Dimensions{4, 128, 16, 1, 0, 0}},
+		{VariedState, Dimensions{4, 128, 16, 512, 1 << 20, 0}},
+		{VariedDelay, Dimensions{4, 128, 16, 512, 0, time.Millisecond}},
 	}
 	if diff := cmp.Diff(o.Plan(), want); diff != "" {
 		t.Error(diff)
 	}
-	if least := 6*(o.WarmUp+o.Duration) + settleFor; o.Takes() < least {
+	if least := 7*(o.WarmUp+o.Duration) + settleFor; o.Takes() < least {
 		t.Errorf("it takes %v, want at least %v", o.Takes(), least)
 	}
 	if err := GrowthDefaults().Validate(); err != nil {
@@ -167,6 +187,7 @@ func TestGrowthOptionsReportEveryProblem(t *testing.T) {
 	o := GrowthOptions{
 		Default: Dimensions{Replicas: 4, Payload: 1, Clients: 1, BatchLimit: 1}, Replicas: []int{3, 65}, Payloads: []int{-1},
 		Clients: make([]int, 17), BatchLimits: []int{0}, States: []int64{-1, fillMax + 1}, WarmUp: -1, RequestTimeout: 1,
+		Delays: []time.Duration{-1, pbft.LocalDelayMax + 1},
 	}
 	_, err := MeasureGrowth(t.Context(), o, nil)
 	if err == nil {
@@ -174,7 +195,7 @@ func TestGrowthOptionsReportEveryProblem(t *testing.T) {
 	}
 	for _, want := range []string{
 		"replicas is 3", "replicas is 65", "payload", "clients has 17", "clients is 0", "batch limit", "outstanding", "warm-up",
-		"duration", "request timeout", "hold -1 bytes", "hold 1099511627777 bytes",
+		"duration", "request timeout", "hold -1 bytes", "hold 1099511627777 bytes", "delay is -1ns", "delay is 1.000000001s",
 	} {
 		if !strings.Contains(err.Error(), want) {
 			t.Errorf("got %q, want it to name %q", err, want)
