@@ -145,7 +145,7 @@ func TestWhoIsInTheDarkAsksAllTheSame(t *testing.T) {
 				st.Executed = 1 << 40
 				k.say(0, st, 3)
 			}
-			if c.flaps && r.peers[0].mute {
+			if c.flaps && r.peers[0].muteUntil > r.tick {
 				k.step(3, Unlinked{0})
 				k.step(3, Linked{0})
 			}

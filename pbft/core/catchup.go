@@ -38,9 +38,10 @@ type peer struct {
 	disputed    wire.Seq // the next number whose certificate it gets while its state is another one
 	// searched is the highest view of a view change of it for which the archive was searched.
 	searched wire.View
-	// mute says that it did not answer in time when it was asked for batches last, or not well,
-	// or that the connection broke on which the answer would have come.
-	mute bool
+	// muteUntil is the tick until which it is asked for no batches while there are others: it did
+	// not answer in time when it was asked last, or not well, or the connection broke on which the
+	// answer would have come.
+	muteUntil uint64
 	// patience is the one with which it was waited for when nothing of its answer came, or 0.
 	patience uint64
 }
@@ -65,6 +66,8 @@ type catchingUp struct {
 	tries    int    // questions without progress
 	at       wire.Seq
 	question question
+	goal     wire.Seq // the stable checkpoint that batches are to reach, and
+	goalAt   uint64   // the tick since which they are
 	active   bool // others are provably ahead, and nothing comes by itself
 
 	mark     wire.Seq // what others had executed in the tick markedAt, if that is not here yet

@@ -206,7 +206,7 @@ func (r *Replica) onTransferFailed(seq wire.Seq) {
 		r.ahead = r.transfer
 	}
 	r.transfer = nil
-	r.catchUp.tries = 0
+	r.catchUp.tries, r.catchUp.goal = 0, 0
 }
 
 // install makes a snapshot the replica's replicated memory.

@@ -35,10 +35,12 @@ type hurry struct {
 // if they were told that it is lost.
 func (r *Replica) onLinked(peer wire.ReplicaID, fx *Effects) {
 	p := &r.peers[peer]
+	if r.cutOff() {
+		r.catchUp.question.vain = r.catchUp.question.usual
+	}
 	p.lost, p.linked = false, r.tick+1
 	p.offered.enter()
 	p.mayHave()
-	r.catchUp.question.vain = r.catchUp.question.usual
 	if peer == r.primary() && r.change.hurry.said {
 		peer = Everyone
 	}
@@ -52,10 +54,23 @@ func (r *Replica) onUnlinked(peer wire.ReplicaID, fx *Effects) {
 	}
 	r.peers[peer].lost = true
 	if q := &r.catchUp.question; q.open && q.asked == peer {
-		q.open, r.peers[peer].mute = false, true
+		q.open = false
+		r.mute(peer, muteTimes)
 	}
 	r.announceLoss(fx)
 	r.maybeAbandon(fx)
+}
+
+// cutOff tells whether so many connections are lost that one to a correct replica is among
+// them: what was in vain until then may have been so for that reason.
+func (r *Replica) cutOff() bool {
+	lost := 0
+	for i := range r.peers {
+		if r.peers[i].lost {
+			lost++
+		}
+	}
+	return lost > r.q.Faults()
 }
 
 // lostPrimary tells whether the connection to the primary was up and is down.

@@ -21,8 +21,15 @@ import "github.com/quorate/quorate/pbft/wire"
 //
 // Who answers slowly on purpose is waited for once, and for no longer than four times as long as
 // patience; who gives the end of what was asked for, and not what is before it, not even that. Then
-// it is asked no more while there are others, as who does not answer, or four times as slowly as
-// another one. When nobody is ahead all but the usual patience is forgotten.
+// it is mute: asked no more while there are others, as who does not answer, or four times as slowly
+// as another one. But not for ever: a correct one may be mute as well, when parts of its answers got
+// lost, and whom they leave to be asked may be a liar that answers as late as it can, so that nothing
+// else shows that the others would be faster. When nobody is ahead all but the usual patience is
+// forgotten.
+//
+// Nor are batches asked for without end where a stable checkpoint is ahead: a liar may give one in
+// each answer, and the correct ones none, for they have collected them. If what was stable then is
+// not reached in time its state is fetched.
 type question struct {
 	open  bool
 	asked wire.ReplicaID
@@ -52,6 +59,12 @@ const (
 	overtakenMax        = 2  // ticks after the end of an answer in which what is before it may come
 	spareSources        = 2  // asked the same, where parts of answers get lost
 	answerPatience      = 4  // times patience that a whole answer may take
+
+	// In CatchUpTicks, beside as long as a whole answer may take: how long who is mute is not
+	// asked, the same for who left out parts, and in what time batches reach a stable checkpoint.
+	muteTimes  = 64
+	tornTimes  = 512
+	reachTimes = 64
 )
 
 // waits returns for how many ticks nothing of an answer comes before a question is given
@@ -98,7 +111,7 @@ func (r *Replica) giveUp() {
 		return
 	}
 	q.open = false
-	r.peers[q.asked].mute = true
+	r.mute(q.asked, muteTimes)
 	if r.peers[q.asked].patience = 0; q.bytes == 0 {
 		r.peers[q.asked].patience = r.waits()
 	}
@@ -106,6 +119,14 @@ func (r *Replica) giveUp() {
 		q.vain = min(q.vain+1, patientMax*r.others())
 		q.amount = max(q.amount/4, fetchedBatchesMin)
 	}
+}
+
+// mute has a peer be asked for no batches for a while.
+func (r *Replica) mute(id wire.ReplicaID, times uint64) { r.peers[id].muteUntil = r.tick + r.during(times) }
+
+// during returns so many times CatchUpTicks, and as long as a whole answer may take.
+func (r *Replica) during(times uint64) uint64 {
+	return times*uint64(r.cfg.CatchUpTicks) + answerPatience*r.waits() //nolint:gosec // Validate: positive
 }
 
 // hear notes a batch that comes from a peer, which may be part of an answer.
@@ -140,16 +161,18 @@ func (r *Replica) maybeAnswered(fx *Effects) {
 	}
 }
 
-// endQuestion ends a question whose answer is there, or its end is. Who gave the end without what
-// is before it is asked no more while there are others.
+// endQuestion ends a question whose answer is there, or its end is. Who gave some without what
+// is before it, however much, is mute, and no measure for others.
 func (r *Replica) endQuestion() {
 	q := &r.catchUp.question
 	q.open = false
-	if r.executed < q.until && q.bytes < answerBytesMax {
-		q.torn, r.peers[q.asked].mute, r.peers[q.asked].patience = true, true, 0
-	}
-	if r.slower(q) {
-		r.peers[q.asked].mute, r.peers[q.asked].patience = true, 0
+	switch p := &r.peers[q.asked]; {
+	case r.executed < q.until && (q.bytes < answerBytesMax || q.holes()):
+		q.torn, p.patience = true, 0
+		r.mute(q.asked, tornTimes)
+	case r.slower(q):
+		p.patience = 0
+		r.mute(q.asked, muteTimes)
 	}
 	if q.bytes > 0 && r.executed >= q.from {
 		q.amount = min(2*q.amount, fetchedBatchesMax)
@@ -157,6 +180,9 @@ func (r *Replica) endQuestion() {
 		q.usual = q.vain
 	}
 }
+
+// holes tells whether a part of the answer came without all that is before it.
+func (q *question) holes() bool { return q.came&(q.came+1) != 0 }
 
 // slower tells whether an answer took four times as long, for its length, as the fastest one
 // since all were asked. If it is faster than that it is noted.
@@ -184,7 +210,11 @@ func (r *Replica) farBehind() bool {
 func (r *Replica) askBatches(fx *Effects) {
 	c := &r.catchUp
 	c.movedAt = r.tick
-	tried := c.tries >= transferTriesMax*len(r.peers) || r.executed < r.low // below, no batch is taken
+	if r.ahead != nil && c.goal <= r.executed {
+		c.goal, c.goalAt = r.ahead.Seq, r.tick
+	}
+	tried := c.tries >= transferTriesMax*len(r.peers) || r.executed < r.low || // below, no batch is taken
+		c.goal > r.executed && r.tick-c.goalAt >= r.during(reachTimes)
 	if r.ahead != nil && r.ahead.Seq > r.executed && (tried || r.farBehind()) {
 		r.fetch(r.ahead, fx)
 		return
@@ -226,15 +256,17 @@ func (r *Replica) alsoAsked() (also []wire.ReplicaID) {
 // than it was then: or one who answers just in time would be the only one asked, and make it so.
 // And all have when nobody is left, though f+1 have more: then it was no fault of theirs.
 func (r *Replica) nextSource() bool {
-	fits := func(p *peer) bool { return !p.lost && (!p.mute || p.patience > 0 && p.patience < r.waits()) }
+	fits := func(p *peer) bool {
+		return !p.lost && (r.tick >= p.muteUntil || p.patience > 0 && p.patience < r.waits())
+	}
 	if r.source(fits) {
-		r.peers[r.catchUp.question.asked].mute = false
+		r.peers[r.catchUp.question.asked].muteUntil = 0
 		return true
 	}
 	if r.known() > r.executed {
 		r.catchUp.question.fastestBytes = 0
 		for i := range r.peers {
-			r.peers[i].mute = false
+			r.peers[i].muteUntil = 0
 		}
 	}
 	return r.source(func(*peer) bool { return true })

@@ -89,7 +89,8 @@ func TestWhoAnswersSlowlyOnPurposeHoldsUpLittle(t *testing.T) {
 
 // TestABrokenConnectionEndsItsQuestion has a replica that catches up wait long for an answer,
 // for nobody gives one, and lose the connection that it would come on: it asks another one
-// when it would have asked the first time, and waits as it did then once a connection is up.
+// when it would have asked the first time. It waits as it did then once a connection is up
+// after more were lost than liars can have closed.
 func TestABrokenConnectionEndsItsQuestion(t *testing.T) {
 	k := newTrack(t, func(c *Config) { c.Interval, c.Window, c.BatchRequestsMax = 1024, 2048, 4 })
 	r := k.runners[3].r
@@ -112,6 +113,13 @@ func TestABrokenConnectionEndsItsQuestion(t *testing.T) {
 	if !q.open || q.asked == asked {
 		t.Errorf("%d ticks later the question to R%d, whom it lost, is %+v", k.cfg.CatchUpTicks, asked, q)
 	}
+	waits := r.waits()
+	k.step(3, Linked{asked})
+	if r.waits() != waits {
+		t.Errorf("it waits for %d ticks and not for %d, though only one connection was lost", r.waits(), waits)
+	}
+	k.step(3, Unlinked{asked})
+	k.step(3, Unlinked{(asked + 1) % 3})
 	k.step(3, Linked{asked})
 	k.run(2 * k.cfg.CatchUpTicks)
 	if r.waits() > 2*uint64(k.cfg.CatchUpTicks) { //nolint:gosec // positive
