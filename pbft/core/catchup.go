@@ -68,7 +68,7 @@ type catchingUp struct {
 	question question
 	goal     wire.Seq // the stable checkpoint that batches are to reach, and
 	goalAt   uint64   // the tick since which they are
-	active   bool // others are provably ahead, and nothing comes by itself
+	active   bool     // others are provably ahead, and nothing comes by itself
 
 	mark     wire.Seq // what others had executed in the tick markedAt, if that is not here yet
 	markedAt uint64

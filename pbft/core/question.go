@@ -122,7 +122,9 @@ func (r *Replica) giveUp() {
 }
 
 // mute has a peer be asked for no batches for a while.
-func (r *Replica) mute(id wire.ReplicaID, times uint64) { r.peers[id].muteUntil = r.tick + r.during(times) }
+func (r *Replica) mute(id wire.ReplicaID, times uint64) {
+	r.peers[id].muteUntil = r.tick + r.during(times)
+}
 
 // during returns so many times CatchUpTicks, and as long as a whole answer may take.
 func (r *Replica) during(times uint64) uint64 {
