@@ -2,6 +2,7 @@ package network
 
 import (
 	"context"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -53,6 +54,7 @@ func hold(t *testing.T, clients, perIP int) *held {
 			t.Error(err)
 		}
 	})
+	await(t, "it serves clients", func() bool { return slices.Contains(tr.host.Mux().Protocols(), clientProtocol) })
 	return h
 }
 
