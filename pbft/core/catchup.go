@@ -42,6 +42,8 @@ type peer struct {
 	// not answer in time when it was asked last, or not well, or the connection broke on which the
 	// answer would have come.
 	muteUntil uint64
+	// barren says that it gave nothing when it was asked last, nor later, since there is a goal.
+	barren bool
 	// patience is the one with which it was waited for when nothing of its answer came, or 0.
 	patience uint64
 }
@@ -356,6 +358,7 @@ func (r *Replica) committedAt(seq wire.Seq) *wire.Committed {
 func (r *Replica) onCommitted(from wire.ReplicaID, m *wire.Committed, fx *Effects) {
 	if len(m.Cert.Commits) >= r.q.Strong() {
 		r.catchUp.question.hear(from, m, r.tick)
+		r.peers[from].barren = false
 	}
 	r.takeCommitted(from, m, fx)
 	r.maybeAnswered(fx)

@@ -176,6 +176,31 @@ func TestBatchesThatDoNotReachAStableCheckpoint(t *testing.T) {
 	}
 }
 
+// TestBatchesThatComeSlowlyAreNotGivenUp has replica 3 return behind a stable checkpoint, and behind a
+// line that takes some ticks for each batch: it fetches no state, of which much more may have changed.
+func TestBatchesThatComeSlowlyAreNotGivenUp(t *testing.T) {
+	for _, ticks := range []int{8, 16} {
+		k := newTrack(t, func(c *Config) { c.Interval, c.Window, c.BatchRequestsMax = 32, 64, 4 })
+		free := 0
+		missed, took := k.returns(func(_, to wire.ReplicaID, m wire.Message) int {
+			if to != 3 {
+				return 1
+			}
+			free = max(free, k.tick)
+			if kind := m.Kind(); kind == wire.KindCommitted || kind == wire.KindPrePrepare {
+				free += ticks
+			}
+			if r := k.runners[3].r; r.transfer != nil {
+				t.Fatalf("%d ticks for each batch: it fetches the state of %d, with %d executed, in tick %d", ticks, r.transfer.Seq, r.executed, k.tick)
+			}
+			return free - k.tick + 1
+		}, 10_000)
+		if took == 10_000 || k.runners[1].r.low == 0 {
+			t.Errorf("%d ticks for each batch: of %d it has %d, and %d are stable", ticks, missed, k.runners[3].r.executed, k.runners[1].r.low)
+		}
+	}
+}
+
 // TestAConnectionThatComesAndGoesMakesNobodyImpatient has replica 3 return behind a line that takes
 // some ticks for each batch, while a liar that gives none closes its connection now and then.
 func TestAConnectionThatComesAndGoesMakesNobodyImpatient(t *testing.T) {
@@ -205,5 +230,37 @@ func TestAConnectionThatComesAndGoesMakesNobodyImpatient(t *testing.T) {
 				t.Errorf("%d ticks for each batch, and a flap every %d: of %d batches %d came, in %d ticks", ticks, flaps, missed, batches, took)
 			}
 		}
+	}
+}
+
+// TestNothingBeyondItsWindowIsSentAgain has replica 3 return more than a window behind, and get
+// nothing that helps: what the others do beyond its window it gets no more, for it cannot take it.
+func TestNothingBeyondItsWindowIsSentAgain(t *testing.T) {
+	k := newTrack(t, func(c *Config) { c.Interval, c.Window, c.BatchRequestsMax = 32, 64, 4 })
+	within, beyond := 0, 0
+	k.returns(func(_, to wire.ReplicaID, m wire.Message) int {
+		seq := wire.Seq(0)
+		switch m := m.(type) {
+		case *wire.PrePrepare:
+			seq = m.Seq
+		case *wire.Prepare:
+			seq = m.Seq
+		case *wire.Commit:
+			seq = m.Seq
+		case *wire.Committed, *wire.StableProof:
+			return -1
+		default:
+			return 1
+		}
+		if r := k.runners[3].r; to == 3 && seq > r.high() {
+			beyond++
+		} else if to == 3 {
+			within++
+		}
+		return 1
+	}, 300)
+	if r := k.runners[1].r; beyond > 0 || r.low < 64 || r.executed <= 64 {
+		t.Errorf("%d votes were sent again beyond its window, and %d within; the others have executed %d, and %d are stable",
+			beyond, within, r.executed, r.low)
 	}
 }

@@ -29,7 +29,7 @@ import "github.com/quorate/quorate/pbft/wire"
 //
 // Nor are batches asked for without end where a stable checkpoint is ahead: a liar may give one in
 // each answer, and the correct ones none, for they have collected them. If what was stable then is
-// not reached in time its state is fetched.
+// not reached in time, and no more than f have given any, its state is fetched.
 type question struct {
 	open  bool
 	asked wire.ReplicaID
@@ -112,8 +112,9 @@ func (r *Replica) giveUp() {
 	}
 	q.open = false
 	r.mute(q.asked, muteTimes)
-	if r.peers[q.asked].patience = 0; q.bytes == 0 {
-		r.peers[q.asked].patience = r.waits()
+	p := &r.peers[q.asked]
+	if p.barren, p.patience = q.bytes == 0, 0; p.barren {
+		p.patience = r.waits()
 	}
 	if r.catchUp.active && q.bytes == 0 {
 		q.vain = min(q.vain+1, patientMax*r.others())
@@ -168,7 +169,9 @@ func (r *Replica) maybeAnswered(fx *Effects) {
 func (r *Replica) endQuestion() {
 	q := &r.catchUp.question
 	q.open = false
-	switch p := &r.peers[q.asked]; {
+	p := &r.peers[q.asked]
+	p.barren = q.bytes == 0
+	switch {
 	case r.executed < q.until && (q.bytes < answerBytesMax || q.holes()):
 		q.torn, p.patience = true, 0
 		r.mute(q.asked, tornTimes)
@@ -212,11 +215,7 @@ func (r *Replica) farBehind() bool {
 func (r *Replica) askBatches(fx *Effects) {
 	c := &r.catchUp
 	c.movedAt = r.tick
-	if r.ahead != nil && c.goal <= r.executed {
-		c.goal, c.goalAt = r.ahead.Seq, r.tick
-	}
-	tried := c.tries >= transferTriesMax*len(r.peers) || r.executed < r.low || // below, no batch is taken
-		c.goal > r.executed && r.tick-c.goalAt >= r.during(reachTimes)
+	tried := c.tries >= transferTriesMax*len(r.peers) || r.executed < r.low || r.missesGoal() // below, no batch is taken
 	if r.ahead != nil && r.ahead.Seq > r.executed && (tried || r.farBehind()) {
 		r.fetch(r.ahead, fx)
 		return
@@ -237,6 +236,28 @@ func (r *Replica) askBatches(fx *Effects) {
 	for _, also := range r.alsoAsked() {
 		fx.Send = append(fx.Send, Send{To: also, Message: &wire.FetchCommitted{First: q.from, Last: q.until, Sender: r.id}})
 	}
+}
+
+// missesGoal tells whether batches do not reach what was stable when they were first asked for: it
+// takes long, and all but f, who may be liars, gave none when they were asked last.
+func (r *Replica) missesGoal() bool {
+	c := &r.catchUp
+	if r.ahead != nil && c.goal <= r.executed {
+		c.goal, c.goalAt = r.ahead.Seq, r.tick
+		for i := range r.peers {
+			r.peers[i].barren = false
+		}
+	}
+	if c.goal <= r.executed || r.tick-c.goalAt < r.during(reachTimes) {
+		return false
+	}
+	barren := 0
+	for i := range r.peers {
+		if r.peers[i].barren {
+			barren++
+		}
+	}
+	return barren >= r.others()-r.q.Faults()
 }
 
 // alsoAsked returns whom the open question went to besides the one that is waited for: the next

@@ -29,7 +29,7 @@ func (r *Replica) answerVotes(st *wire.Status, fx *Effects) {
 	}
 	p := &r.peers[st.Sender]
 	for _, s := range r.slots {
-		if s.seq <= st.Executed || beyond(st, s.seq) || sent >= answerVotesMax || p.votes.spent() {
+		if s.seq <= st.Executed || r.beyond(st, s.seq) || sent >= answerVotesMax || p.votes.spent() {
 			continue
 		}
 		n := r.answerSlot(st, s, again, fx)
@@ -37,9 +37,10 @@ func (r *Replica) answerVotes(st *wire.Status, fx *Effects) {
 	}
 }
 
-// beyond tells whether st has no room for what its sender has of seq.
-func beyond(st *wire.Status, seq wire.Seq) bool {
-	return len(st.Slots) == statusSlotsMax && seq > st.Slots[statusSlotsMax-1].Seq
+// beyond tells whether st has no room for what its sender has of seq, or its sender has none
+// for seq: that is above its window, and may be kept there for later.
+func (r *Replica) beyond(st *wire.Status, seq wire.Seq) bool {
+	return seq > st.Stable+r.cfg.Window || len(st.Slots) == statusSlotsMax && seq > st.Slots[statusSlotsMax-1].Seq
 }
 
 // repeating bounds how much of one thing is sent to a peer again in a status interval. What it
