@@ -239,22 +239,13 @@ func TestNothingBeyondItsWindowIsSentAgain(t *testing.T) {
 	k := newTrack(t, func(c *Config) { c.Interval, c.Window, c.BatchRequestsMax = 32, 64, 4 })
 	within, beyond := 0, 0
 	k.returns(func(_, to wire.ReplicaID, m wire.Message) int {
-		seq := wire.Seq(0)
-		switch m := m.(type) {
-		case *wire.PrePrepare:
-			seq = m.Seq
-		case *wire.Prepare:
-			seq = m.Seq
-		case *wire.Commit:
-			seq = m.Seq
-		case *wire.Committed, *wire.StableProof:
+		switch kind := m.Kind(); {
+		case kind == wire.KindCommitted, kind == wire.KindStableProof:
 			return -1
-		default:
-			return 1
-		}
-		if r := k.runners[3].r; to == 3 && seq > r.high() {
+		case to != 3 || kind != wire.KindPrePrepare && kind != wire.KindPrepare && kind != wire.KindCommit:
+		case seqOf(m) > k.runners[3].r.high():
 			beyond++
-		} else if to == 3 {
+		default:
 			within++
 		}
 		return 1
@@ -263,4 +254,19 @@ func TestNothingBeyondItsWindowIsSentAgain(t *testing.T) {
 		t.Errorf("%d votes were sent again beyond its window, and %d within; the others have executed %d, and %d are stable",
 			beyond, within, r.executed, r.low)
 	}
+}
+
+// seqOf returns the number that a vote is for.
+func seqOf(m wire.Message) wire.Seq {
+	if pp, is := m.(*wire.PrePrepare); is {
+		return pp.Seq
+	}
+	if p, is := m.(*wire.Prepare); is {
+		return p.Seq
+	}
+	c, is := m.(*wire.Commit)
+	if !is {
+		return 0
+	}
+	return c.Seq
 }
