@@ -44,6 +44,8 @@ type peer struct {
 	muteUntil uint64
 	// barren says that it gave nothing when it was asked last, nor later, since there is a goal.
 	barren bool
+	// tore says that it gave a part of an answer and not all before it, while others were ahead.
+	tore bool
 	// patience is the one with which it was waited for when nothing of its answer came, or 0.
 	patience uint64
 }
@@ -270,7 +272,10 @@ func (r *Replica) maybeCatchUp(fx *Effects) {
 		return
 	}
 	if c.active = c.active && r.known() > r.executed; !c.active {
-		c.question.vain, c.question.amount, c.question.torn = c.question.usual, fetchedBatchesFirst, false
+		c.question.vain, c.question.amount = c.question.usual, fetchedBatchesFirst
+		for i := range r.peers {
+			r.peers[i].tore = false
+		}
 	}
 	if r.claimed() <= r.executed {
 		c.question.open = false

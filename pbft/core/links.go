@@ -64,13 +64,7 @@ func (r *Replica) onUnlinked(peer wire.ReplicaID, fx *Effects) {
 // cutOff tells whether so many connections are lost that one to a correct replica is among
 // them: what was in vain until then may have been so for that reason.
 func (r *Replica) cutOff() bool {
-	lost := 0
-	for i := range r.peers {
-		if r.peers[i].lost {
-			lost++
-		}
-	}
-	return lost > r.q.Faults()
+	return r.peersWho(func(p *peer) bool { return p.lost }) > r.q.Faults()
 }
 
 // lostPrimary tells whether the connection to the primary was up and is down.

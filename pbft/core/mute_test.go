@@ -179,7 +179,7 @@ func TestBatchesThatDoNotReachAStableCheckpoint(t *testing.T) {
 // TestBatchesThatComeSlowlyAreNotGivenUp has replica 3 return behind a stable checkpoint, and behind a
 // line that takes some ticks for each batch: it fetches no state, of which much more may have changed.
 func TestBatchesThatComeSlowlyAreNotGivenUp(t *testing.T) {
-	for _, ticks := range []int{8, 16} {
+	for _, ticks := range []int{2, 4, 8, 16} {
 		k := newTrack(t, func(c *Config) { c.Interval, c.Window, c.BatchRequestsMax = 32, 64, 4 })
 		free := 0
 		missed, took := k.returns(func(_, to wire.ReplicaID, m wire.Message) int {
@@ -197,6 +197,38 @@ func TestBatchesThatComeSlowlyAreNotGivenUp(t *testing.T) {
 		}, 10_000)
 		if took == 10_000 || k.runners[1].r.low == 0 {
 			t.Errorf("%d ticks for each batch: of %d it has %d, and %d are stable", ticks, missed, k.runners[3].r.executed, k.runners[1].r.low)
+		}
+	}
+}
+
+// TestWhoGivesOnlyTheEndHasNobodyAskThree has replica 3 return behind such a line, while a liar gives
+// no more than the end of what it is asked for: that parts get lost takes more than one to say.
+func TestWhoGivesOnlyTheEndHasNobodyAskThree(t *testing.T) {
+	for _, ticks := range []int{8, 16} {
+		silent := 0
+		for _, gives := range []bool{false, true} {
+			k := newTrack(t, func(c *Config) { c.Interval, c.Window, c.BatchRequestsMax = 1024, 2048, 4 })
+			free := 0
+			_, took := k.returns(func(from, to wire.ReplicaID, m wire.Message) int {
+				if q, ok := m.(*wire.FetchCommitted); ok && to == 1 && gives {
+					k.giveEnd(1, min(q.Last, k.runners[1].r.executed), "true")
+				}
+				switch kind := m.Kind(); {
+				case from == 1 && kind == wire.KindCommitted:
+					return -1
+				case to != 3:
+					return 1
+				case kind == wire.KindCommitted, kind == wire.KindPrePrepare:
+					free = max(free, k.tick) + ticks
+				}
+				return max(free, k.tick) - k.tick + 1
+			}, 20_000)
+			if !gives {
+				silent = took
+			}
+			if took > 2*silent {
+				t.Errorf("%d ticks for each batch: it takes %d, and %d with a silent liar", ticks, took, silent)
+			}
 		}
 	}
 }

@@ -15,9 +15,10 @@ import "github.com/quorate/quorate/pbft/wire"
 //     long as that took to begin, though no less than half of what it was: it may have been
 //     the answer to an earlier question.
 //
-// Where a later part of an answer comes before an earlier one, parts get lost, or overtake others.
-// That ends the question, and what is missing is asked of two more at once from then on: it takes
-// long to see that something is lost, and line after line is not what holds it up.
+// Where a later part of an answer comes before an earlier one, parts get lost, or overtake others, or
+// it is a lie. That ends the question; and where it is so with more than f, so that some of it is true,
+// what is missing is asked of two more at once from then on: it takes long to see that something is
+// lost, and line after line is not what holds it up.
 //
 // Who answers slowly on purpose is waited for once, and for no longer than four times as long as
 // patience; who gives the end of what was asked for, and not what is before it, not even that. Then
@@ -45,7 +46,6 @@ type question struct {
 	amount       int    // of batches that the next one asks for
 	vain         int    // how many were given up, less what answers tell
 	usual        int    // vain after the last answer
-	torn         bool   // an answer had a later part and not all before it
 	fastest      uint64 // ticks that the fastest answer took, of fastestBytes, since all were asked
 	fastestBytes int
 }
@@ -173,7 +173,7 @@ func (r *Replica) endQuestion() {
 	p.barren = q.bytes == 0
 	switch {
 	case r.executed < q.until && (q.bytes < answerBytesMax || q.holes()):
-		q.torn, p.patience = true, 0
+		p.tore, p.patience = true, 0
 		r.mute(q.asked, tornTimes)
 	case r.slower(q):
 		p.patience = 0
@@ -251,20 +251,28 @@ func (r *Replica) missesGoal() bool {
 	if c.goal <= r.executed || r.tick-c.goalAt < r.during(reachTimes) {
 		return false
 	}
-	barren := 0
+	return r.peersWho(func(p *peer) bool { return p.barren }) >= r.others()-r.q.Faults()
+}
+
+// peersWho counts those for which something is so.
+func (r *Replica) peersWho(is func(*peer) bool) int {
+	n := 0
 	for i := range r.peers {
-		if r.peers[i].barren {
-			barren++
+		if is(&r.peers[i]) {
+			n++
 		}
 	}
-	return barren >= r.others()-r.q.Faults()
+	return n
 }
 
 // alsoAsked returns whom the open question went to besides the one that is waited for: the next
 // ones that are ahead, where parts of answers get lost.
 func (r *Replica) alsoAsked() (also []wire.ReplicaID) {
 	q := &r.catchUp.question
-	for i := 1; i < len(r.peers) && q.torn && len(also) < spareSources; i++ {
+	if r.peersWho(func(p *peer) bool { return p.tore }) <= r.q.Faults() {
+		return nil
+	}
+	for i := 1; i < len(r.peers) && len(also) < spareSources; i++ {
 		id := (q.asked + wire.ReplicaID(i)) % wire.ReplicaID(len(r.peers)) //nolint:gosec // n is small
 		if p := &r.peers[id]; id != r.id && !p.lost && p.executed > r.executed {
 			also = append(also, id)

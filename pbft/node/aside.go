@@ -30,7 +30,15 @@ type aside struct {
 		sync.Mutex
 		slots []asideSlot // by number: the last one that a place stands for
 		held  int         // frames in all of them
+		early []asideEarly
 	}
+}
+
+// asideEarly bounds what a sender has voted for before the core could count it: up to that
+// number, in views up to that one, the core may have another vote of it than is known here.
+type asideEarly struct {
+	view wire.View
+	seq  wire.Seq
 }
 
 // asideSlot is what is known of one number in one view.
@@ -67,6 +75,7 @@ func newAside(self wire.ReplicaID, window wire.Seq, q core.Quorum) *aside {
 	a := &aside{self: self}
 	a.enough[asidePrepares], a.enough[asideCommits] = q.Strong()-1, q.Strong()
 	a.mu.slots = make([]asideSlot, window)
+	a.mu.early = make([]asideEarly, q.Replicas())
 	return a
 }
 
@@ -121,7 +130,7 @@ func (a *aside) take(from wire.ReplicaID, frame []byte, lim *wire.Limits) bool {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	votes := a.votesFor(kind, v)
-	if votes == nil || !votes.spare(v, a.enough[kind]) {
+	if votes == nil || a.cameEarly(v) || !votes.spare(v, a.enough[kind]) {
 		return false
 	}
 	for i, held := range votes.held {
@@ -160,16 +169,23 @@ func (votes *asideVotes) spare(v *wire.Vote, enough int) bool {
 	return agree >= enough && !votes.doubted
 }
 
-// pass remembers a vote that is not set aside, if it is for a number above stable in view:
-// later ones cannot take its place then. It returns what was set aside, if it gives a doubt.
-func (a *aside) pass(frame []byte, lim *wire.Limits, view wire.View, stable wire.Seq) []asideFrame {
+// pass remembers a vote that is not set aside, if the core counts it where the replica
+// stands: later ones cannot take its place then. It returns what was set aside, if it gives
+// a doubt.
+func (a *aside) pass(from wire.ReplicaID, frame []byte, lim *wire.Limits, now *standing) []asideFrame {
 	kind, v := voteIn(frame, lim)
-	if v == nil || v.View != view || v.Seq <= stable {
+	if v == nil || v.View < now.view || v.Seq <= now.stable {
 		return nil
 	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	if v.Seq-stable > wire.Seq(len(a.mu.slots)) || !a.hold(v.View, v.Seq) {
+	if v.View > now.view || !now.active || v.Seq-now.stable > wire.Seq(len(a.mu.slots)) {
+		if e := &a.mu.early[v.Sender]; from == v.Sender { // the core keeps no others
+			e.view, e.seq = max(e.view, v.View), max(e.seq, v.Seq)
+		}
+		return nil
+	}
+	if a.cameEarly(v) || !a.hold(v.View, v.Seq) {
 		return nil
 	}
 	votes := &a.at(v.Seq).votes[kind]
@@ -177,6 +193,13 @@ func (a *aside) pass(frame []byte, lim *wire.Limits, view wire.View, stable wire
 		return a.doubt(votes)
 	}
 	return nil
+}
+
+// cameEarly tells whether the core may have a vote for v's number that its sender cast
+// early. It needs the lock.
+func (a *aside) cameEarly(v *wire.Vote) bool {
+	e := &a.mu.early[v.Sender]
+	return v.View <= e.view && v.Seq <= e.seq
 }
 
 // pass remembers that v was passed on, or returns false if another vote of its sender was.
@@ -357,9 +380,8 @@ func (a *aside) releaseAll() []asideFrame {
 }
 
 // sort takes out of batch the votes that nobody needs, and puts in, before the frame
-// that gives the reason, those that may prove something now. The replica is in view,
-// and has the checkpoint stable.
-func (a *aside) sort(batch *frames, lim *wire.Limits, view wire.View, stable wire.Seq) {
+// that gives the reason, those that may prove something now.
+func (a *aside) sort(batch *frames, lim *wire.Limits, now *standing) {
 	kept := frames{frames: make([][]byte, 0, len(batch.frames)), from: make([]source, 0, len(batch.frames))}
 	for i, frame := range batch.frames {
 		if s := batch.from[i]; !s.client {
@@ -367,7 +389,7 @@ func (a *aside) sort(batch *frames, lim *wire.Limits, view wire.View, stable wir
 				continue
 			}
 			kept.put(a.release(frame, lim))
-			kept.put(a.pass(frame, lim, view, stable))
+			kept.put(a.pass(s.peer(), frame, lim, now))
 		}
 		kept.frames, kept.from = append(kept.frames, frame), append(kept.from, batch.from[i])
 	}

@@ -74,7 +74,7 @@ func TestVotesBeyondTheQuorumAreSetAside(t *testing.T) {
 		for i, f := range test.in {
 			b.frames, b.from = append(b.frames, f), append(b.from, peerSource(test.from[i]))
 		}
-		a.sort(b, &lim, 1, 0)
+		a.sort(b, &lim, &standing{view: 1, active: true})
 		var got []int
 		for _, f := range b.frames {
 			got = append(got, slices.IndexFunc(test.in, func(in []byte) bool { return &in[0] == &f[0] }))
@@ -270,4 +270,45 @@ func TestVotesThatAreNoneHoldNobodyUp(t *testing.T) {
 				took, damaged.Load(), again)
 		}
 	})
+}
+
+// TestWhoVotedEarlyIsNotCounted has one of seven vote for another batch before the core can
+// count that, which it may have kept, and then like everybody: nobody is set aside for its vote.
+func TestWhoVotedEarlyIsNotCounted(t *testing.T) {
+	const early = 6
+	m := newMembers(t, 7)
+	window := m.configs[0].Core.Window
+	d, other := crypto.Sum([]byte("d")), crypto.Sum([]byte("other"))
+	commit := func(by wire.ReplicaID, v wire.View, seq wire.Seq, digest crypto.Digest) []byte {
+		return wire.Seal(m.keys[by], testDomain(), &wire.Commit{Vote: wire.Vote{View: v, Seq: seq, Digest: digest, Sender: by}}).Frame()
+	}
+	for name, test := range map[string]struct {
+		was, is standing
+		from    wire.ReplicaID
+		view    wire.View
+		seq     wire.Seq
+		want    int
+	}{
+		"beyond the window":        {standing{view: 1, active: true}, standing{view: 1, active: true, stable: 8}, early, 1, window + 1, 6},
+		"and another one beyond":   {standing{view: 1, active: true}, standing{view: 1, active: true, stable: 8}, early, 1, window + 5, 6},
+		"in a later view":          {standing{view: 1, active: true}, standing{view: 2, active: true, stable: 8}, early, 2, window + 1, 6},
+		"between views":            {standing{view: 2}, standing{view: 2, active: true, stable: 8}, early, 2, window + 1, 6},
+		"for a number before":      {standing{view: 1, active: true}, standing{view: 2, active: true, stable: 8}, early, 2, window, 5},
+		"of another view":          {standing{view: 1, active: true}, standing{view: 2, active: true, stable: 8}, early, 1, window + 1, 5},
+		"relayed, which none keep": {standing{view: 1, active: true}, standing{view: 1, active: true, stable: 8}, 5, 1, window + 1, 5},
+	} {
+		node, _ := newCounting(t, m)
+		node.standing.Store(&test.was)
+		node.fromPeer(t.Context(), test.from, commit(early, test.view, test.seq, other))
+		if got := len(verifyAll(node)); got != 1 {
+			t.Errorf("%s: %d events of the early vote, want 1", name, got)
+		}
+		node.standing.Store(&test.is)
+		for _, by := range []wire.ReplicaID{early, 1, 2, 3, 4, 5} {
+			node.fromPeer(t.Context(), by, commit(by, test.is.view, window+1, d))
+		}
+		if got := len(verifyAll(node)); got != test.want {
+			t.Errorf("%s: %d of six votes are passed on, want %d", name, got, test.want)
+		}
+	}
 }

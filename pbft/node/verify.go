@@ -61,7 +61,7 @@ func (n *Node) open(batch *frames, memory *wire.Memory) []core.Event {
 	now := n.standing.Load()
 	n.mute(batch)
 	n.settled(batch, now)
-	n.aside.sort(batch, &lim, now.view, now.stable)
+	n.aside.sort(batch, &lim, now)
 	events := make([]core.Event, 0, len(batch.frames))
 	var instead frames // of votes that were none
 	// The core would ignore proposals of the past, but for a request in one that nobody
