@@ -125,12 +125,12 @@ func badNewViews(t *testing.T, _ *siege) {
 	})
 	ours := &wire.ViewChange{View: 1, Stable: c.zero(), Sender: p.liar}
 	named = append([]wire.ViewChangeRef{{Sender: p.liar, Digest: ours.Digest()}}, named...)
-	p.sends(t, p.newView(1, named[:2])) // q is three
+	// All at once, for nobody waits for view 1 long: q is three; twice the same; of a view that is
+	// another one's; and as if nothing had been prepared in view 0.
+	p.sends(t, p.newView(1, named[:2]), p.newView(1, append(named[:1:1], named[0], named[1])), p.newView(2, named),
+		p.newView(1, named), p.sign(ours))
 	first.refused(t, wire.KindNewView, "too few")
-	b := p.book()
-	p.sends(t, p.newView(1, append(named[:1:1], named[0], named[1])), p.newView(2, named))
-	b.scored(t, 2)
-	p.sends(t, p.newView(1, named), p.sign(ours)) // as if nothing had been prepared in view 0
+	first.scored(t, 2)
 	first.refused(t, wire.KindNewView, "does not follow")
 	first.convicted(t, wire.EvidenceChoices)
 	first.observed(t, "a view that is left at once", func(o core.Observation) bool {
