@@ -14,6 +14,18 @@ func inTheDark(from, to, liars wire.ReplicaID, kind wire.Kind) bool {
 	return from < liars && (to == 3 && kind != wire.KindStatus || kind == wire.KindCheckpoint || kind == wire.KindStableProof)
 }
 
+// farInTheDark returns how many ticks something takes where replica 3, which liars keep in the dark,
+// is six away from all others, or -1.
+func farInTheDark(from, to, liars wire.ReplicaID, kind wire.Kind) int {
+	switch {
+	case inTheDark(from, to, liars, kind):
+		return -1
+	case to == 3 || from == 3:
+		return 6
+	}
+	return 1
+}
+
 // TestWhoGivesOnlyTheEndIsAskedLess has liars that keep a replica in the dark answer what it asks
 // them, sooner than anybody else, and only with the last of what it asks for: the cluster is as
 // fast as with liars that are silent.
@@ -33,13 +45,7 @@ func TestWhoGivesOnlyTheEndIsAskedLess(t *testing.T) {
 						k.giveEnd(to, q.Last, answer)
 					}
 				}
-				switch {
-				case inTheDark(from, to, liars, m.Kind()):
-					return -1
-				case to == 3 || from == 3:
-					return 6
-				}
-				return 1
+				return farInTheDark(from, to, liars, m.Kind())
 			}
 			k.run(1500)
 			got := int(k.runners[n-1].r.executed) //nolint:gosec // few

@@ -22,13 +22,7 @@ func TestWhoLeavesOutTheFirstIsAskedLess(t *testing.T) {
 				if q, ok := m.(*wire.FetchCommitted); ok && from == 3 && to < liars && lies {
 					k.giveAllBut(to, q)
 				}
-				switch {
-				case inTheDark(from, to, liars, m.Kind()):
-					return -1
-				case to == 3 || from == 3:
-					return 6
-				}
-				return 1
+				return farInTheDark(from, to, liars, m.Kind())
 			}
 			k.run(400)
 			got := int(k.runners[2].r.executed) //nolint:gosec // few
@@ -181,19 +175,12 @@ func TestBatchesThatDoNotReachAStableCheckpoint(t *testing.T) {
 func TestBatchesThatComeSlowlyAreNotGivenUp(t *testing.T) {
 	for _, ticks := range []int{2, 4, 8, 16} {
 		k := newTrack(t, func(c *Config) { c.Interval, c.Window, c.BatchRequestsMax = 32, 64, 4 })
-		free := 0
+		line := slowWay{ticks: ticks}
 		missed, took := k.returns(func(_, to wire.ReplicaID, m wire.Message) int {
-			if to != 3 {
-				return 1
-			}
-			free = max(free, k.tick)
-			if kind := m.Kind(); kind == wire.KindCommitted || kind == wire.KindPrePrepare {
-				free += ticks
-			}
 			if r := k.runners[3].r; r.transfer != nil {
 				t.Fatalf("%d ticks for each batch: it fetches the state of %d, with %d executed, in tick %d", ticks, r.transfer.Seq, r.executed, k.tick)
 			}
-			return free - k.tick + 1
+			return line.carry(k.tick, to, m)
 		}, 10_000)
 		if took == 10_000 || k.runners[1].r.low == 0 {
 			t.Errorf("%d ticks for each batch: of %d it has %d, and %d are stable", ticks, missed, k.runners[3].r.executed, k.runners[1].r.low)
@@ -208,20 +195,15 @@ func TestWhoGivesOnlyTheEndHasNobodyAskThree(t *testing.T) {
 		silent := 0
 		for _, gives := range []bool{false, true} {
 			k := newTrack(t, func(c *Config) { c.Interval, c.Window, c.BatchRequestsMax = 1024, 2048, 4 })
-			free := 0
+			line := slowWay{ticks: ticks}
 			_, took := k.returns(func(from, to wire.ReplicaID, m wire.Message) int {
 				if q, ok := m.(*wire.FetchCommitted); ok && to == 1 && gives {
 					k.giveEnd(1, min(q.Last, k.runners[1].r.executed), "true")
 				}
-				switch kind := m.Kind(); {
-				case from == 1 && kind == wire.KindCommitted:
+				if from == 1 && m.Kind() == wire.KindCommitted {
 					return -1
-				case to != 3:
-					return 1
-				case kind == wire.KindCommitted, kind == wire.KindPrePrepare:
-					free = max(free, k.tick) + ticks
 				}
-				return max(free, k.tick) - k.tick + 1
+				return line.carry(k.tick, to, m)
 			}, 20_000)
 			if !gives {
 				silent = took
@@ -239,7 +221,7 @@ func TestAConnectionThatComesAndGoesMakesNobodyImpatient(t *testing.T) {
 	for _, ticks := range []int{8, 16} {
 		for _, flaps := range []int{5, 40, 105} {
 			k := newTrack(t, func(c *Config) { c.Interval, c.Window, c.BatchRequestsMax = 1024, 2048, 4 })
-			free, flapped, batches := 0, 0, 0
+			line, flapped := slowWay{ticks: ticks}, 0
 			const most, times = 10_000, 12
 			missed, took := k.returns(func(from, to wire.ReplicaID, m wire.Message) int {
 				if k.tick >= flapped+flaps {
@@ -247,18 +229,12 @@ func TestAConnectionThatComesAndGoesMakesNobodyImpatient(t *testing.T) {
 					k.step(3, Unlinked{1})
 					k.step(3, Linked{1})
 				}
-				switch kind := m.Kind(); {
-				case from == 1 && kind == wire.KindCommitted:
+				if from == 1 && m.Kind() == wire.KindCommitted {
 					return -1
-				case to != 3:
-					return 1
-				case kind == wire.KindCommitted, kind == wire.KindPrePrepare:
-					batches++
-					free = max(free, k.tick) + ticks
 				}
-				return max(free, k.tick) - k.tick + 1
+				return line.carry(k.tick, to, m)
 			}, most)
-			if took == most || batches > times*missed {
+			if batches := line.batches; took == most || batches > times*missed {
 				t.Errorf("%d ticks for each batch, and a flap every %d: of %d batches %d came, in %d ticks", ticks, flaps, missed, batches, took)
 			}
 		}

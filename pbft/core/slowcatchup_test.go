@@ -41,24 +41,32 @@ func (k *track) returns(carry func(from, to wire.ReplicaID, m wire.Message) int,
 	return missed, took
 }
 
+// slowWay takes some ticks for each batch to replica 3, whoever sends it.
+type slowWay struct{ ticks, free, batches int }
+
+// carry tells how many ticks after now something gets through.
+func (l *slowWay) carry(now int, to wire.ReplicaID, m wire.Message) int {
+	if to != 3 {
+		return 1
+	}
+	l.free = max(l.free, now)
+	if kind := m.Kind(); kind == wire.KindCommitted || kind == wire.KindPrePrepare {
+		l.batches++
+		l.free += l.ticks
+	}
+	return l.free - now + 1
+}
+
 // TestASlowLineCarriesWhatWasMissedFewTimes has a replica come back behind a line that carries
 // one batch in so many ticks, all that comes in a row, whoever sends it.
 func TestASlowLineCarriesWhatWasMissedFewTimes(t *testing.T) {
 	for ticks, times := range map[int]int{1: 2, 2: 3, 4: 3, 8: 5, 16: 8} {
 		k := newTrack(t, func(c *Config) { c.Interval, c.Window, c.BatchRequestsMax = 1024, 2048, 4 })
-		free, batches := 0, 0
+		line := slowWay{ticks: ticks}
 		missed, took := k.returns(func(_, to wire.ReplicaID, m wire.Message) int {
-			if to != 3 {
-				return 1
-			}
-			free = max(free, k.tick)
-			if kind := m.Kind(); kind == wire.KindCommitted || kind == wire.KindPrePrepare {
-				batches++
-				free += ticks
-			}
-			return free - k.tick + 1
+			return line.carry(k.tick, to, m)
 		}, 20_000)
-		if batches > times*missed || took > times*missed*ticks {
+		if batches := line.batches; batches > times*missed || took > times*missed*ticks {
 			t.Errorf("%d ticks each: for %d batches %d came, in %d ticks, want no more than %d times as many",
 				ticks, missed, batches, took, times)
 		}
