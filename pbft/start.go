@@ -18,6 +18,7 @@ import (
 	"github.com/quorate/quorate/pbft/core"
 	"github.com/quorate/quorate/pbft/forensics"
 	"github.com/quorate/quorate/pbft/node"
+	"github.com/quorate/quorate/pbft/processors"
 	"github.com/quorate/quorate/pbft/wire"
 )
 
@@ -201,6 +202,7 @@ func newNode(cfg Config, genesis *Genesis, p nodeParts) (*node.Node, error) {
 		Limits: genesis.WireLimits(), Verifier: crypto.NewVerifier(verifierKeys),
 		Machine: p.machine, Transport: p.transport, Journal: d.journal, State: d.state,
 		Records: d.records, Rejoin: d.rejoin, Life: newLife(), Tick: cfg.TickInterval(), Clock: cfg.Clock,
+		Busy:   (&processors.Meter{}).Busy,
 		Output: cfg.Output, Observe: cfg.Observe, Dump: (&flightFiles{dir: cfg.FlightPath()}).put,
 	}
 	if d.archive != nil {

@@ -60,6 +60,10 @@ type Linked struct{ Peer wire.ReplicaID }
 // come in the order in which that happened.
 type Unlinked struct{ Peer wire.ReplicaID }
 
+// Measured says whether the machine's processors have nothing left: what it does for
+// batches of few requests is then missing elsewhere. Until it is said, they are not busy.
+type Measured struct{ Busy bool }
+
 // Exposed is a pre-prepare that came from anyone: its primary signed it, and
 // nobody a request in it.
 type Exposed struct{ Proposal *wire.Unsigned }
@@ -75,6 +79,7 @@ func (Transferred) isEvent()    {}
 func (TransferFailed) isEvent() {}
 func (Linked) isEvent()         {}
 func (Unlinked) isEvent()       {}
+func (Measured) isEvent()       {}
 func (Exposed) isEvent()        {}
 
 // Snapshot is what the core must know of an installed state: its place in the

@@ -75,7 +75,7 @@ func (r *Replica) mayPropose() bool {
 // tick for each open batch, for in a slow network it takes long until one is executed.
 // So a loaded primary opens one in a tick where it has one open, and one in three where
 // it has three. (Nagle, RFC 896.) Where numbers are rationed, only a full batch is worth one
-// before its time.
+// before its time. And where processors are busy, requests wait for company (company.go).
 func (r *Replica) worthwhile() bool {
 	open := 0
 	for n := r.executed + 1; n < r.next; n++ {
@@ -85,6 +85,9 @@ func (r *Replica) worthwhile() bool {
 	}
 	if r.pool.waiting >= r.cfg.BatchRequestsMax || r.pool.waitingBytes >= r.cfg.BatchBytesMax {
 		return true
+	}
+	if r.awaitsCompany() {
+		return false
 	}
 	ration := r.ration()
 	return ration == 0 && r.pool.waiting >= open || r.tick >= r.proposed+max(ration, uint64(r.next-1-r.executed))

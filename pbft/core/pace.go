@@ -258,6 +258,7 @@ func (r *Replica) keepPace(s *slot, orders []Order) {
 			continue
 		}
 		last = o.Request
+		r.company.serve(last.Client, r.cfg.BatchRequestsMax)
 		requests, bytes = requests+1, bytes+last.Size()
 		served = served || last.Client == p.longest
 	}

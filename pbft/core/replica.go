@@ -58,6 +58,7 @@ type Replica struct {
 	change  changing
 	pace    pace
 	late    lateness
+	company company
 	early   buffer
 	peers   []peer
 	catchUp catchingUp
@@ -100,6 +101,7 @@ func New(cfg Config, restored Restored) (*Replica, error) {
 		pool:        newPool(),
 		change:      changing{votes: make([]*heldChange, n), candidates: make([]*candidate, n)},
 		late:        lateness{begun: map[wire.Seq]uint64{}},
+		company:     newCompany(),
 		early:       newBuffer(n),
 		peers:       make([]peer, n),
 	}
@@ -148,6 +150,8 @@ func (r *Replica) Step(ev Event, fx *Effects) {
 		r.onLinked(ev.Peer, fx)
 	case Unlinked:
 		r.onUnlinked(ev.Peer, fx)
+	case Measured:
+		r.company.busy = ev.Busy
 	case Exposed:
 		r.onExposed(ev.Proposal, fx)
 	}

@@ -24,6 +24,7 @@ type Sizes struct {
 	Snapshots   Size // own snapshots above the low watermark
 	Proofs      Size // of lies
 	Turns       Size // clients served while another one waits
+	Crowd       Size // clients served lately
 }
 
 // slotWindowsMax is how many windows above its low watermark a replica executes
@@ -44,6 +45,7 @@ func (r *Replica) Sizes() Sizes {
 		Snapshots:   Size{Entries: max(len(r.snapshots), len(r.promises))},
 		Proofs:      Size{len(r.proofs.kept) + len(r.proofs.conflicts), r.proofs.of.size()},
 		Turns:       Size{Entries: len(r.pace.turns)},
+		Crowd:       Size{Entries: len(r.company.served)},
 	}
 	for _, slot := range r.slots {
 		s.Slots.add(slot.bytes())
@@ -116,6 +118,7 @@ func (c Config) Bounds(limits wire.Limits) Sizes {
 		Snapshots:   Size{Entries: slots/interval + 1},
 		Proofs:      Size{n*int(wire.EvidenceChoices) + conflictsMax, proofsBytesMax + n*firstProofBytesMax},
 		Turns:       Size{Entries: turnsMax},
+		Crowd:       Size{Entries: c.BatchRequestsMax},
 	}
 }
 
@@ -141,5 +144,6 @@ func (s Sizes) Over(bounds Sizes) []string {
 	compare("snapshots", s.Snapshots, bounds.Snapshots)
 	compare("proofs", s.Proofs, bounds.Proofs)
 	compare("turns", s.Turns, bounds.Turns)
+	compare("crowd", s.Crowd, bounds.Crowd)
 	return over
 }

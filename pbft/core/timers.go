@@ -11,6 +11,7 @@ import (
 func (r *Replica) onTick(ev Tick, fx *Effects) {
 	r.tick++
 	r.now = ev.Now
+	r.company.tick(r.tick, r.rationMax())
 	if r.executed >= r.high() {
 		r.change.pause(r.tick)
 	}

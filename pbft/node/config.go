@@ -46,6 +46,9 @@ type Config struct {
 	// Clock, if set, is the wall clock in place of time.Now. Nothing but the times
 	// of batches comes from it: all waiting is by a clock that does not jump.
 	Clock func() time.Time
+	// Busy, if set, tells whether the machine's processors have had next to nothing left
+	// since it was called last, a fifth of a second ago. One goroutine calls it.
+	Busy func() bool
 	// Observe, if set, is told what happened, in order, by one goroutine. What
 	// it cannot keep up with is dropped, except for misbehaviour and changes of
 	// view (see watch.go).

@@ -31,6 +31,7 @@ const (
 	eventLinked
 	eventUnlinked
 	eventExposed
+	eventMeasured
 
 	sawRefused
 	sawProposed // its own pre-prepare, which has left
@@ -130,7 +131,8 @@ func (w what) name() string {
 		eventStart: "start", eventTick: "tick", eventReceived: "received", eventSubmitted: "submitted",
 		eventSnapshotted: "snapshotted", eventTransferred: "transferred", eventTransferFailed: "transfer-failed",
 		eventLinked: "linked", eventUnlinked: "unlinked", eventExposed: "exposed",
-		sawRefused: "refused", sawProposed: "proposed", sawAccepted: "accepted", sawAbstained: "abstained", sawPrepared: "prepared",
+		eventMeasured: "measured",
+		sawRefused:    "refused", sawProposed: "proposed", sawAccepted: "accepted", sawAbstained: "abstained", sawPrepared: "prepared",
 		sawCommitted: "committed", sawRare: "observed",
 	}
 	if int(w) < len(names) && names[w] != "" {
@@ -176,6 +178,12 @@ func eventEntry(ev core.Event) entry {
 		return entry{what: eventUnlinked, counts: [countsMax]uint32{uint32(ev.Peer)}}
 	case core.Exposed:
 		return entry{what: eventExposed}
+	case core.Measured:
+		e := entry{what: eventMeasured}
+		if ev.Busy {
+			e.counts[0] = 1
+		}
+		return e
 	case core.TurnEnded, core.Offered: // a part of the turn, in which the application is asked for inputs, too
 	}
 	return entry{}

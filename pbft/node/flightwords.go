@@ -64,6 +64,8 @@ func (e *entry) say(w *words) {
 		w.num("peer", uint64(e.counts[0]))
 	case eventLinked, eventUnlinked:
 		w.num("peer", uint64(e.counts[0]))
+	case eventMeasured:
+		w.num("busy", uint64(e.counts[0]))
 	case eventSubmitted:
 		w.num("requests", uint64(e.counts[0]))
 	case eventTick:

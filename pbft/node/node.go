@@ -65,6 +65,8 @@ type Node struct {
 	journalBytes atomic.Int64             // published by settle
 	journalLimit atomic.Int64             // at which the journal is rebased
 
+	busy atomic.Bool // measure → step: the processors are
+
 	stepBusy, settleBusy, applyBusy meter
 
 	batches, operations, queries atomic.Int64 // executed; see Executed
@@ -165,7 +167,7 @@ func (n *Node) Run(ctx context.Context) error {
 	g, ctx := errgroup.WithContext(ctx)
 	for _, run := range []func(context.Context) error{
 		n.step, n.settle, n.apply, n.dumpAsked, n.serving.run, n.responding, n.watch, n.diagnosing.run, n.archive,
-		n.await, n.carry,
+		n.await, n.carry, n.measure,
 	} {
 		g.Go(func() error { return n.stage(ctx, g, run) })
 	}

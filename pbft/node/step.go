@@ -96,6 +96,7 @@ type stepper struct {
 	log    stepLog
 
 	inputWaits bool // the application had no input since the last tick
+	busy       bool // what the core was told last
 }
 
 func (n *Node) step(ctx context.Context) error {
@@ -137,6 +138,7 @@ func (s *stepper) wait(ctx context.Context, tick <-chan time.Time) bool {
 	case due := <-tick:
 		s.ticked(due)
 		s.inputWaits = false
+		s.measured()
 		s.one(core.Tick{Now: s.n.now()})
 	case <-wake:
 		s.woke()

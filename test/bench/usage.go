@@ -1,8 +1,11 @@
 package bench
 
 import (
+	"os"
 	"slices"
 	"time"
+
+	"github.com/quorate/quorate/pbft/processors"
 )
 
 // Usage is the processor time that the operations cost, where the system tells.
@@ -24,11 +27,11 @@ type Usage struct {
 
 // usage is processor time since some time in the past.
 type usage struct {
-	known                bool
-	processes            []int           // of the replicas
-	replicas             []time.Duration // of each of them
-	load                 time.Duration
-	machineBusy, machine time.Duration // of all processors: working; passed
+	known     bool
+	processes []int           // of the replicas
+	replicas  []time.Duration // of each of them
+	load      time.Duration
+	machine   processors.Times
 }
 
 func usageBetween(before, after usage, operations int64) Usage {
@@ -43,10 +46,31 @@ func usageBetween(before, after usage, operations int64) Usage {
 		u.Each = append(u.Each, took/n)
 	}
 	u.Replicas, u.Load = replicas/n, load/n
-	if passed := after.machine - before.machine; passed > 0 {
-		busy := after.machineBusy - before.machineBusy
+	if passed := after.machine.All - before.machine.All; passed > 0 {
+		busy := after.machine.Used - before.machine.Used
 		u.Idle = max(0, 1-float64(busy)/float64(passed))
 		u.Others = max(0, float64(busy-replicas-load)/float64(passed))
+	}
+	return u
+}
+
+// usageNow reads what this process, those of the replicas and the machine have
+// used.
+func usageNow(replicas []int) usage {
+	u := usage{known: true, processes: slices.Clone(replicas)}
+	var ok bool
+	if u.load, ok = processors.Process(os.Getpid()); !ok {
+		return usage{}
+	}
+	for _, pid := range replicas {
+		t, ok := processors.Process(pid)
+		if !ok {
+			return usage{}
+		}
+		u.replicas = append(u.replicas, t)
+	}
+	if u.machine, ok = processors.Machine(); !ok {
+		return usage{}
 	}
 	return u
 }

@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/quorate/quorate/pbft/processors"
 	"github.com/quorate/quorate/test/roofline"
 )
 
@@ -13,10 +14,10 @@ import (
 // nothing where one was replaced.
 func TestUsageIsOfTheSameProcesses(t *testing.T) {
 	before := usage{
-		known: true, processes: []int{7, 8}, replicas: []time.Duration{100, 200}, load: 50, machineBusy: 1000, machine: 2000,
+		known: true, processes: []int{7, 8}, replicas: []time.Duration{100, 200}, load: 50, machine: processors.Times{Used: 1000, All: 2000},
 	}
 	after := usage{
-		known: true, processes: []int{7, 8}, replicas: []time.Duration{300, 250}, load: 150, machineBusy: 1500, machine: 3000,
+		known: true, processes: []int{7, 8}, replicas: []time.Duration{300, 250}, load: 150, machine: processors.Times{Used: 1500, All: 3000},
 	}
 	got := usageBetween(before, after, 10)
 	if !got.Known || got.Replicas != 25 || !slices.Equal(got.Each, []time.Duration{20, 5}) || got.Load != 10 ||

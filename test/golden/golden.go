@@ -34,6 +34,7 @@ deliver FILTER nth=2 [at=3] [as=1]                     of all ever sent, perhaps
 stabilize                                              everything arrives, and what follows from it
 drop FILTER | hold FILTER | release | block FILTER | unblock
 tick 1|all [n=1]                                       time passes, nothing arrives
+busy 1|all [not]                                       its processors are, so that requests wait for company
 pass [n=1]                                             time passes, and everything arrives at once
 crash 2 [keep=0] [state=4] | restart 2 | lose 2        keep= of the records not flushed survive, snapshots up to state=
 lazy 2 | flush 2 [own=later] | own 2 | rebase 2        flush by hand; hear itself; make the journal begin anew

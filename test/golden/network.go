@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 
+	"github.com/quorate/quorate/pbft/core"
 	"github.com/quorate/quorate/pbft/wire"
 )
 
@@ -226,6 +227,7 @@ func (w *World) doFault(c call) (known bool, err error) {
 			r.flush()
 			r.step()
 		},
+		"busy":    func(r *replica) { r.step(core.Measured{Busy: !c.flag("not")}) },
 		"own":     (*replica).hearItself,
 		"rebase":  (*replica).rebase,
 		"corrupt": func(r *replica) { r.app.corrupt, r.rotten = true, true },
@@ -246,7 +248,7 @@ func (w *World) doFault(c call) (known bool, err error) {
 	}
 	if do, ok := simple[c.name]; ok {
 		named := c
-		named.words = slices.DeleteFunc(slices.Clone(c.words), func(word string) bool { return word == "fail" || word == "picky" })
+		named.words = slices.DeleteFunc(slices.Clone(c.words), func(word string) bool { return word == "fail" || word == "picky" || word == "not" })
 		if failed := w.each(named, do); failed != nil {
 			return true, failed
 		}

@@ -234,6 +234,12 @@ func (rec *recording) translate(i int) {
 		rec.submit(s)
 	case sim.StepLink, sim.StepUnlink:
 		rec.do("%s %d %d", s.Do, s.Node, s.Peer)
+	case sim.StepBusy:
+		if s.Seq > 0 {
+			rec.do("busy %d", s.Node)
+		} else {
+			rec.do("busy %d not", s.Node)
+		}
 	case sim.StepGiveUp:
 		rec.do("transfer %d fail", s.Node)
 	case sim.StepRot:

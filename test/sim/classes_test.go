@@ -36,6 +36,7 @@ func TestEveryClassOfFaultsBitesAlone(t *testing.T) {
 		"pauses":          {func(o *Options) { o.Pauses = 3 }, []string{"Pauses"}},
 		"jumps":           {func(o *Options) { o.Jumps = 5 }, []string{"Jumps"}},
 		"bursts":          {func(o *Options) { o.Bursts = 3 }, []string{"BurstTicks"}},
+		"strains":         {func(o *Options) { o.Strains = 5 }, []string{"Strains"}},
 		"failing flushes": {func(o *Options) { o.FlushFailures = 3 }, []string{"FailedFlushes"}},
 		"full disks":      {func(o *Options) { o.FullDisks = 3 }, []string{"Filled"}},
 		"bad disks":       {func(o *Options) { o.BadDisks, o.RealStorage = 1, o.Seed%2 == 0 }, []string{"Corroded", "Forgot"}},

@@ -45,8 +45,8 @@ type Counters struct {
 	// kept from somebody.
 	Replayed, Corrupted, Overflowed, Clogged, Cuts, Shunned int
 	// Pauses counts processes stopped, Jumps wall clocks, BurstTicks ticks that
-	// came too late, Drifting runs in which clocks drift.
-	Pauses, Jumps, BurstTicks, Drifting int
+	// came too late, Strains replicas whose processors were busy, Drifting runs in which clocks drift.
+	Pauses, Jumps, BurstTicks, Strains, Drifting int
 	// FailedFlushes counts flushes that failed, Filled processes that a full disk
 	// ended, Corroded journals whose damage was noticed, Forgot those whose was
 	// not, Restored starts from an old copy.

@@ -19,6 +19,7 @@ func FromSeed(seed uint64) Options {
 		Seed: seed, RealStorage: seed%4 == 0, Reencode: seed%8 == 1, RealSignatures: seed%512 == 0,
 		Inputs:     seed%4 == 2 || seed%16 == 4,
 		FastReads:  fastReads(seed),
+		Strains:    strains(seed),
 		Replicas:   []int{4, 4, 4, 4, 4, 4, 4, 4, 4, 4, 4, 4, 5, 5, 6, 6, 7, 7, 7, 10}[d.IntN(20)],
 		Turbulence: time.Duration(1+d.IntN(6)) * time.Second,
 	}
@@ -47,6 +48,15 @@ func fastReads(seed uint64) float64 {
 		return 0
 	}
 	return []float64{0.3, 0.7}[seed/3%2]
+}
+
+// strains returns how often processors are busy in the run of a seed: in one of five. It
+// draws nothing, as fastReads.
+func strains(seed uint64) int {
+	if seed%5 != 2 {
+		return 0
+	}
+	return 1 + int(seed/5%8) //nolint:gosec // below 8
 }
 
 // withoutFunctions takes back what withDefaults gave, so that whoever sets a
@@ -225,7 +235,7 @@ func (d drawing) duel(o *Options) {
 	if d.oneIn(2) { // nothing else disturbs it, and so nothing else saves the others
 		o.Loss, o.Duplication, o.Replay, o.Corruption, o.Drift = 0, 0, 0, 0, 0
 		for _, fault := range []*int{
-			&o.Partitions, &o.Mutes, &o.LinkMax, &o.Clogs, &o.Cuts, &o.Shuns, &o.Flaps, &o.Pauses, &o.Jumps, &o.Bursts,
+			&o.Partitions, &o.Mutes, &o.LinkMax, &o.Clogs, &o.Cuts, &o.Shuns, &o.Flaps, &o.Pauses, &o.Jumps, &o.Bursts, &o.Strains,
 			&o.FlushFailures, &o.FullDisks, &o.Crashes, &o.Snipes, &o.Scrambles, &o.Ambushes, &o.Outlaws,
 		} {
 			*fault = 0

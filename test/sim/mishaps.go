@@ -34,6 +34,7 @@ func (w *world) planMishaps() {
 		{w.o.Pauses, w.pauseOne},
 		{w.o.Jumps, w.jump},
 		{w.o.Bursts, w.burst},
+		{w.o.Strains, w.strain},
 		{w.o.Cuts, w.cutSome},
 		{w.o.Flaps, w.flap},
 		{w.o.FlushFailures, w.failOne},
@@ -89,6 +90,22 @@ func (n *node) spend() {
 		n.w.counters.BurstTicks++
 		n.step(core.Tick{Now: n.wall()})
 	}
+}
+
+// strain keeps the processors of a replica busy for a while.
+func (w *world) strain() {
+	n := w.someNode()
+	if n.down || n.paused {
+		return
+	}
+	w.counters.Strains++
+	n.step(core.Measured{Busy: true})
+	life := n.life
+	w.after(w.between(0, w.o.OutageMax), func() {
+		if n.alive(life) && !n.paused {
+			n.step(core.Measured{})
+		}
+	})
 }
 
 // cutSome makes some links pass nothing, each in one direction.

@@ -113,10 +113,11 @@ type Options struct {
 	Flaps  int
 	// Pauses is the number of times that a process stops and then goes on, Jumps
 	// that a wall clock jumps or stands still for a while, Bursts that the ticks of
-	// a replica are kept back and then come at once. Drift is how much, relative
+	// a replica are kept back and then come at once, Strains that its processors are
+	// busy for a while, so that requests wait for company. Drift is how much, relative
 	// to 1, the lengths of ticks differ from what they should be. It is less than 1.
-	Pauses, Jumps, Bursts int
-	Drift                 float64
+	Pauses, Jumps, Bursts, Strains int
+	Drift                          float64
 	// FlushFailures is the number of times that a flush fails, and the process ends,
 	// FullDisks that a disk has no room for a while.
 	FlushFailures, FullDisks int

@@ -94,7 +94,7 @@ func fullScope(seed uint64) Options {
 	o.LinkMax, o.Drift = 32, 0.02
 	for _, class := range []*int{
 		&o.Sessions, &o.Crashes, &o.Partitions, &o.Mutes, &o.Scrambles, &o.Ambushes, &o.Clogs, &o.Cuts, &o.Shuns, &o.Flaps,
-		&o.Pauses, &o.Jumps, &o.Bursts, &o.FlushFailures, &o.FullDisks,
+		&o.Pauses, &o.Jumps, &o.Bursts, &o.Strains, &o.FlushFailures, &o.FullDisks,
 	} {
 		*class = max(*class, 1)
 	}

@@ -25,6 +25,7 @@ const (
 	StepGiveUp   Do = "give up"  // the transfer
 	StepLink     Do = "link"     // to Peer is up
 	StepUnlink   Do = "unlink"   // to Peer is down
+	StepBusy     Do = "busy"     // its processors are, or, where Seq is 0, are so no more
 	StepFlush    Do = "flush"    // what was appended is durable
 	StepRebase   Do = "rebase"   // the journal begins anew
 	StepSend     Do = "send"     // Message to Peer
@@ -33,7 +34,7 @@ const (
 )
 
 // Step is one thing that a process does: enough of them make the same run
-// elsewhere, event by event (package golden does). StepTick to StepUnlink are the
+// elsewhere, event by event (package golden does). StepTick to StepBusy are the
 // events of its core.
 type Step struct {
 	At   time.Duration
@@ -92,6 +93,11 @@ func (w *world) stepped(n *node, ev core.Event) {
 		s = Step{Do: StepLink, Peer: ev.Peer}
 	case core.Unlinked:
 		s = Step{Do: StepUnlink, Peer: ev.Peer}
+	case core.Measured:
+		s = Step{Do: StepBusy}
+		if ev.Busy {
+			s.Seq = 1
+		}
 	}
 	w.did(n, s)
 }

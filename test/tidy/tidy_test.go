@@ -37,6 +37,7 @@ var mayImport = map[string][]string{
 	"pbft/core":               {"crypto", "pbft/wire"},
 	"pbft/node":               {"crypto", "app", "pbft/wire", "pbft/core"},
 	"pbft/forensics":          {"crypto", "pbft/wire", "pbft/core"},
+	"pbft/processors":         {},
 	"network":                 {"crypto", "pbft/wire", "network/internal/outbox"},
 	"network/internal/outbox": {},
 	"network/memory":          {"crypto", "pbft/wire", "network/internal/outbox"},
@@ -45,7 +46,7 @@ var mayImport = map[string][]string{
 	"checkpoint/journal":      {"crypto", "pbft/wire", "pbft/core", "checkpoint/journal/disk"},
 	"checkpoint/journal/disk": {},
 	"pbft": {
-		"crypto", "app", "pbft/wire", "pbft/core", "pbft/node", "pbft/forensics",
+		"crypto", "app", "pbft/wire", "pbft/core", "pbft/node", "pbft/forensics", "pbft/processors",
 		"network", "network/memory", "checkpoint", "checkpoint/journal",
 	},
 	"cmd/quorate": {
@@ -64,7 +65,7 @@ var mayImport = map[string][]string{
 	"test/golden":    {"crypto", "app", "pbft/wire", "pbft/core", "test/sim"},
 	"test/cluster":   {"crypto", "app", "app/kv", "app/counter", "app/bank", "pbft", "pbft/core", "pbft/wire", "test/linear"},
 	"test/linear":    {"app/kv"},
-	"test/bench":     {"app/kv", "pbft", "pbft/wire", "test/roofline"},
+	"test/bench":     {"app/kv", "pbft", "pbft/processors", "pbft/wire", "test/roofline"},
 	"test/roofline":  {"crypto", "network", "checkpoint/journal", "pbft/wire", "pbft/core"},
 	"test/adversary": {"crypto", "pbft/wire"},
 	"test/scenario": {
