@@ -33,7 +33,8 @@ type Querier interface {
 }
 
 // Validator is an optional power of a StateMachine: it may refuse an operation
-// before it is ordered. Validate sees no state, and may be called by many
+// before it is ordered, and what a Querier is asked, before it answers. Validate must
+// return: while it does not, its replica is silent. It sees no state, and may be called by many
 // goroutines at once; it may not change op, which is sent on. It saves the order
 // from nonsense; it is no protection, for a faulty primary can skip it.
 type Validator interface {

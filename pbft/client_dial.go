@@ -123,6 +123,9 @@ func (cfg DialConfig) inBounds(opsMax int) error {
 	if cfg.Next > numberMax || cfg.Session > wire.NumberMax {
 		return fmt.Errorf("%w: session may be at most %d, and next %d", ErrConfig, uint64(wire.NumberMax), uint64(numberMax))
 	}
+	if cfg.Next > 1 && cfg.Session == 0 {
+		return fmt.Errorf("%w: next is %d, which means nothing without the session that it is of", ErrConfig, uint64(cfg.Next))
+	}
 	if cfg.OpsPerSignature < 0 || cfg.OpsPerSignature > opsMax {
 		return fmt.Errorf("%w: operations per signature are %d, want 1 to %d, or 0 for as many as wait",
 			ErrConfig, cfg.OpsPerSignature, opsMax)

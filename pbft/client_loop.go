@@ -238,7 +238,7 @@ func (l *clientLoop) release(o *operation, w *call, why error) {
 		}
 	}
 	w.done <- answer{err: &UnfinishedError{
-		Identity: id, Replies: o.replied(), Refused: o.request.refused, Links: l.broken(), Err: why,
+		Identity: id, Replies: o.replied(), Divided: o.divided(l.cfg.quorum.Faults()), Refused: o.request.refused, Links: l.broken(), Err: why,
 	}}
 }
 

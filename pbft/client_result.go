@@ -216,6 +216,10 @@ type UnfinishedError struct {
 	// Replies is how many replicas replied to the operation, or, of Outputs, answered while
 	// the next one was waited for.
 	Replies int
+	// Divided says that those replies differ more than f faulty replicas explain: the
+	// application gives the same operation different results, or more replicas are faulty. To
+	// retry it does not help then.
+	Divided bool
 	// Refused is why f+1 replicas did not take the operation for now, when they last said so:
 	// wire.RefusalOverload, which they also say of a session of the future, as of a client
 	// whose clock is ahead, or wire.RefusalRejoining. It is 0 if they said neither.
@@ -239,6 +243,10 @@ func (e *UnfinishedError) Error() string {
 	if e.Identity.Number != 0 {
 		fmt.Fprintf(&b, "; operation %s has %d replies, and may still be executed: retry it with this identity",
 			e.Identity, e.Replies)
+	}
+	if e.Divided {
+		b.WriteString("; but the replies differ, more than f faulty replicas explain: if that happens again, the application " +
+			"is not deterministic, which sim.CheckDeterminism of test/sim finds")
 	}
 	if e.Refused != 0 {
 		fmt.Fprintf(&b, "; f+1 replicas did not take it: %s", refusalText(e.Refused))

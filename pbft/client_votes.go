@@ -289,6 +289,7 @@ func (l *clientLoop) onRefusal(m *wire.Refusal) {
 		}
 	}
 	if len(signers) < l.cfg.quorum.Weak() {
+		l.askOthers(r, m)
 		return
 	}
 	switch r.refused = m.Reason; m.Reason {
@@ -308,6 +309,22 @@ func (l *clientLoop) onRefusal(m *wire.Refusal) {
 		l.refuse(r, m, signers)
 	case wire.RefusalRejoining: // others, or later, they will serve
 		clear(r.refusals)
+	}
+}
+
+// askOthers sends a request to all who were not asked, once one who was refuses it for
+// good: what the primary alone says counts for nothing, and whoever shares the request with an
+// operation that is invalid need not wait for the time in which others are asked. Who was
+// not asked refuses nothing, or a liar could have every request sent to all.
+func (l *clientLoop) askOthers(r *request, m *wire.Refusal) {
+	if r.everyone || !r.sent[m.Sender] || m.Reason != wire.RefusalInvalid && m.Reason != wire.RefusalSessionOld {
+		return
+	}
+	r.everyone = true
+	for i, sent := range r.sent {
+		if !sent {
+			l.sendTo(wire.ReplicaID(i), r) //nolint:gosec // one of few replicas
+		}
 	}
 }
 

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/quorate/quorate/crypto"
 	"github.com/quorate/quorate/pbft/core"
 	"github.com/quorate/quorate/pbft/wire"
 )
@@ -278,6 +279,19 @@ func (o *operation) replied() int {
 		}
 	}
 	return n
+}
+
+// divided tells whether the replies to o differ more than so many faulty replicas explain.
+func (o *operation) divided(faults int) bool {
+	replied, most, alike := 0, 0, map[crypto.Digest]int{}
+	for _, v := range o.votes {
+		if v.cast() {
+			d := v.digest()
+			replied, alike[d] = replied+1, alike[d]+1
+			most = max(most, alike[d])
+		}
+	}
+	return most < replied-faults
 }
 
 // drop takes an operation out of the table: it has its answer, or is given up.

@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
+	"sync/atomic"
 	"time"
 
 	"github.com/quorate/quorate/app"
@@ -33,6 +34,7 @@ type Local struct {
 	timeout  time.Duration
 	replicas []*Replica
 	output   func(wire.ReplicaID, Output) // for tests
+	closed   atomic.Bool
 }
 
 // LocalConfig tells StartLocalWith what cluster to start. All fields but Replicas
@@ -230,6 +232,9 @@ func (l *Local) Client(ctx context.Context) (*Client, error) { return l.Dial(ctx
 // Dial returns a new client of the cluster, as Dial does: the genesis and, where
 // cfg has none, the request timeout are the cluster's.
 func (l *Local) Dial(ctx context.Context, cfg DialConfig) (*Client, error) {
+	if l.closed.Load() {
+		return nil, fmt.Errorf("%w, for its cluster is", ErrClosed)
+	}
 	cfg.Genesis, cfg.RequestTimeout = l.genesis, cmp.Or(cfg.RequestTimeout, l.timeout)
 	if l.memory == nil {
 		return Dial(ctx, cfg)
@@ -247,11 +252,12 @@ func (l *Local) Dial(ctx context.Context, cfg DialConfig) (*Client, error) {
 // Genesis returns the cluster's genesis, with the addresses of its replicas.
 func (l *Local) Genesis() *Genesis { return l.genesis }
 
-// Replicas returns the running replicas, in the order of their numbers.
+// Replicas returns the replicas, also those that were closed, in the order of their numbers.
 func (l *Local) Replicas() []*Replica { return l.replicas }
 
-// Close ends all replicas and removes their data.
+// Close ends all replicas and removes their data. Clients stay open, and get no more answers.
 func (l *Local) Close() error {
+	l.closed.Store(true)
 	var errs []error
 	for _, r := range l.replicas {
 		r.cancel()

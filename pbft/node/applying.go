@@ -66,27 +66,27 @@ type applying struct {
 	failures    bucket
 	told        bucket // of outputs
 	asked       []ask  // taken, and not answered yet
+	stuck       *stuck
 }
 
 func (n *Node) apply(ctx context.Context) error {
 	a := &applying{
 		n: n, applier: n.applier,
 		failures: newBucket(failuresPerSecond, failuresBurst), told: newBucket(outputsPerSecond, outputsBurst),
+		stuck: newStuck(n),
 	}
 	defer n.pieces.close()
 	for ctx.Err() == nil {
-		began := time.Now()
+		began := n.applyBusy.begin()
 		worked, err := a.work(ctx, began)
 		if err != nil {
 			n.log.Errorf("the state failed, the replica stops: check the disk, then restart err=%q", err)
 			return err
 		}
 		n.flight.apply.end([countsMax]uint32{})
-		if worked {
-			n.applyBusy.worked(began)
-			continue
+		if n.applyBusy.end(worked); !worked {
+			a.wait(ctx)
 		}
-		a.wait(ctx)
 	}
 	return nil
 }
@@ -166,7 +166,9 @@ func (a *applying) execute(ctx context.Context, ex execution) error {
 	n := a.n
 	hand := n.flight.apply
 	hand.begin(entry{what: turnExecute, at: ex.handed, view: ex.View, seq: ex.Seq}, executeRun)
+	a.stuck.begin(ex.Seq)
 	applied, err := a.applier.Apply(ex.Execution)
+	a.stuck.end()
 	if err != nil {
 		return err
 	}

@@ -56,7 +56,7 @@ func TestLongAnswersAreMadeInPortions(t *testing.T) {
 				Client: id, Session: 1, Answer: wire.Answer{Number: wire.Number(i + 1), Result: make([]byte, test.bytes)},
 			})
 		}
-		a := &applying{n: n}
+		a := &applying{n: n, stuck: newStuck(n)}
 		a.reply(0, told)
 		if signed != test.signatures || answers != test.results {
 			t.Errorf("%+v: got %d answers under %d signatures", test, answers, signed)
@@ -83,7 +83,7 @@ func askedApplying(results int, conns []uint64, take func(conn uint64) bool) (a 
 			n.work.answer(conn, []core.Answer{{Client: id, Session: 1, Number: i + 1}})
 		}
 	}
-	return &applying{n: n, applier: &Applier{clients: map[wire.ClientID]*held{id: h}, loaded: true}}, got
+	return &applying{n: n, stuck: newStuck(n), applier: &Applier{clients: map[wire.ClientID]*held{id: h}, loaded: true}}, got
 }
 
 // TestAnswersGoWhereTheyWereAskedFor has two connections ask for the same long results, of

@@ -9,32 +9,56 @@ import (
 // steady, short enough to show an overload that has just begun.
 const busyWindow = time.Second
 
-// meter measures which share of its time a stage works. Any goroutine may call
-// its methods.
+// meter measures which share of its time a stage works, also where one turn takes long. Any
+// goroutine may call its methods.
 type meter struct {
 	mu struct {
 		sync.Mutex
 		since time.Time     // the window began
+		turn  time.Time     // what is not counted of the turn under way began; zero: there is none
 		busy  time.Duration // in this window
 		share float64       // of the last whole window
 	}
 }
 
-// worked adds the time since start, at which the stage stopped waiting.
-func (m *meter) worked(start time.Time) {
+// begin says that the stage has stopped waiting.
+func (m *meter) begin() time.Time {
 	now := time.Now()
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.mu.busy += now.Sub(start)
+	m.mu.turn = now
+	return now
+}
+
+// end says that the stage waits again. Whether it has worked since begin, or only looked for
+// work, it says now.
+func (m *meter) end(worked bool) {
+	now := time.Now()
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if worked {
+		m.count(now)
+	}
+	m.mu.turn = time.Time{}
 	m.roll(now)
 }
 
 // share returns the share, 0 to 1, of the last whole window.
 func (m *meter) share() float64 {
+	now := time.Now()
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.roll(time.Now())
+	m.count(now)
+	m.roll(now)
 	return m.mu.share
+}
+
+// count counts what has passed of the turn under way. It needs the lock.
+func (m *meter) count(now time.Time) {
+	if !m.mu.turn.IsZero() {
+		m.mu.busy += now.Sub(m.mu.turn)
+		m.mu.turn = now
+	}
 }
 
 // roll ends the window if it is over. It needs the lock.

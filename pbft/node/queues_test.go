@@ -528,11 +528,12 @@ func TestObservationsOfRareThingsOutliveAFlood(t *testing.T) {
 func TestBusyShareIsThatOfTheLastWindow(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var m meter
-		m.worked(time.Now())
+		m.begin()
+		m.end(true)
 		for range 10 {
-			began := time.Now()
+			m.begin()
 			<-time.After(75 * time.Millisecond)
-			m.worked(began)
+			m.end(true)
 			<-time.After(25 * time.Millisecond)
 		}
 		if got := m.share(); got < 0.7 || got > 0.8 {

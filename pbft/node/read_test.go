@@ -202,7 +202,7 @@ func readingFrom(t *testing.T, machine app.StateMachine, resultBytesMax int) (*a
 	if err != nil {
 		t.Fatal(err)
 	}
-	return &applying{n: n, applier: n.applier}, func(conn uint64, after wire.Seq, ops ...[]byte) bool {
+	return &applying{n: n, stuck: newStuck(n), applier: n.applier}, func(conn uint64, after wire.Seq, ops ...[]byte) bool {
 		return n.work.query(&query{NewReading(&wire.Query{Nonce: 1, Ops: ops}), conn, time.Now(), after})
 	}
 }

@@ -13,7 +13,6 @@ import (
 	"fmt"
 	"math"
 	"slices"
-	"time"
 
 	"github.com/quorate/quorate/pbft/core"
 	"github.com/quorate/quorate/pbft/wire"
@@ -33,7 +32,7 @@ func (n *Node) settle(ctx context.Context) error {
 		case t := <-n.turns:
 			turns = append(turns, t)
 		}
-		began := time.Now()
+		n.settleBusy.begin()
 		hand := n.flight.settle
 		hand.begin(entry{what: turnSettle, at: turns[0].handed}, settleAppend)
 		turns = n.waitingTurns(turns)
@@ -58,7 +57,7 @@ func (n *Node) settle(ctx context.Context) error {
 			return n.journalFailed(err)
 		}
 		hand.end([countsMax]uint32{count(len(turns)), count(records), count(int(n.journalBytes.Load() - before))})
-		n.settleBusy.worked(began)
+		n.settleBusy.end(true)
 	}
 }
 

@@ -106,10 +106,10 @@ func (n *Node) step(ctx context.Context) error {
 	s.woke()
 	s.one(core.Start{Now: n.now()})
 	for {
-		began := time.Now()
+		n.stepBusy.begin()
 		s.gather()
 		s.endTurn()
-		n.stepBusy.worked(began)
+		n.stepBusy.end(true)
 		s.ended()
 		if !s.wait(ctx, ticker.C) {
 			return nil

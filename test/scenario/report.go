@@ -31,7 +31,8 @@ type Report struct {
 	Oracles  []Verdict `json:"oracles"`
 	Expected []Verdict `json:"expected"`
 	Numbers  Numbers   `json:"numbers"`
-	// Replay is the command that plays it again.
+	// Replay is the command that plays it again, or, with an application of your own, what
+	// plays it in Go.
 	Replay string `json:"replay"`
 	// Picture is the run as a picture, if Options.Record was set; nil otherwise,
 	// and of real runs.

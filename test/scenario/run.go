@@ -84,7 +84,8 @@ func (s Scenario) Run(ctx context.Context, o Options) (Report, error) {
 func (s Scenario) simulate(o Options) Report {
 	p := newPlay(o.Seed)
 	s.Sim(p)
-	if o.Machine != nil && !p.store && p.Options.Machine == nil {
+	foreign := o.Machine != nil && !p.store && p.Options.Machine == nil
+	if foreign {
 		p.Options.Machine, p.Options.Operation, p.Options.Query = o.Machine, o.Operation, o.Query
 		p.Finally("the application executes operations", executes)
 	}
@@ -103,6 +104,9 @@ func (s Scenario) simulate(o Options) Report {
 	began := time.Now()
 	res := sim.Run(p.Options)
 	r := s.report(modeSim, o.Seed)
+	if foreign {
+		r.Replay = fmt.Sprintf("scenario.Run(ctx, %q, scenario.Options{Seed: %d, ...}) with the same Machine, Operation and Query", s.Name, o.Seed)
+	}
 	r.Numbers = Numbers{
 		Seconds: seconds(res.Virtual), Took: seconds(time.Since(began)), Views: uint64(res.Views), Executed: uint64(res.Executed),
 		Events: res.Events, Lies: res.Counters.Lies,

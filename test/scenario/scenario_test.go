@@ -199,6 +199,9 @@ func TestScenariosPlayAnyApplication(t *testing.T) {
 		if err != nil || !r.Passed || ran == 0 != keeps {
 			t.Errorf("%s: %v, %v, executed %d", s.Name, err, r.Failures, ran)
 		}
+		if own := strings.Contains(r.Replay, "with the same Machine"); own == keeps || own == strings.HasPrefix(r.Replay, "quorate") {
+			t.Errorf("%s: the replay is %q", s.Name, r.Replay)
+		}
 	}
 }
 

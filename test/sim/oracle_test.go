@@ -47,6 +47,11 @@ func TestNondeterministicMachineIsFound(t *testing.T) {
 	if !strings.Contains(res.Violation.Error(), "replay: sim.Run(sim.Options{Seed: 1, Replicas: 4,") {
 		t.Errorf("%v does not say how to replay it", res.Violation)
 	}
+	for _, want := range []string{"with the same Machine, Operation and Query", "sim.CheckDeterminism"} {
+		if !strings.Contains(res.Violation.Error(), want) {
+			t.Errorf("%v does not say %q", res.Violation, want)
+		}
+	}
 }
 
 // TestStuckClusterIsFound also says what is stuck, and how to replay it.

@@ -83,7 +83,14 @@ func (w *world) breach(l law, format string, args ...any) {
 	if w.violation != nil || w.o.Excess && l < lawConflict {
 		return
 	}
-	w.violation = fmt.Errorf("%w\n\treplay: sim.Run(%s)", err, w.o)
+	more := ""
+	if w.o.Machine != nil && !w.o.isStore() {
+		more = ", with the same Machine, Operation and Query"
+		if l == lawState {
+			more += "\n\treplicas execute alike if the application is deterministic: sim.CheckDeterminism finds where it is not"
+		}
+	}
+	w.violation = fmt.Errorf("%w\n\treplay: sim.Run(%s)%s", err, w.o, more)
 	w.tell("VIOLATION %v", err)
 	w.moment(Moment{What: Violated, Node: -1, Text: err.Error()})
 }
